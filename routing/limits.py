@@ -1,0 +1,44 @@
+"""Every limit of the planner, by name and in one place.
+
+A problem beyond a limit is refused with a `ProblemError` that says the number; nothing is cut silently.
+"""
+
+from typing import Final
+
+SECONDS_PER_DAY: Final = 86_400
+
+MAX_VISITS: Final = 2_000
+MAX_SHIFTS: Final = 1_000
+MAX_PLACES: Final = 2_500
+MAX_WINDOWS_PER_VISIT: Final = 16
+MAX_BREAKS_PER_SHIFT: Final = 3
+MAX_NAMES_PER_LIST: Final = 500
+"""Skills of a shift or a visit, technicians allowed or forbidden for a visit."""
+
+MAX_HORIZON_SECONDS: Final = 31 * SECONDS_PER_DAY
+"""Shifts end (overtime included) within this from the horizon start."""
+MAX_TIME_SECONDS: Final = 3_660 * SECONDS_PER_DAY
+"""Instants outside the horizon (an overdue commitment, a window next year) lie within plus or minus this."""
+MAX_LEG_SECONDS: Final = 7 * SECONDS_PER_DAY
+MAX_LEG_METRES: Final = 100_000_000
+
+MAX_PRICE: Final = 1_000_000_000
+"""One fixed price; with MAX_VISITS of them a sum stays far inside 64 bits."""
+MAX_PRICE_PER_SECOND: Final = 10_000
+
+MAX_SOLVE_SECONDS: Final = 3_600.0
+MAX_SOLUTIONS: Final = 1_000_000
+
+MODEL_VISITS: Final = 400
+"""Visits in one first OR-Tools model; a larger problem is cut into clusters first."""
+CLOSURE_PLACES: Final = 400
+"""Shortest paths over all places (cubic) are computed up to here; beyond, 'unreachable' is never called proven."""
+
+MAX_REQUEST_BYTES: Final = 128 * 1024 * 1024
+"""One line on the standard input of the child process."""
+CHILD_GRACE_SECONDS: Final = 30.0
+"""The kernel ends a child that outlives its own limit by this much; it never has to be hunted."""
+CHILD_ADDRESS_SPACE_BYTES: Final = 4 * 1024 * 1024 * 1024
+"""Address space of a child unless its request names another figure."""
+PROGRESS_SECONDS: Final = 0.1
+"""Shortest time between two progress lines of a child."""

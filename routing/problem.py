@@ -1,0 +1,196 @@
+"""What is to be planned: shifts, visits, places, travel and prices, as plain frozen data.
+
+All instants are integer seconds from the horizon start (the moment of planning), all lengths integer seconds;
+who builds the problem turns clocks, zones and calendars into these. Nothing here reads a clock or a database.
+"""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from routing.texts import Facts, problem_text
+
+Priority: TypeAlias = Literal[1, 2, 3, 4]
+"""P1 emergency, P2 high, P3 normal, P4 planned."""
+
+
+class ProblemError(ValueError):
+    """A problem that cannot be planned as it was given.
+
+    `code` is stable, `where` names the element (such as ``visits[3] 'V17'``), `facts` carry the numbers, and
+    `en` / `zh` say what is wrong and what to do.
+    """
+
+    def __init__(self, code: str, where: str, **facts: int | str | list[str]) -> None:
+        """Build the error from its code; the sentences come from `routing.texts`."""
+        self.code = code
+        self.where = where
+        self.facts: Facts = facts
+        self.en = problem_text(code, where, facts, "en")
+        self.zh = problem_text(code, where, facts, "zh")
+        super().__init__(self.en)
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A point on the map, WGS-84 degrees. Coordinates may be absent where a travel table is given."""
+
+    id: str
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Service may start at `start`, at `end`, and at any second between."""
+
+    start: int
+    end: int
+
+
+class Break(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A rest of `duration` seconds that begins between `earliest` and `latest`.
+
+    It interrupts neither a service nor a drive; it may be taken before leaving a place or after arriving at one.
+    """
+
+    earliest: int
+    latest: int
+    duration: int
+
+
+class Shift(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One technician's working time of one day: one route.
+
+    The technician is at `start_place` at `start`, and back at `end_place` by `end`, or later by at most
+    `overtime_allowed` seconds, at a price. `skills` are those valid on that day.
+    """
+
+    id: str
+    technician: str
+    start: int
+    end: int
+    start_place: str
+    end_place: str
+    breaks: tuple[Break, ...] = ()
+    overtime_allowed: int = 0
+    skills: tuple[str, ...] = ()
+    territory: str | None = None
+
+
+class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A dispatcher's decision: on this shift, or with this technician on any day; at `start` exactly, if given."""
+
+    shift: str | None = None
+    technician: str | None = None
+    start: int | None = None
+
+
+class Previous(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the plan in force has the visit. The shift may be one that is no longer in the problem."""
+
+    shift: str
+    start: int
+
+
+class Visit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One stay of a technician at a place.
+
+    `windows`: service starts inside one of them (none given: at any time).
+    `earliest`: service starts no sooner (parts readiness).
+    `commitment_due`: the commitment is kept when service starts by then; later costs dearly, never is dearer still.
+    `promise`: the appointment; never before its start, and later than its end at a price. A policy of arriving some
+    minutes early is already taken off by who builds the problem.
+    `told`: a person was told of the time in `previous`; moving it costs `Prices.told_moved`.
+    `frozen`: stays on `previous.shift`, before everything that is not frozen, in the order of `previous.start`, and
+    starts then or as soon after as can be. Reality has decided it, so its windows and skills are not asked again.
+    """
+
+    id: str
+    place: str
+    duration: int
+    priority: Priority = 3
+    windows: tuple[Window, ...] = ()
+    earliest: int = 0
+    commitment_due: int | None = None
+    promise: Window | None = None
+    told: bool = False
+    skills: tuple[str, ...] = ()
+    technicians: int = 1
+    territory: str | None = None
+    preferred_technician: str | None = None
+    allowed_technicians: tuple[str, ...] | None = None
+    forbidden_technicians: tuple[str, ...] = ()
+    pin: Pin | None = None
+    previous: Previous | None = None
+    frozen: bool = False
+
+
+class PerPriority(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One price for each of the four priorities."""
+
+    p1: int
+    p2: int
+    p3: int
+    p4: int
+
+    def of(self, priority: Priority) -> int:
+        """Return the price for `priority`."""
+        return (self.p1, self.p2, self.p3, self.p4)[priority - 1]
+
+
+class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Exchange rates between the things a plan can be good at: data, not code.
+
+    The unit is a hundredth of a second of driving. The defaults give the order of the design: commitments kept and
+    visits served, by priority; then promised windows; then one sum of churn, overtime, travel and delay.
+    """
+
+    unserved: PerPriority = PerPriority(p1=200_000_000, p2=60_000_000, p3=20_000_000, p4=10_000_000)
+    late: PerPriority = PerPriority(p1=200_000_000, p2=60_000_000, p3=20_000_000, p4=10_000_000)
+    late_second: PerPriority = PerPriority(p1=200, p2=60, p3=20, p4=10)
+    promise_broken: int = 2_000_000
+    promise_second: int = 100
+    told_moved: int = 600_000
+    told_tolerance: int = 900
+    """Seconds by which a told start may shift on its own shift without counting as moved."""
+    moved: int = 6_000
+    """A visit nobody was told of, planned on another shift than in the plan in force."""
+    overtime_second: int = 150
+    travel_second: int = 100
+    delay_second: PerPriority = PerPriority(p1=50, p2=10, p3=3, p4=1)
+    """Each second between the first moment service could start and its start: today's capacity is not saved."""
+    not_preferred: int = 60_000
+    outside_territory: int = 180_000
+    pin_unserved: int = 400_000_000
+    """On top of `unserved` for a visit that a dispatcher pinned."""
+
+
+class EstimatedTravel(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="estimate", tag_field="kind"
+):
+    """Travel estimated from coordinates: ``overhead + scale * 2.0 s * metres ** 0.67``; said on the plan."""
+
+    overhead_seconds: int = 120
+    scale: float = 1.0
+
+
+class GivenTravel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="table", tag_field="kind"):
+    """Travel tables over `Problem.places`, row = from, column = to, both in the order of the places."""
+
+    seconds: tuple[tuple[int, ...], ...]
+    metres: tuple[tuple[int, ...], ...]
+    source: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a plan depends on. `routing.validate.validate` checks it; `solve` does so first."""
+
+    places: tuple[Place, ...]
+    shifts: tuple[Shift, ...]
+    visits: tuple[Visit, ...]
+    travel: EstimatedTravel | GivenTravel = EstimatedTravel()
+    prices: Prices = Prices()
+
+
+def horizon_end(problem: Problem) -> int:
+    """Return the second at which the last shift ends, overtime included; 0 without shifts."""
+    return max((shift.end + shift.overtime_allowed for shift in problem.shifts), default=0)

@@ -1,0 +1,266 @@
+"""The problem checks itself: the first thing wrong is raised as a `ProblemError`, before anything is computed.
+
+What only makes a visit impossible (a skill nobody has, no shift in its window) is legal: it is explained in the plan.
+"""
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+
+import msgspec
+
+from routing import limits
+from routing.problem import (
+    Break,
+    EstimatedTravel,
+    PerPriority,
+    Place,
+    Problem,
+    ProblemError,
+    Shift,
+    Visit,
+    Window,
+)
+
+PRIORITIES = (1, 2, 3, 4)
+
+
+def validate(problem: Problem) -> None:
+    """Raise `ProblemError` for the first thing in `problem` that cannot be planned as given."""
+    _check_types(problem)
+    _check_sizes(problem)
+    _check_ids(problem)
+    _check_prices(problem)
+    places = {place.id for place in problem.places}
+    for index, shift in enumerate(problem.shifts):
+        _check_shift(_where("shifts", index, shift.id), shift, places)
+    _check_overlaps(problem.shifts)
+    shifts = {shift.id: shift for shift in problem.shifts}
+    for index, visit in enumerate(problem.visits):
+        where = _where("visits", index, visit.id)
+        _check_visit(where, visit, places)
+        _check_pin(where, visit, shifts)
+        _check_frozen(where, visit, shifts)
+    _check_travel(problem)
+
+
+def require_technicians(problem: Problem) -> None:
+    """Raise `ProblemError` 'no_technicians' when there is nobody to plan for.
+
+    A problem without shifts is legal (its plan says so for every visit); a caller that wants to refuse it calls this.
+    """
+    if not problem.shifts:
+        raise ProblemError("no_technicians", "shifts")
+
+
+def _where(kind: str, index: int, name: str) -> str:
+    return f"{kind}[{index}] '{name}'"
+
+
+def _refuse(code: str, where: str, **facts: int | str | list[str]) -> None:
+    raise ProblemError(code, where, **facts)
+
+
+def _check_types(problem: Problem) -> None:
+    """Refuse values of a wrong type; structs built in Python are not checked when made, decoded ones are."""
+    try:
+        msgspec.convert(msgspec.to_builtins(problem), Problem)
+    except (msgspec.ValidationError, TypeError, OverflowError) as error:
+        _refuse("wrong_type", "problem", detail=str(error))
+
+
+def _check_count(where: str, found: int, limit: int) -> None:
+    if found > limit:
+        _refuse("too_many", where, found=found, limit=limit)
+
+
+def _check_sizes(problem: Problem) -> None:
+    _check_count("places", len(problem.places), limits.MAX_PLACES)
+    _check_count("shifts", len(problem.shifts), limits.MAX_SHIFTS)
+    _check_count("visits", len(problem.visits), limits.MAX_VISITS)
+    for index, shift in enumerate(problem.shifts):
+        where = _where("shifts", index, shift.id)
+        _check_count(f"{where} .breaks", len(shift.breaks), limits.MAX_BREAKS_PER_SHIFT)
+        _check_count(f"{where} .skills", len(shift.skills), limits.MAX_NAMES_PER_LIST)
+    for index, visit in enumerate(problem.visits):
+        where = _where("visits", index, visit.id)
+        _check_count(f"{where} .windows", len(visit.windows), limits.MAX_WINDOWS_PER_VISIT)
+        names = max(len(visit.skills), len(visit.allowed_technicians or ()), len(visit.forbidden_technicians))
+        _check_count(f"{where} lists of skills and people", names, limits.MAX_NAMES_PER_LIST)
+
+
+def _check_ids(problem: Problem) -> None:
+    for kind, elements in (("places", problem.places), ("shifts", problem.shifts), ("visits", problem.visits)):
+        seen: set[str] = set()
+        for index, element in enumerate(elements):
+            if not element.id:
+                _refuse("empty_id", f"{kind}[{index}]")
+            if element.id in seen:
+                _refuse("duplicate_id", _where(kind, index, element.id))
+            seen.add(element.id)
+
+
+def _check_prices(problem: Problem) -> None:
+    for name in problem.prices.__struct_fields__:
+        value: int | PerPriority = getattr(problem.prices, name)
+        limit = limits.MAX_PRICE_PER_SECOND if name.endswith("_second") else limits.MAX_PRICE
+        for price in msgspec.structs.astuple(value) if isinstance(value, PerPriority) else (value,):
+            if not 0 <= price <= limit:
+                _refuse("price_out_of_range", f"prices.{name}", found=price, limit=limit)
+
+
+def _check_place_known(where: str, place: str, places: set[str]) -> None:
+    if place not in places:
+        _refuse("place_unknown", where, place=place)
+
+
+def _check_shift(where: str, shift: Shift, places: set[str]) -> None:
+    _check_place_known(where, shift.start_place, places)
+    _check_place_known(where, shift.end_place, places)
+    if shift.end <= shift.start:
+        _refuse("shift_inverted", where, start=shift.start, end=shift.end)
+    if shift.overtime_allowed < 0:
+        _refuse("overtime_negative", where, found=shift.overtime_allowed)
+    if shift.start < 0 or shift.end + shift.overtime_allowed > limits.MAX_HORIZON_SECONDS:
+        _refuse("shift_outside_horizon", where, limit=limits.MAX_HORIZON_SECONDS)
+    for index, pause in enumerate(shift.breaks):
+        _check_break(f"{where} .breaks[{index}]", pause, shift)
+    for index, (before, after) in enumerate(pairwise(shift.breaks), start=1):
+        if after.earliest < before.latest + before.duration:
+            _refuse("breaks_overlap", f"{where} .breaks[{index}]")
+
+
+def _check_break(where: str, pause: Break, shift: Shift) -> None:
+    if pause.duration <= 0 or pause.latest < pause.earliest:
+        _refuse("break_inverted", where)
+    if pause.earliest < shift.start or pause.latest + pause.duration > shift.end:
+        _refuse("break_outside_shift", where)
+
+
+def _check_overlaps(shifts: tuple[Shift, ...]) -> None:
+    by_start = sorted(enumerate(shifts), key=lambda numbered: (numbered[1].technician, numbered[1].start))
+    for (_, before), (index, after) in pairwise(by_start):
+        if before.technician == after.technician and before.end + before.overtime_allowed > after.start:
+            where = _where("shifts", index, after.id)
+            _refuse("shifts_overlap", where, technician=after.technician, other=before.id)
+
+
+def _check_time(where: str, instant: int) -> None:
+    if abs(instant) > limits.MAX_TIME_SECONDS:
+        _refuse("time_out_of_range", where, found=instant, limit=limits.MAX_TIME_SECONDS)
+
+
+def _check_window(where: str, window: Window) -> None:
+    _check_time(f"{where} .start", window.start)
+    _check_time(f"{where} .end", window.end)
+    if window.end < window.start:
+        _refuse("window_inverted", where, start=window.start, end=window.end)
+
+
+def _check_visit(where: str, visit: Visit, places: set[str]) -> None:
+    _check_place_known(where, visit.place, places)
+    if not 0 <= visit.duration <= limits.MAX_HORIZON_SECONDS:
+        _refuse("duration_out_of_range", where, found=visit.duration, limit=limits.MAX_HORIZON_SECONDS)
+    if visit.priority not in PRIORITIES:
+        _refuse("priority_unknown", where, found=visit.priority)
+    if visit.technicians != 1:
+        _refuse("crew_not_supported", where, found=visit.technicians)
+    for index, window in enumerate(visit.windows):
+        _check_window(f"{where} .windows[{index}]", window)
+    if visit.promise is not None:
+        _check_window(f"{where} .promise", visit.promise)
+    for name, instant in _instants(visit):
+        _check_time(f"{where} .{name}", instant)
+
+
+def _instants(visit: Visit) -> Iterator[tuple[str, int]]:
+    yield "earliest", visit.earliest
+    if visit.commitment_due is not None:
+        yield "commitment_due", visit.commitment_due
+    if visit.previous is not None:
+        yield "previous.start", visit.previous.start
+    if visit.pin is not None and visit.pin.start is not None:
+        yield "pin.start", visit.pin.start
+
+
+def _check_pin(where: str, visit: Visit, shifts: dict[str, Shift]) -> None:
+    pin = visit.pin
+    if pin is None:
+        return
+    where = f"{where} .pin"
+    if pin.start is not None and visit.windows and not any(w.start <= pin.start <= w.end for w in visit.windows):
+        _refuse("pin_outside_windows", where, start=pin.start)
+    if pin.shift is None:
+        if pin.technician is None:
+            _refuse("pin_empty", where)
+        return
+    shift = shifts.get(pin.shift)
+    if shift is None:
+        raise ProblemError("pin_unknown_shift", where, shift=pin.shift)
+    _check_pinned_shift(where, visit, shift)
+
+
+def _check_pinned_shift(where: str, visit: Visit, shift: Shift) -> None:
+    """Refuse a pin to `shift` that no plan can obey; a frozen visit's skills and people are settled already."""
+    pin, worker = visit.pin, shift.technician
+    assert pin is not None
+    if pin.technician is not None and pin.technician != worker:
+        _refuse("pin_technician_mismatch", where, shift=shift.id, worker=worker, technician=pin.technician)
+    last = shift.end + shift.overtime_allowed
+    if pin.start is not None and not shift.start <= pin.start <= last - visit.duration:
+        _refuse(
+            "pin_outside_shift",
+            where,
+            shift=shift.id,
+            start=pin.start,
+            duration=visit.duration,
+            begin=shift.start,
+            end=last,
+        )
+    lacking = sorted(set(visit.skills) - set(shift.skills))
+    if lacking and not visit.frozen:
+        _refuse("pin_without_skill", where, shift=shift.id, worker=worker, skills=lacking)
+    allowed = visit.allowed_technicians is None or worker in visit.allowed_technicians
+    if not visit.frozen and (not allowed or worker in visit.forbidden_technicians):
+        _refuse("pin_not_allowed", where, shift=shift.id, worker=worker)
+
+
+def _check_frozen(where: str, visit: Visit, shifts: dict[str, Shift]) -> None:
+    if not visit.frozen:
+        return
+    shift = None if visit.previous is None else shifts.get(visit.previous.shift)
+    if shift is None:
+        raise ProblemError("frozen_without_previous", where)
+    pin = visit.pin
+    if pin is not None and (pin.shift not in {None, shift.id} or pin.technician not in {None, shift.technician}):
+        _refuse("frozen_contradicts_pin", where, shift=shift.id)
+
+
+def _check_travel(problem: Problem) -> None:
+    travel = problem.travel
+    if isinstance(travel, EstimatedTravel):
+        in_range = 0 <= travel.overhead_seconds <= limits.MAX_LEG_SECONDS
+        if not in_range or not (math.isfinite(travel.scale) and 0 < travel.scale <= 100):  # noqa: PLR2004
+            _refuse("travel_scale", "travel", limit=limits.MAX_LEG_SECONDS)
+        for index, place in enumerate(problem.places):
+            _check_coordinates(_where("places", index, place.id), place)
+    else:
+        _check_table("travel.seconds", travel.seconds, len(problem.places), limits.MAX_LEG_SECONDS)
+        _check_table("travel.metres", travel.metres, len(problem.places), limits.MAX_LEG_METRES)
+
+
+def _check_coordinates(where: str, place: Place) -> None:
+    latitude, longitude = place.latitude, place.longitude
+    if latitude is None or longitude is None:
+        raise ProblemError("place_without_coordinates", where)
+    # A comparison with NaN is false, so not-a-number and infinity are refused here too.
+    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # noqa: PLR2004
+        _refuse("coordinates_out_of_range", where)
+
+
+def _check_table(where: str, table: tuple[tuple[int, ...], ...], places: int, limit: int) -> None:
+    if len(table) != places or any(len(row) != places for row in table):
+        _refuse("travel_shape", where, places=places)
+    for index, row in enumerate(table):
+        if row[index] != 0 or (row and not 0 <= min(row) <= max(row) <= limit):
+            _refuse("travel_value", f"{where}[{index}]", limit=limit)
