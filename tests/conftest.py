@@ -1,0 +1,90 @@
+"""What every test may ask for: databases of its own, and the certainty that nothing leaves the machine."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+from tests import loopback
+from tests.databases import Databases
+
+RUN = pytest.StashKey[Databases]()
+FOLDER = pytest.StashKey[Path]()
+
+hypothesis.settings.register_profile("here", deadline=None)  # two busy cores make any deadline a coin toss
+hypothesis.settings.register_profile("ci", parent=hypothesis.settings.get_profile("here"), derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run its folder; workers get the controller's."""
+    for name in [name for name in os.environ if name.startswith("PAIGONG_")]:
+        del os.environ[name]  # a developer's settings must not decide what a test shows
+    worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if worker is None:
+        config.stash[FOLDER] = Path(tempfile.mkdtemp(prefix="paigong-tests-"))
+        config.stash[RUN] = Databases(config.stash[FOLDER], os.getpid())
+    else:
+        config.stash[RUN] = Databases(Path(worker["run_folder"]), worker["run_owner"])
+    loopback.guard()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist where the run's folder is and whose end is the end of the run."""
+    node.workerinput["run_folder"] = str(node.config.stash[FOLDER])
+    node.workerinput["run_owner"] = os.getpid()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the server and remove the folder, however the tests went."""
+    if FOLDER in config.stash:
+        config.stash[RUN].close()
+
+
+@pytest.fixture(autouse=True)
+def _stay_on_the_loopback() -> Iterator[None]:
+    loopback.reached.clear()
+    yield
+    assert not loopback.reached, f"tests stay on the loopback: {loopback.reached}"
+
+
+@pytest.fixture(scope="session")
+def databases(request: pytest.FixtureRequest) -> Databases:
+    """The run's databases, for tests that need several or an empty one."""
+    return request.config.stash[RUN]
+
+
+@pytest.fixture
+def sqlite_url(databases: Databases, tmp_path: Path) -> str:
+    """A fresh migrated SQLite database."""
+    return databases.sqlite(tmp_path / "paigong.db")
+
+
+@pytest.fixture
+def postgresql_url(databases: Databases) -> Iterator[str]:
+    """A fresh migrated PostgreSQL database."""
+    url = databases.postgresql()
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh migrated database; the test runs once on each kind."""
+    return request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, databases: Databases, tmp_path: Path) -> Iterator[str]:
+    """A database without a single table; the test runs once on each kind."""
+    if request.param == "sqlite":
+        yield databases.sqlite(tmp_path / "empty.db", migrated=False)
+        return
+    url = databases.postgresql(migrated=False)
+    yield url
+    databases.drop(url)

@@ -1,0 +1,143 @@
+"""The databases of one test run: a real PostgreSQL and SQLite files, migrated once and copied for each test.
+
+All worker processes of a run share one PostgreSQL server. It is started when the first test asks for it and ends with
+the run, also when the run is killed. Migrating costs a second, copying a migrated database some 30 milliseconds, so
+every test can have a database of its own and commit as the product does.
+"""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import asyncpg
+import msgspec
+from sqlalchemy.engine import make_url
+
+from bench.postgres import STOP_SECONDS, Server, start_keeper, wait_for_server
+
+TEMPLATE = "migrated"
+_T = TypeVar("_T")
+
+
+class _Shared(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process that started the server leaves for the others."""
+
+    server: Server
+    keeper_pid: int
+    folder: str
+
+
+class Databases:
+    """Hands out databases. `folder` is the run's own; `owner_pid` the process whose end is the end of the run."""
+
+    def __init__(self, folder: Path, owner_pid: int) -> None:
+        self._folder = folder
+        self._owner_pid = owner_pid
+        self._number = 0
+        self._keeper: object = None
+
+    def sqlite(self, path: Path, *, migrated: bool = True) -> str:
+        """The URL of a new SQLite database in the file `path`."""
+        if migrated:
+            template = self._folder / "migrated.db"
+            with self._one_at_a_time("sqlite"):
+                if not template.exists():
+                    half = template.with_suffix(".new")
+                    _apart(upgrade, _sqlite_url(half))
+                    half.rename(template)
+            shutil.copyfile(template, path)
+        return _sqlite_url(path)
+
+    def postgresql(self, *, migrated: bool = True) -> str:
+        """The URL of a new PostgreSQL database; give it back with `drop`."""
+        server = self._server().server
+        self._number += 1
+        name = f"test_{os.getpid()}_{self._number}"
+        if migrated:
+            self._ensure_template(server)
+            _run(server.url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")
+        else:
+            _run(server.url, f"CREATE DATABASE {name}")
+        return server.database(name)
+
+    def drop(self, url: str) -> None:
+        """Remove a PostgreSQL database, whoever is still connected to it."""
+        _run(self._server().server.url, f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
+
+    def close(self) -> None:
+        """End the run: stop the server if one was started, and remove the folder. Only the owner calls this."""
+        note = self._folder / "postgresql.json"
+        if note.exists():
+            shared = msgspec.json.decode(note.read_bytes(), type=_Shared)
+            _end_keeper(shared)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _server(self) -> _Shared:
+        note = self._folder / "postgresql.json"
+        with self._one_at_a_time("postgresql"):
+            if not note.exists():
+                folder = Path(tempfile.mkdtemp(prefix="paigong-pg-"))
+                keeper = start_keeper(folder, works_for=self._owner_pid)
+                self._keeper = keeper
+                server = wait_for_server(folder, keeper)
+                note.write_bytes(msgspec.json.encode(_Shared(server=server, keeper_pid=keeper.pid, folder=str(folder))))
+        return msgspec.json.decode(note.read_bytes(), type=_Shared)
+
+    def _ensure_template(self, server: Server) -> None:
+        done = self._folder / "postgresql.migrated"
+        with self._one_at_a_time("template"):
+            if not done.exists():
+                _run(server.url, f"DROP DATABASE IF EXISTS {TEMPLATE}", f"CREATE DATABASE {TEMPLATE}")
+                _apart(upgrade, server.database(TEMPLATE))
+                done.touch()
+
+    @contextmanager
+    def _one_at_a_time(self, what: str) -> Generator[None]:
+        with (self._folder / f"{what}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def upgrade(url: str) -> None:
+    from backend.core.migrate import upgrade  # noqa: PLC0415 - being written
+
+    upgrade(url)
+
+
+def _sqlite_url(path: Path) -> str:
+    return f"sqlite+aiosqlite:///{path}"
+
+
+def _apart(work: Callable[..., _T], *arguments: object) -> _T:
+    """Run in a thread of its own, where no event loop runs yet."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(work, *arguments).result()
+
+
+def _run(url: str, *statements: str) -> None:
+    async def run() -> None:
+        connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    _apart(asyncio.run, run())
+
+
+def _end_keeper(shared: _Shared) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(shared.keeper_pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while Path(shared.folder).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
