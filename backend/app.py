@@ -1,0 +1,151 @@
+"""`create_app(settings)`: the only place where things are joined."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import swagger_ui
+from litestar import Litestar, Request, Router, get
+from litestar.config.compression import CompressionConfig
+from litestar.di import NamedDependency, Provide
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.static_files import create_static_files_router
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.core.auth import Principal, public, signed_in
+from backend.core.once import provide_once
+from backend.core.paging import provide_page
+from backend.core.problems import PROBLEM_HANDLERS
+from backend.core.sessions import Database
+from backend.core.tasks import TaskHandler, Worker
+from backend.people import routes as people_routes
+from backend.people.bearer import BearerMiddleware
+from backend.settings import Settings
+
+BODY_BYTES: Final = 10 * 1024 * 1024
+"""The largest request body any route takes; routes that need less say so themselves."""
+TOKEN_KEY_BYTES: Final = 32
+
+ROUTERS: Final[tuple[Router, ...]] = (people_routes.router,)
+
+
+@get("/healthz", guards=[public], sync_to_thread=False, tags=["operations"])
+def healthz() -> dict[str, str]:
+    """Say that the process answers."""
+    return {"status": "ok"}
+
+
+@get("/readyz", guards=[public], tags=["operations"])
+async def readyz(read: NamedDependency[AsyncSession]) -> dict[str, str]:
+    """Say that the database answers and is migrated."""
+    revision = (await read.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
+    return {"status": "ready", "schema": revision}
+
+
+def create_app(settings: Settings) -> Litestar:
+    """Return the application; the database must be migrated already (see core/migrate.py)."""
+    database = Database(settings.database_url)
+    return Litestar(
+        route_handlers=[healthz, readyz, *ROUTERS, _docs_files()],
+        dependencies=_dependencies(settings, database),
+        middleware=[BearerMiddleware(database, settings.clock(), read_token_key(settings.data_dir))],
+        exception_handlers=PROBLEM_HANDLERS,
+        lifespan=[_lifespan(settings, database)],
+        request_max_body_size=BODY_BYTES,
+        compression_config=CompressionConfig(backend="gzip", gzip_compress_level=5),
+        openapi_config=_openapi(),
+    )
+
+
+def task_handlers(settings: Settings, database: Database) -> dict[str, TaskHandler]:
+    """Return what the worker can do, by kind of task."""
+    return {}
+
+
+def read_token_key(data_dir: Path) -> bytes:
+    """Return the key access tokens are signed with; made on first use, readable by the server's user only."""
+    path = data_dir / "token.key"
+    if not path.exists():
+        data_dir.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(TOKEN_KEY_BYTES))
+    return path.read_bytes()
+
+
+def _dependencies(settings: Settings, database: Database) -> dict[str, Provide]:
+    clock = settings.clock()
+    token_key = read_token_key(settings.data_dir)
+
+    async def read() -> AsyncIterator[AsyncSession]:
+        async with database.read() as session:
+            yield session
+
+    async def write() -> AsyncIterator[AsyncSession]:
+        async with database.write() as session:
+            yield session
+
+    def principal(request: Request[Any, Any, Any]) -> Principal:
+        return signed_in(request)
+
+    def constant(value: object) -> Provide:
+        return Provide(lambda: value, sync_to_thread=False)
+
+    return {
+        "read": Provide(read),
+        "write": Provide(write),
+        "now": Provide(clock.now, sync_to_thread=False),
+        "principal": Provide(principal, sync_to_thread=False),
+        "once": Provide(provide_once),
+        "page": Provide(provide_page, sync_to_thread=False),
+        "database": constant(database),
+        "settings": constant(settings),
+        "token_key": constant(token_key),
+    }
+
+
+def _lifespan(settings: Settings, database: Database) -> Any:
+    @asynccontextmanager
+    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+        worker = Worker(database, settings.clock(), task_handlers(settings, database), settings.task_poll_seconds)
+        working = asyncio.create_task(worker.run())
+        try:
+            yield
+        finally:
+            working.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await working
+            await database.close()
+
+    return lifespan
+
+
+def _docs_files() -> Router:
+    """The API page's own files, so that it opens without a CDN."""
+    folder = Path(swagger_ui.__file__).parent / "static"
+    return create_static_files_router("/docs/files", directories=[folder], guards=[public], include_in_schema=False)
+
+
+def _openapi() -> OpenAPIConfig:
+    page = SwaggerRenderPlugin(
+        path="/", js_url="/docs/files/swagger-ui-bundle.js", css_url="/docs/files/swagger-ui.css",
+        standalone_preset_js_url="/docs/files/swagger-ui-standalone-preset.js",
+        favicon='<link rel="icon" href="/docs/files/favicon-32x32.png">',
+    )  # fmt: skip
+    return OpenAPIConfig(
+        title="Paigong 派工",
+        version="0.1.0",
+        description="Field service that keeps its 48-hour promise.",
+        path="/docs",
+        render_plugins=[page, JsonRenderPlugin()],
+        components=Components(
+            security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
+        ),
+        security=[{"bearer": []}],
+    )

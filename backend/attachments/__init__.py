@@ -1,0 +1,1 @@
+"""Files: stored once under their sha256, attached to any record."""

@@ -1,0 +1,40 @@
+"""Tables of stored bytes and what they are attached to."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.core.changes import BUCKET_LENGTH, synced
+from backend.core.db import Base, Row
+
+
+class Blob(Base):
+    """Bytes by their sha256; the bytes lie in the data folder."""
+
+    __tablename__ = "blob"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    media_type: Mapped[str] = mapped_column(String(100))
+    stored_at: Mapped[datetime]
+
+
+@synced("{bucket}")
+class Attachment(Row):
+    """A file that belongs to a record. `sha256` names bytes that may still be on the phone: a form arrives before its photos."""
+
+    __tablename__ = "attachment"
+    __table_args__ = (Index("ix_attachment_subject", "entity", "subject_id"),)
+
+    bucket: Mapped[str | None] = mapped_column(String(BUCKET_LENGTH))
+    entity: Mapped[str] = mapped_column(String(40))
+    subject_id: Mapped[UUID]
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    """photo, drawing, manual, signature, report."""
+    name: Mapped[str]
+    position: Mapped[int]
+    added_at: Mapped[datetime]
+    added_by_id: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"))

@@ -1,0 +1,77 @@
+"""Creating once: a repeated creation with the same Idempotency-Key gets the first answer and creates nothing."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response
+from litestar.enums import MediaType
+from sqlalchemy import LargeBinary, String, delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.core.auth import signed_in
+from backend.core.db import Base, insert_ignoring
+from backend.core.errors import IDEMPOTENCY_KEY_MISSING, IDEMPOTENCY_KEY_REUSED, Problem
+
+KEY_LENGTH: Final = 100
+REMEMBERED: Final = timedelta(days=7)
+"""How long a creation's answer is kept."""
+CREATED: Final = 201
+
+
+class Creation(Base):
+    """An answered creation, by person and key."""
+
+    __tablename__ = "creation"
+
+    person_id: Mapped[UUID] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(KEY_LENGTH), primary_key=True)
+    request_sha256: Mapped[str] = mapped_column(String(64))
+    answer: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Once:
+    """One request's idempotency key: `return await once.create(session, now, lambda: actions.open_case(...))`."""
+
+    def __init__(self, person_id: UUID, key: str, request_sha256: str) -> None:
+        self._person_id = person_id
+        self._key = key
+        self._request_sha256 = request_sha256
+
+    async def create(
+        self, session: AsyncSession, now: datetime, produce: Callable[[], Awaitable[msgspec.Struct]]
+    ) -> Response[bytes]:
+        """Produce the view of a new record, or repeat the earlier answer; a key used for another request is refused."""
+        claim = {
+            "person_id": self._person_id, "key": self._key, "request_sha256": self._request_sha256,
+            "answer": b"", "created_at": now,
+        }  # fmt: skip
+        claimed = await session.run_sync(insert_ignoring, Creation.__table__, [claim])
+        creation = await session.get_one(Creation, (self._person_id, self._key))
+        if creation.request_sha256 != self._request_sha256:
+            raise Problem(IDEMPOTENCY_KEY_REUSED)
+        if claimed:
+            creation.answer = msgspec.json.encode(await produce())
+        return Response(creation.answer, status_code=CREATED, media_type=MediaType.JSON)
+
+
+async def provide_once(request: Request[Any, Any, Any]) -> Once:
+    """Dependency `once`: read the Idempotency-Key header; raises idempotency_key_missing."""
+    key = request.headers.get("Idempotency-Key", "")
+    if not 1 <= len(key) <= KEY_LENGTH:
+        raise Problem(IDEMPOTENCY_KEY_MISSING)
+    seen = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body())
+    return Once(signed_in(request).person_id, key, seen.hexdigest())
+
+
+async def forget_old_creations(session: AsyncSession, now: datetime) -> int:
+    """Delete answers older than REMEMBERED; return how many."""
+    old = select(Creation.key).where(Creation.created_at < now - REMEMBERED)
+    count = len((await session.execute(old)).all())
+    await session.execute(delete(Creation).where(Creation.created_at < now - REMEMBERED))
+    return count

@@ -1,0 +1,67 @@
+"""Pages of lists: a cursor is the key of the last row sent, so pages stay right while rows are added."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.core.errors import INVALID, Finding, Problem
+
+PAGE_DEFAULT: Final = 50
+PAGE_MAXIMUM: Final = 200
+
+View = TypeVar("View")
+Model = TypeVar("Model")
+
+
+class Page(msgspec.Struct, Generic[View], frozen=True):
+    """One page of a list, newest first; `next` is the cursor of the page after it, or null at the end."""
+
+    items: list[View]
+    next: str | None
+
+
+class PageRequest(msgspec.Struct, frozen=True):
+    """Which page is wanted: after which id, and how many rows."""
+
+    after: UUID | None
+    limit: int
+
+
+def provide_page(cursor: str | None = None, limit: int = PAGE_DEFAULT) -> PageRequest:
+    """Dependency `page`: read `?cursor=` and `?limit=`; raises invalid."""
+    if not 1 <= limit <= PAGE_MAXIMUM:
+        raise Problem(
+            INVALID, Finding("limit", f"limit 须在 1 到 {PAGE_MAXIMUM} 之间", f"limit must be 1 to {PAGE_MAXIMUM}")
+        )
+    return PageRequest(after=_read_cursor(cursor) if cursor else None, limit=limit)
+
+
+async def fetch_page(
+    session: AsyncSession, listed: Select[tuple[Model]], key: Any, page: PageRequest, view: Callable[[Model], View]
+) -> Page[View]:
+    """Fetch a page of `listed`, newest first by `key` (a UUIDv7 column of the listed model)."""
+    if page.after is not None:
+        listed = listed.where(key < page.after)
+    rows: Sequence[Model] = (await session.execute(listed.order_by(key.desc()).limit(page.limit + 1))).scalars().all()
+    shown = rows[: page.limit]
+    more = len(rows) > page.limit
+    return Page(items=[view(row) for row in shown], next=_cursor(getattr(shown[-1], key.key)) if more else None)
+
+
+def _cursor(key: UUID) -> str:
+    return base64.urlsafe_b64encode(key.bytes).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> UUID:
+    try:
+        return UUID(bytes=base64.urlsafe_b64decode(cursor + "=="))
+    except (ValueError, binascii.Error) as error:
+        raise Problem(
+            INVALID, Finding("cursor", "游标无效,请从第一页开始", "not a cursor; start from the first page")
+        ) from error

@@ -1,0 +1,1 @@
+"""Phones: registration, what each may hold, and the storage behind the sync protocol."""

@@ -1,0 +1,1 @@
+"""Call-backs, satisfaction and complaints."""

@@ -1,0 +1,1 @@
+"""Imports from CSV and XLSX: mapped, checked, idempotent, and undone as a batch."""

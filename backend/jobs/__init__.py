@@ -1,0 +1,1 @@
+"""Work orders, their visits, each person's attendance, assignments, parts used, fees."""

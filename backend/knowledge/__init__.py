@@ -1,0 +1,1 @@
+"""The service handbook and its cases."""

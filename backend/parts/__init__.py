@@ -1,0 +1,1 @@
+"""Spare parts: catalogue, warehouse and van stock, movements."""

@@ -1,0 +1,1 @@
+"""People: units, employees, roles, crews, skills, shifts, absences, territories, duty roster, vehicles, devices, sign-in."""

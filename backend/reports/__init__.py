@@ -1,0 +1,1 @@
+"""Month-end: closed periods, restatements, the points ledger. Reads over what happened."""

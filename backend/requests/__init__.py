@@ -1,0 +1,1 @@
+"""Service requests (报修, Cases): intake, owner trail, classification, clocks, escalation."""

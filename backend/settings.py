@@ -1,0 +1,84 @@
+"""One frozen settings struct, read from the environment once; `app.create_app` takes it and hands the parts on."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from backend.core.clock import Clock, FileClock, SystemClock
+
+PREFIX = "PAIGONG_"
+MODES = ("production", "demo", "acceptance", "test")
+
+
+class SettingsError(ValueError):
+    """The environment asks for something the server refuses; the message says which variable and what to write."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What differs between installations. Every field is the environment variable PAIGONG_<NAME>.
+
+    `database` is an SQLAlchemy URL; empty means SQLite in `data_dir`. `clock_file` replaces the clock in acceptance mode only.
+    `geocoder` is a geopy geocoder's name (`nominatim`, ...) or empty for none, `geocoder_domain` its host.
+    """
+
+    mode: str = "production"
+    data_dir: Path = Path("var")
+    database: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8300
+    clock_file: Path | None = None
+    access_minutes: int = 15
+    refresh_days: int = 30
+    planner_seconds: float = 10.0
+    planner_memory_mb: int = 4096
+    task_poll_seconds: float = 0.5
+    geocoder: str = ""
+    geocoder_domain: str = ""
+    organisation_zh: str = "派工服务有限公司"
+    organisation_en: str = "Paigong Service Ltd."
+
+    @property
+    def database_url(self) -> str:
+        """The SQLAlchemy async URL of the database in use."""
+        return self.database or f"sqlite+aiosqlite:///{self.data_dir / 'paigong.db'}"
+
+    def clock(self) -> Clock:
+        """The clock this installation runs on."""
+        return FileClock(self.clock_file) if self.clock_file else SystemClock()
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read PAIGONG_* variables; raises SettingsError for an unknown name, a value of the wrong type or a refused combination."""
+    given = {name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
+    unknown = given.keys() - set(Settings.__struct_fields__)
+    if unknown:
+        msg = f"未知设置 / unknown setting: {', '.join(sorted(PREFIX + name.upper() for name in unknown))}"
+        raise SettingsError(msg)
+    try:
+        settings = msgspec.convert(given, Settings, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        msg = f"设置有误 / a setting is not right: {error}"
+        raise SettingsError(msg) from error
+    return checked(settings)
+
+
+def checked(settings: Settings) -> Settings:
+    """Return the settings if the server may run on them; raises SettingsError otherwise."""
+    if settings.mode not in MODES:
+        msg = f"PAIGONG_MODE must be one of {', '.join(MODES)}, not {settings.mode!r}"
+        raise SettingsError(msg)
+    if settings.clock_file and settings.mode != "acceptance":
+        msg = (
+            "PAIGONG_CLOCK_FILE is refused outside PAIGONG_MODE=acceptance: a wrong clock would break every commitment"
+        )
+        raise SettingsError(msg)
+    return settings
+
+
+def _decode(wanted: type, value: object) -> object:
+    if wanted is Path:
+        return Path(str(value))
+    msg = f"cannot read {value!r} as {wanted.__name__}"
+    raise TypeError(msg)

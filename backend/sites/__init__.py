@@ -1,0 +1,1 @@
+"""Sites, the positions on their layouts, the assets standing there, documents and credentials."""
