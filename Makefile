@@ -1,0 +1,73 @@
+# Everything Paigong can be told to do. `make help` lists it.
+#
+# make demo installs what the server needs at run time, nothing more; every other target installs the development
+# dependencies too. Both come from lock files with hashes into .venv, once (.ci/install.py).
+
+PY := .venv/bin/python
+WORKERS ?= 2
+CASES ?= 2000
+
+# The Python that makes .venv: PYTHON=... if given, else the first of these that is 3.11 or newer and has venv.
+find-python = for p in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	  $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && exec $$p .ci/install.py $(1); done; \
+	  for p in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && exec $$p .ci/install.py $(1); done; \
+	  echo '需要 Python 3.11 或更新版本 (含 venv), 例如: sudo apt install python3 python3-venv, 或指定 make PYTHON=/path/to/python3.12'; \
+	  echo 'Python 3.11 or newer with venv is needed, for example: sudo apt install python3 python3-venv, or name one: make PYTHON=/path/to/python3.12'; \
+	  exit 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup runtime demo test check lint format types imports docs acceptance sim bench-sync bench-planner schemathesis lock
+
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 16
+
+setup: ## install the development dependencies into .venv
+	@$(call find-python,development)
+
+runtime:
+	@$(call find-python,runtime)
+
+demo: runtime ## start the server with a generated city; Ctrl-C stops it, the data stays (OPTIONS=... are passed on)
+	@exec $(PY) -m backend.cli demo $(OPTIONS)
+
+test: setup ## run every test, on SQLite and on a PostgreSQL it brings itself (TESTS=... for some of them)
+	@$(PY) -m pytest --numprocesses $(WORKERS) $(TESTS)
+
+check: lint types imports docs test ## everything CI runs
+
+lint: setup ## rules and format (ruff)
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+format: setup ## bring files into the house format and mend what can be mended without thinking
+	@$(PY) -m ruff check --fix-only .
+	@$(PY) -m ruff format .
+
+types: setup ## types (basedpyright)
+	@$(PY) -m basedpyright
+
+imports: setup ## who may import whom (import-linter)
+	@.venv/bin/lint-imports
+
+docs: setup ## links, commands and examples in README and docs
+	@$(PY) -m pytest tests/docs
+
+acceptance: setup ## a week of real outages from request to sealed report: make acceptance DATA=<folder> [DATABASE=postgresql|<url>]
+	@test -n "$(DATA)" || { echo 'usage: make acceptance DATA=<folder> [DATABASE=postgresql|<url>]'; exit 2; }
+	@$(PY) -m bench.acceptance --data "$(DATA)" $(if $(DATABASE),--database "$(DATABASE)")
+
+sim: setup ## sync under a simulated bad network, seed after seed (OPTIONS=... are passed on)
+	@$(PY) -m bench.sim $(OPTIONS)
+
+bench-sync: setup ## how fast phones pull and push, beside a peer
+	@$(PY) -m bench.sync $(OPTIONS)
+
+bench-planner: setup ## how good and how fast plans are, beside a peer
+	@$(PY) -m bench.planner $(OPTIONS)
+
+schemathesis: setup ## the OpenAPI document against a running server, at least CASES=2000 cases
+	@$(PY) -m bench.schemathesis --cases $(CASES) $(OPTIONS)
+
+lock: setup ## write the lock files anew from pyproject.toml, with the newest versions it allows
+	@.ci/lock
