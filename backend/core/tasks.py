@@ -15,7 +15,7 @@ from sqlalchemy import Index, Select, String, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.core.clock import Clock
+from backend.core.clock import Clock, SystemClock
 from backend.core.db import Row
 from backend.core.ids import new_id
 from backend.core.sessions import Database
@@ -73,7 +73,10 @@ def add_task(
 
 
 class Worker:
-    """Runs tasks, one at a time, until stopped. Several workers and processes may share one database."""
+    """Runs the kinds of task it has handlers for, one at a time, until stopped; any number may share one database.
+
+    Tasks become due by the installation's clock; leases run by the machine's own, because they guard against real crashes.
+    """
 
     def __init__(
         self, database: Database, clock: Clock, handlers: Mapping[str, TaskHandler], poll_seconds: float
@@ -82,6 +85,7 @@ class Worker:
         self._clock = clock
         self._handlers = handlers
         self._poll_seconds = poll_seconds
+        self._lease_clock = SystemClock()
         self._me = new_id()
 
     async def run(self) -> None:
@@ -114,20 +118,20 @@ class Worker:
         return None, False
 
     async def _lease(self) -> Task | None:
-        now = self._clock.now()
         async with self._database.read() as session:
-            if (await session.execute(_due(now))).first() is None:
+            if (await session.execute(self._due())).first() is None:
                 return None
         async with self._database.write() as session:
-            task = (await session.execute(_due(now).with_for_update(skip_locked=True))).scalar_one_or_none()
+            task = (await session.execute(self._due().with_for_update(skip_locked=True))).scalar_one_or_none()
             if task is not None:
-                task.leased_by, task.leased_until, task.attempts = self._me, now + LEASE, task.attempts + 1
+                task.leased_by, task.leased_until = self._me, self._lease_clock.now() + LEASE
+                task.attempts += 1
         return task
 
-
-def _due(now: datetime) -> Select[tuple[Task]]:
-    free = or_(Task.leased_until.is_(None), Task.leased_until < now)
-    return select(Task).where(Task.state == "waiting", Task.run_at <= now, free).order_by(Task.run_at, Task.id).limit(1)
+    def _due(self) -> Select[tuple[Task]]:
+        free = or_(Task.leased_until.is_(None), Task.leased_until < self._lease_clock.now())
+        waiting = select(Task).where(Task.state == "waiting", Task.kind.in_(self._handlers))
+        return waiting.where(Task.run_at <= self._clock.now(), free).order_by(Task.run_at, Task.id).limit(1)
 
 
 def _settle(task: Task, *, now: datetime, error: str | None, final: bool) -> None:

@@ -42,6 +42,8 @@ class WorkOrder(Row, Imported):
     due_at: Mapped[datetime | None]
     """When somebody must have arrived: the arrive clock's limit, or the end of an inspection's month."""
     state: Mapped[str] = mapped_column(String(20))
+    needs_approval: Mapped[bool]
+    """Not to be planned before the technical head approves (A055); pinned from the kind when the order is opened."""
     approved_at: Mapped[datetime | None]
     approved_by_id: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"))
     cause: Mapped[str | None] = mapped_column(String(60))

@@ -1,0 +1,146 @@
+"""The command `paigong`: run the server, bring its database up, try the demo city."""
+
+import asyncio
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+
+from backend.app import create_app
+from backend.core import migrate
+from backend.core.sessions import Database
+from backend.imports.demo_city import DEMO_PASSWORD, build_demo_city, demo_logins
+from backend.imports.presets import load_presets
+from backend.serving import NoFreePortError, open_port, serve
+from backend.settings import Settings, SettingsError, read_settings
+
+DEMO_DATA: Final = Path("var/demo")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Paigong 派工: field service that keeps its 48-hour promise."""
+
+
+@main.command("migrate")
+def migrate_command() -> None:
+    """Bring the database to the newest schema and load the presets. 升级数据库并载入预设。"""
+    settings = _settings()
+    _prepare(settings)
+    click.echo(f"数据库已就绪 / the database is ready: {_shown_url(settings)}")
+
+
+@main.command("serve")
+@click.option("--host", help="Address to listen on. 监听地址。")
+@click.option("--port", type=int, help="Port; if it is taken the next free one is used. 端口。")
+def serve_command(host: str | None, port: int | None) -> None:
+    """Run the server. 启动服务。"""
+    settings = _settings()
+    settings = msgspec.structs.replace(settings, host=host or settings.host, port=port or settings.port)
+    _prepare(settings)
+    _run(settings, lambda address: click.echo(f"Paigong 派工: {address}  (API: {address}/docs)"))
+
+
+@main.command("demo")
+@click.option("--port", type=int, default=8300, show_default=True, help="First port tried. 首选端口。")
+@click.option("--fresh", is_flag=True, help="Throw the demo's data away and begin anew. 清空演示数据重新开始。")
+def demo_command(port: int, fresh: bool) -> None:  # noqa: FBT001 - click hands flags over as booleans
+    """Run the server on a generated city. 用生成的演示城市启动服务。"""
+    started = time.monotonic()
+    if fresh:
+        shutil.rmtree(DEMO_DATA, ignore_errors=True)
+    settings = Settings(mode="demo", data_dir=DEMO_DATA, port=port)
+    _prepare(settings)
+    made = asyncio.run(_demo_city(settings))
+    _run(settings, lambda address: _welcome(address, started, made=made))
+
+
+@dataclass(frozen=True)
+class _Listening:
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+
+def _settings() -> Settings:
+    try:
+        return read_settings()
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _prepare(settings: Settings) -> None:
+    """Create the data folder, migrate, and load the presets a new version brings."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    migrate.upgrade(settings.database_url)
+    asyncio.run(_load_presets(settings))
+
+
+async def _load_presets(settings: Settings) -> None:
+    database = Database(settings.database_url)
+    async with database.write() as session:
+        await load_presets(session, now=settings.clock().now())
+    await database.close()
+
+
+async def _demo_city(settings: Settings) -> bool:
+    database = Database(settings.database_url)
+    try:
+        return await build_demo_city(database, now=settings.clock().now())
+    finally:
+        await database.close()
+
+
+def _run(settings: Settings, announce: Callable[[str], None]) -> None:
+    try:
+        listening = open_port(settings.host, settings.port, _say_busy)
+    except NoFreePortError as error:
+        raise click.ClickException(str(error)) from error
+    address = str(_Listening(settings.host, listening.getsockname()[1]))
+    ok = serve(create_app(settings), listening, on_up=lambda: announce(address), log_level="warning")
+    click.echo("\n已停止,数据已保存 / stopped, everything is saved")
+    sys.exit(0 if ok else 1)
+
+
+def _say_busy(port: int) -> None:
+    click.echo(f"端口 {port} 被占用,改用下一个 / port {port} is taken, trying the next one")
+
+
+def _shown_url(settings: Settings) -> str:
+    return Database(settings.database_url).url.render_as_string(hide_password=True)
+
+
+def _welcome(address: str, started: float, *, made: bool) -> None:
+    seconds = time.monotonic() - started
+    logins = "\n".join(f"  {login.employee_number}  {login.role_zh} / {login.role_en}: {login.name}" for login in demo_logins())
+    click.echo(
+        f"""
+Paigong 派工  {address}
+  {"新的演示城市 / a new demo city" if made else "继续上次的演示城市 / the demo city of last time"} ({seconds:.1f} s)
+
+链接 / links
+  {address}/docs                API, 可直接试用 / try it in the page
+  {address}/docs/openapi.json   OpenAPI 3.1
+  {address}/readyz              状态 / status
+
+登录 / sign in   密码 / password: {DEMO_PASSWORD}
+{logins}
+
+接下来 / next
+  另开一个终端,照 README 的"最初十分钟"走一遍 / in another terminal, follow "The first ten minutes" of the README:
+  curl -s {address}/auth/sign-in -H 'Content-Type: application/json' -d '{{"login": "YQ009", "password": "{DEMO_PASSWORD}"}}'
+  按 Ctrl-C 停止;下次 make demo 会接着用同样的数据 / Ctrl-C stops; the next `make demo` goes on with the same data
+"""
+    )
+
+
+if __name__ == "__main__":
+    main()
