@@ -57,7 +57,7 @@ class PersonContactPoint(Row):
 
 
 class Role(Row):
-    """A role as data: a list of permissions (area, level, reach)."""
+    """A role as data: a list of permissions (area, level, reach), and the work-order queues reach `kind` stands for."""
 
     __tablename__ = "role"
     __table_args__ = (UniqueConstraint("key", "version"),)
@@ -66,7 +66,10 @@ class Role(Row):
     version: Mapped[int]
     name_zh: Mapped[str]
     name_en: Mapped[str]
+    side: Mapped[str] = mapped_column(String(10))
+    """field, office, customer or outside."""
     permissions: Mapped[list[Any]]
+    queues: Mapped[list[Any]]
 
 
 class RoleGrant(Row):
@@ -104,13 +107,14 @@ class CrewMember(Row):
 
 
 class Skill(Row):
-    """A skill work may require."""
+    """A skill work may require; some count only with a certificate valid on the day (A209)."""
 
     __tablename__ = "skill"
 
     key: Mapped[str] = mapped_column(String(60), unique=True)
     name_zh: Mapped[str]
     name_en: Mapped[str]
+    needs_certificate: Mapped[bool]
 
 
 class PersonSkill(Row):
