@@ -22,6 +22,7 @@ import asyncpg
 import msgspec
 from sqlalchemy.engine import make_url
 
+from backend.core.migrate import upgrade
 from bench.postgres import STOP_SECONDS, Server, start_keeper, wait_for_server
 
 TEMPLATE = "migrated"
@@ -105,12 +106,6 @@ class Databases:
         with (self._folder / f"{what}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-
-def upgrade(url: str) -> None:
-    from backend.core.migrate import upgrade  # noqa: PLC0415 - being written
-
-    upgrade(url)
 
 
 def _sqlite_url(path: Path) -> str:

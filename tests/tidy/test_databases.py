@@ -12,7 +12,9 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from alembic.util import CommandError
 
+from backend.core.migrate import check
 from bench.postgres import throwaway_postgres
 from tests import loopback
 from tests.databases import Databases
@@ -47,6 +49,15 @@ async def test_each_test_gets_a_postgresql_database_of_its_own(databases: Databa
     finally:
         databases.drop(one)
         databases.drop(other)
+
+
+def test_a_test_gets_a_migrated_database(database_url: str) -> None:
+    check(database_url)
+
+
+def test_an_empty_database_is_empty(empty_database_url: str) -> None:
+    with pytest.raises(CommandError, match="not up to date"):
+        check(empty_database_url)
 
 
 async def test_the_postgresql_server_asks_for_its_password(databases: Databases) -> None:
