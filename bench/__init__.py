@@ -1,0 +1,1 @@
+"""Longer runs beside the tests: acceptance, simulation and benchmarks. Each prints a table or one line of figures."""
