@@ -1,7 +1,7 @@
 """Tables of working calendars."""
 
 from datetime import date, time
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ForeignKey, String, UniqueConstraint
@@ -9,9 +9,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.core.db import Row
 
+EVERY_WEEKDAY: Final = (1, 2, 3, 4, 5, 6, 7)
+
 
 class WorkingCalendar(Row):
-    """One version of a calendar. `working_weekdays` holds ISO weekday numbers, 1 = Monday."""
+    """One version of a calendar. Weekdays are ISO numbers, 1 = Monday.
+
+    Working days are for planned work; the service hours of the hotline have weekdays of their own and by default run on
+    holidays too, because the line is then forwarded to the person on duty (A043, A045).
+    """
 
     __tablename__ = "working_calendar"
     __table_args__ = (UniqueConstraint("key", "version"),)
@@ -21,8 +27,11 @@ class WorkingCalendar(Row):
     name_zh: Mapped[str]
     name_en: Mapped[str]
     working_weekdays: Mapped[list[Any]]
+    service_weekdays: Mapped[list[Any]] = mapped_column(default=lambda: list(EVERY_WEEKDAY))
+    service_on_holidays: Mapped[bool] = mapped_column(default=True)
     service_opens: Mapped[time]
     service_closes: Mapped[time]
+    """Wall-clock times; 00:00 is the midnight that ends the day."""
 
 
 class CalendarDay(Row):

@@ -88,6 +88,7 @@ class CommitmentClock(Row):
     __table_args__ = (
         UniqueConstraint("subject_id", "kind"),
         CheckConstraint("stopped_at IS NULL OR stopped_at >= started_at", name="order"),
+        CheckConstraint("hours IN ('calendar', 'service')", name="hours"),
         Index("ix_commitment_clock_open", "stopped_at", "due_at"),
     )
 
@@ -96,10 +97,21 @@ class CommitmentClock(Row):
     subject_id: Mapped[UUID]
     kind: Mapped[str] = mapped_column(String(20))
     clock_policy_id: Mapped[UUID] = mapped_column(ForeignKey("clock_policy.id"))
+    hours: Mapped[str] = mapped_column(String(10))
+    """calendar or service: which minutes count."""
+    calendar_id: Mapped[UUID | None] = mapped_column(ForeignKey("working_calendar.id"))
+    """The version of the calendar whose service hours count; None where every hour does."""
+    zone: Mapped[str] = mapped_column(String(40))
+    """The site's time zone: where days end and service hours are read."""
     started_at: Mapped[datetime]
     policy_due_at: Mapped[datetime | None]
+    priority_due_at: Mapped[datetime | None]
+    """An earlier limit brought by a priority given after the start (A035); a lower priority never moves one later."""
     due_at: Mapped[datetime | None]
-    """The limit that counts today: the policy's, or the customer's promise that replaced it. None: rests on a later promise."""
+    """The limit that counts today, ended pauses included: the earliest that binds, or the customer's promise instead.
+
+    None: rests on an arrival or a promise still to come.
+    """
     stopped_at: Mapped[datetime | None]
     stopped_by: Mapped[str | None] = mapped_column(String(60))
     void_reason: Mapped[str | None]

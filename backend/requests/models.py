@@ -22,6 +22,7 @@ class ServiceRequest(Row, Imported):
     __table_args__ = (
         Index("ix_service_request_unit_state", "unit_id", "state"),
         CheckConstraint("received_at <= opened_at", name="received_first"),
+        CheckConstraint("estimated_minutes > 0", name="estimate"),
     )
 
     unit_id: Mapped[UUID] = mapped_column(ForeignKey("unit.id"))
@@ -48,6 +49,8 @@ class ServiceRequest(Row, Imported):
     """remote, on_site or pull_in (A006)."""
     priority: Mapped[str | None] = mapped_column(String(10))
     required_skills: Mapped[list[Any]]
+    estimated_minutes: Mapped[int | None]
+    """How long the work on site should take; what the planner starts from."""
     state: Mapped[str] = mapped_column(String(20))
     cause: Mapped[str | None] = mapped_column(String(60))
     resolution: Mapped[str | None] = mapped_column(String(60))

@@ -33,6 +33,8 @@ def create_working_calendar() -> None:
         sa.Column("name_zh", sa.String(), nullable=False),
         sa.Column("name_en", sa.String(), nullable=False),
         sa.Column("working_weekdays", sa.JSON(), nullable=False),
+        sa.Column("service_weekdays", sa.JSON(), nullable=False),
+        sa.Column("service_on_holidays", sa.Boolean(), nullable=False),
         sa.Column("service_opens", sa.Time(), nullable=False),
         sa.Column("service_closes", sa.Time(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
