@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 
 from tests import loopback
 from tests.databases import Databases
+from tests.make import Office, furnish, open_office
 
 RUN = pytest.StashKey[Databases]()
 FOLDER = pytest.StashKey[Path]()
@@ -88,3 +89,28 @@ def empty_database_url(request: pytest.FixtureRequest, databases: Databases, tmp
     url = databases.postgresql(migrated=False)
     yield url
     databases.drop(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def furnished_url(request: pytest.FixtureRequest, databases: Databases, tmp_path: Path) -> Iterator[str]:
+    """A fresh database with presets and the house of tests/make.py; the test runs once on each kind."""
+    if request.param == "sqlite":
+        yield databases.sqlite(tmp_path / "furnished.db", furnish=furnish)
+        return
+    url = databases.postgresql(furnish=furnish)
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+async def office(furnished_url: str, tmp_path: Path) -> AsyncIterator[Office]:
+    """The server running on a furnished database; sign in with `await office.sign_in(WANG_FANG)`."""
+    async with open_office(furnished_url, tmp_path) as office:
+        yield office
+
+
+@pytest.fixture
+async def sqlite_office(databases: Databases, tmp_path: Path) -> AsyncIterator[Office]:
+    """The same on SQLite only, for what no database can change."""
+    async with open_office(databases.sqlite(tmp_path / "furnished.db", furnish=furnish), tmp_path) as office:
+        yield office

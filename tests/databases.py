@@ -25,7 +25,9 @@ from sqlalchemy.engine import make_url
 from backend.core.migrate import upgrade
 from bench.postgres import STOP_SECONDS, Server, start_keeper, wait_for_server
 
-TEMPLATE = "migrated"
+MIGRATED = "migrated"
+Furnish = Callable[[str], None]
+"""Puts rows into the migrated database at a URL; its name names the template."""
 _T = TypeVar("_T")
 
 
@@ -46,26 +48,20 @@ class Databases:
         self._number = 0
         self._keeper: object = None
 
-    def sqlite(self, path: Path, *, migrated: bool = True) -> str:
-        """The URL of a new SQLite database in the file `path`."""
+    def sqlite(self, path: Path, *, migrated: bool = True, furnish: Furnish | None = None) -> str:
+        """The URL of a new SQLite database in the file `path`; `furnish` fills the template it is copied from."""
         if migrated:
-            template = self._folder / "migrated.db"
-            with self._one_at_a_time("sqlite"):
-                if not template.exists():
-                    half = template.with_suffix(".new")
-                    _apart(upgrade, _sqlite_url(half))
-                    half.rename(template)
-            shutil.copyfile(template, path)
+            shutil.copyfile(self._sqlite_template(furnish), path)
         return _sqlite_url(path)
 
-    def postgresql(self, *, migrated: bool = True) -> str:
+    def postgresql(self, *, migrated: bool = True, furnish: Furnish | None = None) -> str:
         """The URL of a new PostgreSQL database; give it back with `drop`."""
         server = self._server().server
         self._number += 1
         name = f"test_{os.getpid()}_{self._number}"
         if migrated:
-            self._ensure_template(server)
-            _run(server.url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")
+            template = self._postgresql_template(server, furnish)
+            _run(server.url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         else:
             _run(server.url, f"CREATE DATABASE {name}")
         return server.database(name)
@@ -93,19 +89,40 @@ class Databases:
                 note.write_bytes(msgspec.json.encode(_Shared(server=server, keeper_pid=keeper.pid, folder=str(folder))))
         return msgspec.json.decode(note.read_bytes(), type=_Shared)
 
-    def _ensure_template(self, server: Server) -> None:
-        done = self._folder / "postgresql.migrated"
+    def _sqlite_template(self, furnish: Furnish | None) -> Path:
+        template = self._folder / f"{_template_name(furnish)}.db"
+        with self._one_at_a_time("sqlite"):
+            if not template.exists():
+                half = template.with_suffix(".new")
+                _apart(_fill, _sqlite_url(half), furnish)
+                half.rename(template)
+        return template
+
+    def _postgresql_template(self, server: Server, furnish: Furnish | None) -> str:
+        name = _template_name(furnish)
+        done = self._folder / f"postgresql.{name}"
         with self._one_at_a_time("template"):
             if not done.exists():
-                _run(server.url, f"DROP DATABASE IF EXISTS {TEMPLATE}", f"CREATE DATABASE {TEMPLATE}")
-                _apart(upgrade, server.database(TEMPLATE))
+                _run(server.url, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
+                _apart(_fill, server.database(name), furnish)
                 done.touch()
+        return name
 
     @contextmanager
     def _one_at_a_time(self, what: str) -> Generator[None]:
         with (self._folder / f"{what}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _template_name(furnish: Furnish | None) -> str:
+    return furnish.__name__ if furnish else MIGRATED
+
+
+def _fill(url: str, furnish: Furnish | None) -> None:
+    upgrade(url)
+    if furnish:
+        furnish(url)
 
 
 def _sqlite_url(path: Path) -> str:
