@@ -1,4 +1,4 @@
-"""Each import contract catches what it is there for: the tree is copied, one bad line added, and the check must fail."""
+"""Each import contract catches what it is there for: copy the tree, add one bad line, and the check must fail."""
 
 import configparser
 import shutil

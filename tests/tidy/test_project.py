@@ -1,4 +1,4 @@
-"""What keeps the project fit for strangers: reasons beside dependencies, locks that hold anywhere, no machine's traces."""
+"""What keeps the project fit for strangers: reasons beside dependencies, locks that hold anywhere, no local paths."""
 
 import re
 import tomllib
