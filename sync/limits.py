@@ -5,7 +5,7 @@ from typing import Final
 SCHEMA: Final = 1
 """The wire schema of rows and mutations this code speaks."""
 PULL_SCHEMAS_BACK: Final = 2
-"""Older schemas a pull still serves; a phone further back is told to upgrade (its pushes are taken from every version)."""
+"""Older schemas a pull still serves; a phone further back is told to upgrade (its pushes are taken all the same)."""
 
 PULL_BYTES: Final = 1_048_576
 """Row bytes of a page when the phone names no limit."""

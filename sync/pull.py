@@ -1,0 +1,267 @@
+"""The pull service: what changed in a person's scope since the phone last looked, as rows to put, delete and drop.
+
+A page reads one snapshot. A short second transaction then stores what the device was sent, by compare-and-set, before
+the answer goes out. An answer that does not fit in one page is continued by a token; when the last row of that round is
+out, a tail sends what became newer meanwhile and compares the scope again, so a finished pull belongs to one instant.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from sync.cursor import Cookie, PageToken, seal, unseal
+from sync.feed import Entry, Plan, Position, Scope, View, Want, compare, kept, unsent
+from sync.limits import PULL_BYTES_LEAST, PULL_BYTES_MOST, PULL_ENTRIES, PULL_SCHEMAS_BACK, SCHEMA, VIEW_ATTEMPTS
+from sync.protocol import Check, Del, Drop, Notice, Op, PullAnswer, PullRequest, Put, Refusal, position_digest
+from sync.store import DeviceState, Snapshot, Store
+
+OP_BYTES: Final = 64
+"""What an operation costs beside its names and body."""
+START: Final = Position("", "", "")
+"""Before every row: a page can be full before the first."""
+
+
+@dataclass(frozen=True)
+class Puller:
+    """Who pulls: the device the request was authenticated as, and the secret its cookies are sealed with."""
+
+    device: str
+    secret: bytes
+
+
+async def pull(
+    store: Store[Any], *, puller: Puller, request: PullRequest, now: datetime, new_id: Callable[[], str]
+) -> PullAnswer | None:
+    """Answer a pull, or None (204) when the phone already has everything.
+
+    Raises Refusal 400 `bad_cookie`, 404 `unknown_device`, 409 `unknown_incarnation` or `page_expired`, 503 `busy`.
+    """
+    for _ in range(VIEW_ATTEMPTS):
+        async with store.read() as snapshot:
+            draft = await _Pull(snapshot, puller, request, now, new_id).draft()
+        if draft.view is None:
+            return draft.answer
+        async with store.write() as tx:
+            saved = await tx.save_view(
+                puller.device,
+                revision=draft.revision,
+                view=draft.view,
+                keep=draft.keep,
+                complete=draft.complete,
+                now=now,
+            )
+        if saved:
+            return draft.answer
+    raise Refusal(503, "busy")
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """An answer, and the view to store before it goes out (None: nothing to store)."""
+
+    answer: PullAnswer | None
+    view: View | None = None
+    keep: frozenset[str] = frozenset()
+    revision: int = 0
+    complete: bool = False
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where the phone stands: what it holds (None: nothing), or the round of an unfinished pull it goes on with."""
+
+    held: View | None
+    cookie: Cookie | None = None
+    stage: View | None = None
+    after: Position | None = None
+    rewound: bool = False
+
+    @property
+    def reset(self) -> bool:
+        """Whether the phone begins with nothing."""
+        return self.held is None and self.stage is None
+
+
+@dataclass
+class _Page:
+    """The operations of one answer, filled up to a budget of bytes."""
+
+    snapshot: Snapshot
+    budget: int
+    ops: list[Op] = field(default_factory=list[Op])
+
+    def drop(self, buckets: Iterable[str]) -> None:
+        """Tell the phone to forget these buckets."""
+        for bucket in buckets:
+            self.ops.append(Drop(bucket))
+            self.budget -= len(bucket) + OP_BYTES
+
+    async def pour(self, want: Want, after: Position | None) -> Position | None:
+        """Add the wanted entries beyond `after`; return where the page was full, or None when it holds all of them."""
+        while want.fresh or want.stayed:
+            entries = await self.snapshot.entries(want, after, PULL_ENTRIES)
+            for entry in entries:
+                if self.budget <= 0:
+                    return after or START
+                self._add(entry)
+                after = entry.position
+            if len(entries) < PULL_ENTRIES:
+                break
+        return None
+
+    def _add(self, entry: Entry) -> None:
+        self.budget -= len(entry.body) + len(entry.bucket) + OP_BYTES
+        if entry.deleted:
+            self.ops.append(Del(entry.bucket, entry.entity, entry.row))
+        else:
+            self.ops.append(Put(entry.bucket, entry.entity, entry.row, msgspec.Raw(entry.body.encode())))
+
+
+@dataclass(frozen=True)
+class _Pull:
+    snapshot: Snapshot
+    puller: Puller
+    request: PullRequest
+    now: datetime
+    new_id: Callable[[], str]
+
+    async def draft(self) -> _Draft:
+        """Answer from this snapshot."""
+        state = await self.snapshot.device(self.puller.device, self.request.incarnation)
+        if state is None:
+            raise Refusal(404, "unknown_device")
+        if state.revoked:
+            return _Draft(self._notice(state, Notice.WIPE))
+        if state.acked_n is None:
+            raise Refusal(409, "unknown_incarnation")
+        if self.request.schema < SCHEMA - PULL_SCHEMAS_BACK or self.request.schema < 1:
+            return _Draft(self._notice(state, Notice.UPGRADE))
+        return await self._changes(state, state.acked_n, self._start(state))
+
+    async def _changes(self, state: DeviceState, acked_n: int, start: _Start) -> _Draft:
+        if _nothing_happened(state, acked_n, start, self.now):
+            return _Draft(None)
+        scope = await self.snapshot.scope(state.person, self.now)
+        page = _Page(self.snapshot, min(max(self.request.max_bytes, PULL_BYTES_LEAST), PULL_BYTES_MOST))
+        round_ = _Round(self, state, acked_n, start, scope, page)
+        if start.stage is not None:
+            return await round_.continued(start.stage, start.after)
+        held = start.held
+        plan = compare(held.buckets if held else (), held.v if held else 0, scope)
+        if plan.empty and held is not None and start.cookie is not None:
+            return _Draft(None if start.cookie.acked_n == acked_n else round_.same_view(held))
+        return await round_.tail(plan)
+
+    def _notice(self, state: DeviceState, notice: Notice) -> PullAnswer:
+        return PullAnswer(of=self.of, v=state.v, notices=(notice,))
+
+    def _start(self, state: DeviceState) -> _Start:
+        page, cookie = self.request.page, self.request.cookie
+        secret, device = self.puller.secret, self.puller.device
+        if page is not None:
+            return self._stage(state, unseal(page, PageToken, secret=secret, device=device))
+        if cookie is None:
+            return _Start(None)
+        shown = unseal(cookie, Cookie, secret=secret, device=device)
+        if shown.epoch != state.epoch or shown.v > state.v:
+            return _Start(None, rewound=True)
+        if shown.schema != self.request.schema or shown.generation not in state.views:
+            return _Start(None)
+        return _Start(state.views[shown.generation], shown)
+
+    def _stage(self, state: DeviceState, token: PageToken) -> _Start:
+        stage = state.views.get(token.generation)
+        if stage is None or token.epoch != state.epoch or token.schema != self.request.schema:
+            raise Refusal(409, "page_expired")
+        return _Start(state.views.get(token.held), stage=stage, after=token.position)
+
+    @property
+    def of(self) -> str:
+        """The place in the feed that is answered."""
+        return position_digest(self.request.cookie, self.request.page)
+
+
+def _nothing_happened(state: DeviceState, acked_n: int, start: _Start, now: datetime) -> bool:
+    """Whether the clock stands where it stood: then neither rows nor, before `valid_until`, the scope can differ."""
+    if start.cookie is None or start.held is None:
+        return False
+    until = start.held.valid_until
+    return start.cookie.v == state.v and start.cookie.acked_n == acked_n and (until is None or now < until)
+
+
+@dataclass(frozen=True)
+class _Round:
+    """Filling one page, from where the phone stands to the scope as it is in this snapshot."""
+
+    pull: _Pull
+    state: DeviceState
+    acked_n: int
+    start: _Start
+    scope: Scope
+    page: _Page
+
+    async def continued(self, stage: View, after: Position | None) -> _Draft:
+        """Go on with a round: what is left of it, then the tail. Buckets that left meanwhile are sent no further."""
+        gone = sorted(set(stage.buckets).difference(self.scope.heads))
+        self.page.drop(gone)
+        if gone:
+            still = {name: above for name, above in stage.buckets.items() if name in self.scope.heads}
+            stage = replace(stage, generation=self.pull.new_id(), buckets=still, served_at=self.pull.now)
+        full = await self.page.pour(unsent(stage), after)
+        if full is not None:
+            return self._unfinished(stage, full, stored=not gone)
+        return await self.tail(compare(stage.buckets, stage.v, self.scope))
+
+    async def tail(self, plan: Plan) -> _Draft:
+        """Send what is newer than what was sent; finish if it fits, else begin another round."""
+        self.page.drop(plan.leave)
+        full = await self.page.pour(plan.want, None)
+        if full is not None:
+            entered = set(plan.enter)
+            above = {name: 0 if name in entered else plan.since for name in self.scope.heads}
+            return self._unfinished(self._view(above), full, stored=False)
+        view = self._view(dict.fromkeys(self.scope.heads, self.state.v))
+        answer = PullAnswer(
+            of=self.pull.of, v=self.state.v, reset=self.start.reset, ops=self.page.ops, checks=self._checks(plan),
+            acked_n=self.acked_n, notices=self._notices, cookie=self._cookie(view),
+        )  # fmt: skip
+        return _Draft(answer, view, self._keep(), self.state.revision, complete=True)
+
+    def same_view(self, held: View) -> PullAnswer:
+        """Tell of acknowledgements only: nothing the phone holds has changed."""
+        return PullAnswer(of=self.pull.of, v=held.v, acked_n=self.acked_n, cookie=self._cookie(held))
+
+    def _unfinished(self, stage: View, full: Position, *, stored: bool) -> _Draft:
+        held = self.start.held.generation if self.start.held else ""
+        schema = self.pull.request.schema
+        token = PageToken(self.state.epoch, stage.generation, held, schema, full.bucket, full.entity, full.row)
+        answer = PullAnswer(
+            of=self.pull.of, v=self.state.v, reset=self.start.reset, ops=self.page.ops, notices=self._notices,
+            page=seal(token, secret=self.pull.puller.secret, device=self.pull.puller.device),
+        )  # fmt: skip
+        return _Draft(answer, None if stored else stage, self._keep(), self.state.revision)
+
+    def _view(self, buckets: dict[str, int]) -> View:
+        return View(self.pull.new_id(), self.state.v, buckets, self.scope.valid_until, self.pull.now)
+
+    def _checks(self, plan: Plan) -> dict[str, Check]:
+        """Return the checks of the buckets this pull wrote to; after more than one page, of all."""
+        heads = self.scope.heads
+        everything = self.start.reset or self.start.stage is not None
+        names = heads.keys() if everything else (*plan.enter, *plan.stay)
+        return {name: Check(heads[name].count, heads[name].checksum) for name in sorted(names)}
+
+    def _cookie(self, view: View) -> str:
+        cookie = Cookie(self.state.epoch, view.v, view.generation, self.pull.request.schema, self.acked_n)
+        return seal(cookie, secret=self.pull.puller.secret, device=self.pull.puller.device)
+
+    def _keep(self) -> frozenset[str]:
+        proven = [view.generation for view in (self.start.held, self.start.stage) if view is not None]
+        return kept(self.state.views.values(), proven)
+
+    @property
+    def _notices(self) -> tuple[Notice, ...]:
+        return (Notice.REWIND,) if self.start.rewound else ()
