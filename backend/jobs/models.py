@@ -78,6 +78,8 @@ class Visit(Row):
     reason: Mapped[str | None] = mapped_column(String(60))
     arrived_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    cancelled_at: Mapped[datetime | None]
+    cancelled_reason: Mapped[str | None]
 
 
 @synced("job:{work_order_id}")
@@ -85,13 +87,15 @@ class VisitEvent(Row):
     """What one person did on one visit, with three times (model 3). Never edited: `amend` and `revert` are events."""
 
     __tablename__ = "visit_event"
-    __table_args__ = (Index("ix_visit_event_visit", "visit_id", "server_at"),)
+    __table_args__ = (UniqueConstraint("visit_id", "sequence"),)
 
     work_order_id: Mapped[UUID] = mapped_column(ForeignKey("work_order.id"))
     visit_id: Mapped[UUID] = mapped_column(ForeignKey("visit.id"))
     person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"))
     device_id: Mapped[UUID | None] = mapped_column(ForeignKey("device.id"))
     mutation_id: Mapped[UUID | None] = mapped_column(unique=True)
+    sequence: Mapped[int]
+    """The order in which the server accepted the visit's events, from 1; a replay follows it."""
     kind: Mapped[str] = mapped_column(String(20))
     claimed_at: Mapped[datetime]
     device_at: Mapped[datetime]
@@ -103,6 +107,9 @@ class VisitEvent(Row):
     """A fact that reached us after the visit was cancelled or reassigned; kept as a late report."""
     reason: Mapped[str | None] = mapped_column(String(60))
     note: Mapped[str | None]
+    next_step: Mapped[str | None]
+    next_at: Mapped[datetime | None]
+    """The next time agreed with the customer; the continuation waits for it."""
     amends_id: Mapped[UUID | None] = mapped_column(ForeignKey("visit_event.id"))
     lat: Mapped[float | None]
     lon: Mapped[float | None]
@@ -150,6 +157,8 @@ class Assignment(Row):
     departs_at: Mapped[datetime | None]
     arrives_at: Mapped[datetime | None]
     ends_at: Mapped[datetime | None]
+    events_before: Mapped[int] = mapped_column(default=0)
+    """The visit's events recorded before this assignment; they do not count for this person."""
     slack_seconds: Mapped[int | None]
     """Time left to the commitment at the planned arrival; negative when it will be late."""
     assigned_at: Mapped[datetime]

@@ -160,6 +160,8 @@ def create_visit() -> None:
         sa.Column("reason", sa.String(length=60), nullable=True),
         sa.Column("arrived_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancelled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancelled_reason", sa.String(), nullable=True),
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.CheckConstraint("window_ends_at IS NULL OR window_ends_at > window_starts_at", name=op.f("ck_visit_window")),
         sa.ForeignKeyConstraint(["continues_id"], ["visit.id"], name=op.f("fk_visit_continues_id")),
@@ -185,6 +187,7 @@ def create_assignment() -> None:
         sa.Column("departs_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("arrives_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ends_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("events_before", sa.Integer(), nullable=False),
         sa.Column("slack_seconds", sa.Integer(), nullable=True),
         sa.Column("assigned_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("assigned_by_id", sa.Uuid(), nullable=True),
@@ -347,6 +350,7 @@ def create_visit_event() -> None:
         sa.Column("person_id", sa.Uuid(), nullable=False),
         sa.Column("device_id", sa.Uuid(), nullable=True),
         sa.Column("mutation_id", sa.Uuid(), nullable=True),
+        sa.Column("sequence", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(length=20), nullable=False),
         sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("device_at", sa.DateTime(timezone=True), nullable=False),
@@ -356,6 +360,8 @@ def create_visit_event() -> None:
         sa.Column("late", sa.Boolean(), nullable=False),
         sa.Column("reason", sa.String(length=60), nullable=True),
         sa.Column("note", sa.String(), nullable=True),
+        sa.Column("next_step", sa.String(), nullable=True),
+        sa.Column("next_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("amends_id", sa.Uuid(), nullable=True),
         sa.Column("lat", sa.Double(), nullable=True),
         sa.Column("lon", sa.Double(), nullable=True),
@@ -367,8 +373,8 @@ def create_visit_event() -> None:
         sa.ForeignKeyConstraint(["work_order_id"], ["work_order.id"], name=op.f("fk_visit_event_work_order_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_visit_event")),
         sa.UniqueConstraint("mutation_id", name=op.f("uq_visit_event_mutation_id")),
+        sa.UniqueConstraint("visit_id", "sequence", name=op.f("uq_visit_event_visit_id_sequence")),
     )
-    op.create_index("ix_visit_event_visit", "visit_event", ["visit_id", "server_at"], unique=False)
 
 
 def create_receipt() -> None:
