@@ -45,6 +45,8 @@ class Grant(msgspec.Struct, frozen=True):
     permission: Permission
     unit_ids: frozenset[UUID]
     """The unit and its descendants."""
+    queues: frozenset[str] = frozenset()
+    """The work-order queues that reach `kind` stands for."""
 
 
 class Principal(msgspec.Struct, frozen=True):

@@ -118,7 +118,7 @@ async def _person_called(session: AsyncSession, login: str) -> Person | None:
 
 async def _grants(session: AsyncSession, person_id: UUID, now: datetime) -> tuple[Grant, ...]:
     held = (
-        select(RoleGrant.unit_id, Role.permissions)
+        select(RoleGrant.unit_id, Role.permissions, Role.queues)
         .join(Role, Role.id == RoleGrant.role_id)
         .where(RoleGrant.person_id == person_id, RoleGrant.valid_from <= now)
         .where(or_(RoleGrant.valid_until.is_(None), RoleGrant.valid_until > now))
@@ -126,7 +126,7 @@ async def _grants(session: AsyncSession, person_id: UUID, now: datetime) -> tupl
     rows = (await session.execute(held)).all()
     below = await unit_trees(session, {row.unit_id for row in rows})
     return tuple(
-        Grant(permission=Permission(**permission), unit_ids=below[row.unit_id])
+        Grant(permission=Permission(**permission), unit_ids=below[row.unit_id], queues=frozenset(row.queues))
         for row in rows
         for permission in row.permissions
     )
