@@ -20,6 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.auth import Principal, public, signed_in
+from backend.core.events import HANDLE_EVENT, event_task
 from backend.core.once import provide_once
 from backend.core.paging import provide_page
 from backend.core.problems import PROBLEM_HANDLERS
@@ -66,7 +67,7 @@ def create_app(settings: Settings) -> Litestar:
 
 def task_handlers(settings: Settings, database: Database) -> dict[str, TaskHandler]:
     """Return what the worker can do, by kind of task."""
-    return {}
+    return {HANDLE_EVENT: event_task(database, settings.clock())}
 
 
 def read_token_key(data_dir: Path) -> bytes:

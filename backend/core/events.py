@@ -9,8 +9,10 @@ from sqlalchemy import Index, String
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
+from backend.core.clock import Clock
 from backend.core.db import Row
-from backend.core.tasks import add_task
+from backend.core.sessions import Database
+from backend.core.tasks import TaskHandler, add_task
 
 HANDLE_EVENT = "handle_event"
 """The task that hands one event to one handler."""
@@ -64,3 +66,15 @@ def tell(session: AsyncSession, *, now: datetime, name: str, row: Row, facts: di
             session, now=now, kind=HANDLE_EVENT, key=f"{happened.id}:{handler_name}",
             payload={"event_id": str(happened.id), "handler": handler_name},
         )  # fmt: skip
+
+
+def event_task(database: Database, clock: Clock) -> TaskHandler:
+    """Return the task that hands an event to its handler, in one write transaction."""
+
+    async def run(payload: dict[str, Any]) -> None:
+        async with database.write() as session:
+            happened = await session.get_one(Event, UUID(payload["event_id"]))
+            react = REACTIONS.handler(happened.name, payload["handler"])
+            await react(session, happened, clock.now())
+
+    return run

@@ -34,7 +34,10 @@ NO_PRESETS: Final = frozenset({"demo.toml"})
 OWN_TABLES: Final = frozenset({"role", "skill", "clock_policy", "public_holidays", "price_list"})
 """Kinds that have tables of their own; every other kind goes to table `preset`, a calendar's shift hours too."""
 LOCK: Final = "presets"
-CALENDAR_COLUMNS: Final = ("name_zh", "name_en", "working_weekdays", "service_opens", "service_closes")
+CALENDAR_COLUMNS: Final = (
+    "name_zh", "name_en", "working_weekdays", "service_weekdays", "service_on_holidays", "service_opens",
+    "service_closes",
+)  # fmt: skip
 DAY_COLUMNS: Final = ("day_on", "working", "name_zh", "name_en", "provisional")
 
 
@@ -264,6 +267,8 @@ def _calendar(entry: Entry, arranged: dict[str, Entry]) -> Version:
     days += [_day(year, day, working=True) for year in years for day in year.body["makeup_workdays"]]
     content = entry.names | {
         "working_weekdays": entry.body["working_weekdays"],
+        "service_weekdays": entry.body["service_weekdays"],
+        "service_on_holidays": entry.body["service_on_holidays"],
         "service_opens": time.fromisoformat(entry.body["service_opens"]),
         "service_closes": time.fromisoformat(entry.body["service_closes"]),
         "days": sorted(days, key=lambda day: day["day_on"]),
