@@ -170,10 +170,18 @@ def _reachable_binaries(folder: Path) -> Path:
             check=True, capture_output=True, cwd=folder, env=_environment(), **_identity(),
         )  # fmt: skip
     except (OSError, subprocess.CalledProcessError):
-        copy = folder / "binaries"
-        shutil.copytree(installed, copy, symlinks=True, ignore=shutil.ignore_patterns("include"))
-        return copy / "bin"
+        return _copy_of(installed, folder / "binaries")
     return installed / "bin"
+
+
+def _copy_of(installed: Path, folder: Path) -> Path:
+    """Copy the binaries and, beside their package as the wheel has it, the libraries they look for there."""
+    package = installed.parent
+    libraries = f"{package.name}.libs"
+    shutil.copytree(package.parent / libraries, folder / libraries)
+    copy = folder / package.name / installed.name
+    shutil.copytree(installed, copy, symlinks=True, ignore=shutil.ignore_patterns("include"))
+    return copy / "bin"
 
 
 def _create_cluster(binaries: Path, folder: Path, password: str) -> None:
