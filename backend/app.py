@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -84,11 +84,11 @@ def _dependencies(settings: Settings, database: Database) -> dict[str, Provide]:
     clock = settings.clock()
     token_key = read_token_key(settings.data_dir)
 
-    async def read() -> AsyncIterator[AsyncSession]:
+    async def read() -> AsyncGenerator[AsyncSession]:
         async with database.read() as session:
             yield session
 
-    async def write() -> AsyncIterator[AsyncSession]:
+    async def write() -> AsyncGenerator[AsyncSession]:
         async with database.write() as session:
             yield session
 
@@ -113,7 +113,7 @@ def _dependencies(settings: Settings, database: Database) -> dict[str, Provide]:
 
 def _lifespan(settings: Settings, database: Database) -> Any:
     @asynccontextmanager
-    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+    async def lifespan(_app: Litestar) -> AsyncGenerator[None]:
         worker = Worker(database, settings.clock(), task_handlers(settings, database), settings.task_poll_seconds)
         working = asyncio.create_task(worker.run())
         try:

@@ -19,8 +19,8 @@ class SettingsError(ValueError):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What differs between installations. Every field is the environment variable PAIGONG_<NAME>.
 
-    `database` is an SQLAlchemy URL; empty means SQLite in `data_dir`. `clock_file` replaces the clock in acceptance mode only.
-    `geocoder` is a geopy geocoder's name (`nominatim`, ...) or empty for none, `geocoder_domain` its host.
+    `database` is an SQLAlchemy URL; empty means SQLite in `data_dir`. `clock_file` replaces the clock in acceptance
+    mode only. `geocoder` is a geopy geocoder's name (`nominatim`, ...) or empty for none, `geocoder_domain` its host.
     """
 
     mode: str = "production"
@@ -50,7 +50,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read PAIGONG_* variables; raises SettingsError for an unknown name, a value of the wrong type or a refused combination."""
+    """Read PAIGONG_* variables; raises SettingsError for an unknown name.
+
+    A value of the wrong type or a refused combination.
+    """
     given = {name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
     unknown = given.keys() - set(Settings.__struct_fields__)
     if unknown:

@@ -1,4 +1,7 @@
-"""Alembic's entry: the house's tables, on the connection of `backend.core.migrate` or on the database in the settings."""
+"""Alembic's entry: the house's tables.
+
+On the connection of `backend.core.migrate` or on the database in the settings.
+"""
 
 from alembic import context
 from alembic.config import Config

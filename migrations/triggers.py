@@ -1,7 +1,8 @@
 """The triggers that make the database refuse a commit nobody stamped (see backend/core/changes.py).
 
-Each touched row of a synced table is noted in `unstamped`, whose deferred foreign key can never hold; stamping deletes the
-notes. PostgreSQL notes rows per statement from its transition tables; SQLite per row, and only one transaction writes there.
+Each touched row of a synced table is noted in `unstamped`, whose deferred foreign key can never hold; stamping deletes
+the notes. PostgreSQL notes rows per statement from its transition tables; SQLite per row, and only one transaction
+writes there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,10 @@ END $$
 
 
 def install_function() -> None:
-    """Create what the triggers call (PostgreSQL), and spare `unstamped` the write-ahead log: it is empty at every commit."""
+    """Create what the triggers call (PostgreSQL), and spare `unstamped` the write-ahead log.
+
+    It is empty at every commit.
+    """
     if op.get_bind().dialect.name == "postgresql":
         op.execute(NOTE_FUNCTION)
         op.execute("ALTER TABLE unstamped SET UNLOGGED")

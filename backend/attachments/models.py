@@ -23,7 +23,10 @@ class Blob(Base):
 
 @synced("{bucket}")
 class Attachment(Row):
-    """A file that belongs to a record. `sha256` names bytes that may still be on the phone: a form arrives before its photos."""
+    """A file that belongs to a record. `sha256` names bytes that may still be on the phone.
+
+    A form arrives before its photos.
+    """
 
     __tablename__ = "attachment"
     __table_args__ = (Index("ix_attachment_subject", "entity", "subject_id"),)

@@ -1,4 +1,7 @@
-"""The audit trail: who changed what, from where, and why; and where imported rows came from. Nothing here is ever deleted."""
+"""The audit trail: who changed what, from where, and why; and where imported rows came from.
+
+Nothing here is ever deleted.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -13,7 +16,10 @@ from backend.core.db import Row
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who does something: a person, possibly through a device and one of its mutations; nobody means the system itself."""
+    """Who does something: a person, possibly through a device and one of its mutations.
+
+    Nobody means the system itself.
+    """
 
     person_id: UUID | None = None
     device_id: UUID | None = None

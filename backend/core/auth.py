@@ -1,7 +1,7 @@
 """Sign-in: password hashes, access tokens, refresh tokens, and what a signed-in person may do.
 
-Permissions are data: a role grants (area, level, reach) within an organisation unit. A guard asks for (area, level); which
-records that covers, the queries of each capability decide from the reach.
+Permissions are data: a role grants (area, level, reach) within an organisation unit. A guard asks for (area, level);
+which records that covers, the queries of each capability decide from the reach.
 """
 
 import hashlib
@@ -79,7 +79,7 @@ class Principal(msgspec.Struct, frozen=True):
     def units(self, area: str, level: str) -> frozenset[UUID]:
         """Units in which every record may be used at this level (reach `unit`, `kind` or `all`)."""
         reaches = self.reaches(area, level)
-        return frozenset().union(*(reaches.get(reach, frozenset()) for reach in ("unit", "kind", "all")))
+        return frozenset(unit for reach in ("unit", "kind", "all") for unit in reaches.get(reach, frozenset[UUID]()))
 
 
 Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
@@ -113,7 +113,10 @@ def signed_in(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
 
 
 def hash_password(password: str) -> str:
-    """Return an argon2id hash (19 MiB, t=2, p=1). Takes tens of milliseconds: call it in a thread, outside transactions."""
+    """Return an argon2id hash (19 MiB, t=2, p=1). Takes tens of milliseconds: call it in a thread.
+
+    Outside transactions.
+    """
     return _hasher.hash(password)
 
 

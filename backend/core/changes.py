@@ -1,8 +1,8 @@
 """The commit clock and the change feed: what phones pull, in an order that can miss nothing.
 
-`stamp` runs as the last step of every writing transaction. Triggers note each touched row of a synced table in `unstamped`;
-stamping turns the notes into entries of `change` and deletes them. A note left over breaks a deferred foreign key, so the
-database itself refuses to COMMIT an unstamped write, whichever path it came from.
+`stamp` runs as the last step of every writing transaction. Triggers note each touched row of a synced table in
+`unstamped`; stamping turns the notes into entries of `change` and deletes them. A note left over breaks a deferred
+foreign key, so the database itself refuses to COMMIT an unstamped write, whichever path it came from.
 
 The clock row is the last lock a transaction takes, after its buckets in sorted order: commit order equals `v` order.
 """
@@ -10,7 +10,7 @@ The clock row is the last lock a transaction takes, after its buckets in sorted 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -22,6 +22,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    RowMapping,
     String,
     Table,
     Text,
@@ -95,7 +96,7 @@ class SyncedTable:
     table: Table
     bucket: str
 
-    def bucket_of(self, row: Mapping[str, Any]) -> str | None:
+    def bucket_of(self, row: RowMapping) -> str | None:
         """Return the one bucket the row is in, or None for a row no phone holds."""
         values = {name: row[name] for name in self._names()}
         return None if None in values.values() else self.bucket.format_map(values)
@@ -116,8 +117,7 @@ def synced(bucket: str) -> Callable[[Model], Model]:
     """Declare a table as synced: `@synced("job:{work_order_id}")`. Its triggers come with a migration."""
 
     def declare(model: Model) -> Model:
-        table = model.__table__
-        assert isinstance(table, Table)
+        table = cast("Table", model.__table__)
         SYNCED[table.name] = SyncedTable(table, bucket)
         return model
 
@@ -138,7 +138,10 @@ class _Entry:
 
 
 def stamp(session: Session) -> int | None:
-    """Give everything this transaction wrote to synced tables the next `v`; return it, or None if nothing was written."""
+    """Give everything this transaction wrote to synced tables the next `v`; return it.
+
+    Or None if nothing was written.
+    """
     mine = unstamped.c.tx == _transaction_id(session)
     touched = [
         (row.entity, row.row_id) for row in session.execute(select(unstamped.c.entity, unstamped.c.row_id).where(mine))
@@ -197,12 +200,15 @@ def _fresh(session: Session, touched: Sequence[tuple[str, UUID]]) -> list[_Entry
     return entries
 
 
-def _encode(columns: Sequence[Column[Any]], row: Mapping[str, Any]) -> str:
+def _encode(columns: Sequence[Column[Any]], row: RowMapping) -> str:
     return msgspec.json.encode({column.name: row[column.name] for column in columns}, order="sorted").decode()
 
 
 def _lock_buckets(session: Session, names: set[str]) -> dict[str, tuple[int, int]]:
-    """Lock the buckets in sorted order (so that writers never wait in a circle); return each one's (live_count, checksum)."""
+    """Lock the buckets in sorted order (so that writers never wait in a circle); return each one's (live_count.
+
+    Checksum).
+    """
     ordered = sorted(names)
     locked: dict[str, tuple[int, int]] = {}
     for some in _chunks(ordered):

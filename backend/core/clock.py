@@ -1,4 +1,7 @@
-"""Where the present comes from: the system, or the file an acceptance run steps. Nothing else in the backend asks for it."""
+"""Where the present comes from: the system, or the file an acceptance run steps.
+
+Nothing else in the backend asks for it.
+"""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +25,10 @@ class SystemClock:
 
 
 class FileClock:
-    """A simulated present, read from a file holding one RFC 3339 instant; settings refuse it outside acceptance runs."""
+    """A simulated present, read from a file holding one RFC 3339 instant.
+
+    Settings refuse it outside acceptance runs.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -33,7 +39,10 @@ class FileClock:
 
 
 def parse_instant(text: str) -> datetime:
-    """Read an RFC 3339 instant; raises ValueError for one without an offset, because a guess would move clocks by hours."""
+    """Read an RFC 3339 instant; raises ValueError for one without an offset.
+
+    Because a guess would move clocks by hours.
+    """
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
         msg = f"an instant needs an offset such as Z or +08:00: {text!r}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 from uuid import UUID
 
 from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, FromClause, MetaData, String, Table, Uuid
@@ -78,7 +78,10 @@ class Imported:
 
 
 def personal(kind: str, retention: str) -> dict[str, Any]:
-    """Column info that marks personal data: its class (`name`, `contact`, `location`, ...) and which retention rule ends it."""
+    """Column info that marks personal data: its class (`name`, `contact`, `location`.
+
+    ...) and which retention rule ends it.
+    """
     return {"personal": kind, "retention": retention}
 
 
@@ -87,7 +90,7 @@ def insert_ignoring(session: Session, table: FromClause, rows: Sequence[Mapping[
 
     A row another transaction is inserting is waited for, so a key belongs to exactly one of them.
     """
-    assert isinstance(table, Table)
+    target = cast("Table", table)
     make = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    inserted = make(table).on_conflict_do_nothing().returning(*table.primary_key)
+    inserted = make(target).on_conflict_do_nothing().returning(*target.primary_key.columns)
     return len(session.execute(inserted, list(rows)).all())

@@ -95,7 +95,8 @@ INVALID = Fault(
 )  # fmt: skip
 TOO_LARGE = Fault(
     "too_large", 413, "内容超过上限。", "The body is larger than the limit.",
-    "请缩小或分批提交;上限见 docs/reference/limits.md。", "Send less or in parts; the limits are in docs/reference/limits.md.",
+    "请缩小或分批提交;上限见 docs/reference/limits.md。",
+    "Send less or in parts; the limits are in docs/reference/limits.md.",
 )  # fmt: skip
 STALE = Fault(
     "stale", 412, "在您编辑期间,别人已修改了这条记录。", "Someone else changed this record while you were editing.",
@@ -110,11 +111,13 @@ IDEMPOTENCY_KEY_MISSING = Fault(
     "请为每次新建生成一个 UUID;重发时用同一个。", "Make a UUID for each creation and repeat it when sending again.",
 )  # fmt: skip
 IDEMPOTENCY_KEY_REUSED = Fault(
-    "idempotency_key_reused", 409, "这个 Idempotency-Key 已用于另一个请求。", "This Idempotency-Key was used for another request.",
+    "idempotency_key_reused", 409, "这个 Idempotency-Key 已用于另一个请求。",
+    "This Idempotency-Key was used for another request.",
     "请换一个新的 UUID。", "Use a new UUID.",
 )  # fmt: skip
 CONSTRAINT = Fault(
-    "constraint", 409, "数据库拒绝了这次修改:与已有记录冲突。", "The database refused the change: it clashes with an existing record.",
+    "constraint", 409, "数据库拒绝了这次修改:与已有记录冲突。",
+    "The database refused the change: it clashes with an existing record.",
     "请检查编号、电话或外部编号是否重复,以及所引用的记录是否存在。",
     "Check that numbers, phones and external ids are not taken and that the records you refer to exist.",
 )  # fmt: skip

@@ -1,4 +1,7 @@
-"""Domain events: facts stored in the transaction that caused them; handlers react later, once, and may run again safely."""
+"""Domain events: facts stored in the transaction that caused them; handlers react later, once.
+
+And may run again safely.
+"""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime

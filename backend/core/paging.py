@@ -43,7 +43,7 @@ def provide_page(cursor: str | None = None, limit: int = PAGE_DEFAULT) -> PageRe
 
 
 async def fetch_page(
-    session: AsyncSession, listed: Select[tuple[Model]], key: Any, page: PageRequest, view: Callable[[Model], View]
+    session: AsyncSession, listed: Select[Model], key: Any, page: PageRequest, view: Callable[[Model], View]
 ) -> Page[View]:
     """Fetch a page of `listed`, newest first by `key` (a UUIDv7 column of the listed model)."""
     if page.after is not None:

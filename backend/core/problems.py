@@ -1,4 +1,7 @@
-"""How every failure is answered: problem details (RFC 9457), whatever raised it, and nothing of our insides in the answer."""
+"""How every failure is answered: problem details (RFC 9457), whatever raised it.
+
+And nothing of our insides in the answer.
+"""
 
 import logging
 from typing import Any, Final
@@ -6,7 +9,6 @@ from typing import Any, Final
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import ClientException, HTTPException, ValidationException
-from litestar.types import ExceptionHandlersMap
 from sqlalchemy.exc import DBAPIError, IntegrityError, NoResultFound, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -22,6 +24,7 @@ from backend.core.errors import (
     Finding,
     Problem,
 )
+from backend.core.findings import findings_of
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_SECONDS: Final = "2"
@@ -32,7 +35,8 @@ METHOD_NOT_ALLOWED = Fault(
 )  # fmt: skip
 MALFORMED = Fault(
     "malformed", 400, "请求格式不正确。", "The request is malformed.",
-    "请检查 JSON 语法、编码(UTF-8)和字段类型。", "Check the JSON syntax, the encoding (UTF-8) and the types of the fields.",
+    "请检查 JSON 语法、编码(UTF-8)和字段类型。",
+    "Check the JSON syntax, the encoding (UTF-8) and the types of the fields.",
 )  # fmt: skip
 UNEXPECTED = Fault(
     "unexpected", 500, "服务器发生意外错误,什么都没有保存。", "The server failed unexpectedly; nothing was saved.",
@@ -52,12 +56,12 @@ def answer_problem(_request: Request[Any, Any, Any], problem: Problem) -> Respon
 
 def answer_http(_request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Answer a refusal of the framework: unknown address, wrong method, body too large, malformed input."""
-    return _answer(Problem(BY_STATUS.get(error.status_code, MALFORMED), Finding("", error.detail, error.detail)))
+    return _answer(Problem(BY_STATUS.get(error.status_code, MALFORMED), Finding("", MALFORMED.zh, error.detail)))
 
 
 def answer_validation(_request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
     """Answer input of the wrong shape, naming each field."""
-    return _answer(Problem(INVALID, *_findings(error)))
+    return _answer(Problem(INVALID, *findings_of(error)))
 
 
 def answer_missing(_request: Request[Any, Any, Any], _error: NoResultFound) -> Response[bytes]:
@@ -73,7 +77,7 @@ def answer_constraint(_request: Request[Any, Any, Any], error: IntegrityError) -
 
 def answer_database(_request: Request[Any, Any, Any], error: DBAPIError) -> Response[bytes]:
     """Answer a database that is locked, gone or deadlocked: the same request may succeed in a moment."""
-    log.exception("database", exc_info=error)
+    log.error("database", exc_info=error)
     return _answer(Problem(BUSY if isinstance(error, OperationalError) or error.connection_invalidated else UNEXPECTED))
 
 
@@ -84,19 +88,8 @@ def answer_busy(_request: Request[Any, Any, Any], _error: PoolTimeoutError) -> R
 
 def answer_unexpected(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer a defect of ours: logged in full here, told without details."""
-    log.exception("unexpected", exc_info=error)
+    log.error("unexpected", exc_info=error)
     return _answer(Problem(UNEXPECTED))
-
-
-def _findings(error: ValidationException) -> list[Finding]:
-    extra: Any = error.extra
-    if not isinstance(extra, list) or not extra:
-        return [Finding("", error.detail, error.detail)]
-    return [
-        Finding(str(one.get("key", "")), str(one.get("message", "")), str(one.get("message", "")))
-        for one in extra
-        if isinstance(one, dict)
-    ]
 
 
 def _answer(problem: Problem) -> Response[bytes]:
@@ -108,7 +101,7 @@ def _answer(problem: Problem) -> Response[bytes]:
     )
 
 
-PROBLEM_HANDLERS: Final[ExceptionHandlersMap] = {
+PROBLEM_HANDLERS: Final[dict[int | type[Exception], Any]] = {
     Problem: answer_problem,
     ValidationException: answer_validation,
     ClientException: answer_http,

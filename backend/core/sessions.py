@@ -1,7 +1,10 @@
-"""Using the database: `read` (a snapshot) and `write` (one transaction, stamped, committed before the answer is sent)."""
+"""Using the database: `read` (a snapshot) and `write` (one transaction, stamped.
+
+Committed before the answer is sent).
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -15,7 +18,10 @@ from backend.core.changes import stamp
 READERS: Final = 8
 """Read connections a process keeps; PostgreSQL writers share the same number."""
 BUSY_SECONDS: Final = 30
-"""How long a transaction waits for the single SQLite writer, or for a pooled connection, before the caller gets `busy`."""
+"""How long a transaction waits for the single SQLite writer, or for a pooled connection.
+
+Before the caller gets `busy`.
+"""
 
 
 def _json_text(value: object) -> str:
@@ -49,8 +55,11 @@ class Database:
         return engine
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncSession]:
-        """One snapshot: everything read inside belongs to the same instant. Writing inside is refused by the database."""
+    async def read(self) -> AsyncGenerator[AsyncSession]:
+        """One snapshot: everything read inside belongs to the same instant.
+
+        Writing inside is refused by the database.
+        """
         async with self._read_sessions() as session:
             if not self.on_sqlite:
                 await session.connection(
@@ -59,8 +68,11 @@ class Database:
             yield session
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncSession]:
-        """One transaction, stamped with the commit clock and committed on leaving; an exception rolls all of it back."""
+    async def write(self) -> AsyncGenerator[AsyncSession]:
+        """One transaction, stamped with the commit clock and committed on leaving.
+
+        An exception rolls all of it back.
+        """
         if self.on_sqlite:
             async with self._one_writer, self._transaction() as session:
                 yield session
@@ -69,7 +81,7 @@ class Database:
                 yield session
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncSession]:
+    async def _transaction(self) -> AsyncGenerator[AsyncSession]:
         async with self._write_sessions() as session, session.begin():
             yield session
             await session.flush()
@@ -82,7 +94,10 @@ class Database:
 
 
 def prepare_sqlite(engine: Any, *, write: bool) -> None:
-    """Make every connection of a (sync) SQLite engine obey: foreign keys, WAL, full fsync, explicit BEGIN (IMMEDIATE to write)."""
+    """Make every connection of a (sync) SQLite engine obey: foreign keys, WAL, full fsync.
+
+    Explicit BEGIN (IMMEDIATE to write).
+    """
 
     def on_connect(connection: Any, _record: object) -> None:
         connection.isolation_level = None

@@ -1,7 +1,8 @@
 """Background work kept in the database: timers and a queue. A task survives a crash and runs at least once.
 
-A worker leases a task in a short transaction, runs it outside any transaction, and marks it done in another. A task whose
-worker died is leased again after LEASE. Work is made idempotent by its `key`: adding the same key twice keeps one task.
+A worker leases a task in a short transaction, runs it outside any transaction, and marks it done in another. A task
+whose worker died is leased again after LEASE. Work is made idempotent by its `key`: adding the same key twice keeps one
+task.
 """
 
 import asyncio
@@ -66,7 +67,10 @@ def add_task(
     payload: dict[str, Any],
     run_at: datetime | None = None,
 ) -> Task:
-    """Add a task to this transaction; it runs after the commit, at `run_at` or at once. A key in use breaks the transaction."""
+    """Add a task to this transaction; it runs after the commit, at `run_at` or at once.
+
+    A key in use breaks the transaction.
+    """
     task = Task(kind=kind, key=f"{kind}:{key}", payload=payload, state="waiting", run_at=run_at or now, attempts=0)
     session.add(task)
     return task
@@ -75,7 +79,8 @@ def add_task(
 class Worker:
     """Runs the kinds of task it has handlers for, one at a time, until stopped; any number may share one database.
 
-    Tasks become due by the installation's clock; leases run by the machine's own, because they guard against real crashes.
+    Tasks become due by the installation's clock; leases run by the machine's own, because they guard against real
+    crashes.
     """
 
     def __init__(
@@ -128,7 +133,7 @@ class Worker:
                 task.attempts += 1
         return task
 
-    def _due(self) -> Select[tuple[Task]]:
+    def _due(self) -> Select[Task]:
         free = or_(Task.leased_until.is_(None), Task.leased_until < self._lease_clock.now())
         waiting = select(Task).where(Task.state == "waiting", Task.kind.in_(self._handlers))
         return waiting.where(Task.run_at <= self._clock.now(), free).order_by(Task.run_at, Task.id).limit(1)

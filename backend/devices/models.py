@@ -25,7 +25,10 @@ class DeviceView(Base):
 
 
 class DeviceGrant(Row):
-    """A bucket a phone was allowed to edit, from when until when; pushes are checked against it, never against a claim."""
+    """A bucket a phone was allowed to edit, from when until when; pushes are checked against it.
+
+    Never against a claim.
+    """
 
     __tablename__ = "device_grant"
     __table_args__ = (Index("ix_device_grant_device", "device_id", "bucket"),)

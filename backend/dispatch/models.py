@@ -11,7 +11,10 @@ from backend.core.db import Row
 
 
 class PlanRun(Row):
-    """One run of the planner. `state`: queued, running, done, failed, cancelled. A published run's routes are assignments."""
+    """One run of the planner. `state`: queued, running, done, failed, cancelled.
+
+    A published run's routes are assignments.
+    """
 
     __tablename__ = "plan_run"
     __table_args__ = (Index("ix_plan_run_unit", "unit_id", "requested_at"),)

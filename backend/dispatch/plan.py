@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Row as ResultRow
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -29,6 +28,16 @@ SHORTEST_SHIFT: Final = timedelta(minutes=30)
 POINT_APPOINTMENT: Final = timedelta(minutes=15)
 """A promised window up to this wide names a point in time: arrive 5 to 10 minutes before it (A069)."""
 ARRIVE_EARLY: Final = (timedelta(minutes=10), timedelta(minutes=5))
+LEFT_OUT_TEXTS: Final = {
+    "no_position": (
+        "站点没有坐标,无法计算路程。请在站点档案中标注位置。",
+        "The site has no position, so no way there can be planned. Pin it on the site's file.",
+    ),
+    "not_approved": (
+        "工单尚未经部长签字确认。请先审批。",
+        "The work order is not approved yet. Have the head approve it first.",
+    ),
+}
 LEAST_REMAINING: Final = timedelta(minutes=5)
 """A visit under way is expected to take at least this long still."""
 
@@ -39,6 +48,11 @@ class LeftOut:
 
     visit_id: UUID
     code: str
+
+    def reason(self) -> dict[str, str]:
+        """The reason as a plan's own reasons are stored."""
+        zh, en = LEFT_OUT_TEXTS[self.code]
+        return {"code": self.code, "basis": "proven", "zh": zh, "en": en}
 
 
 @dataclass(frozen=True)
@@ -82,7 +96,7 @@ def _beyond_planning(row: Any, shifts: set[str]) -> bool:
     return row.state in UNDER_WAY and str(row.shift_id) not in shifts
 
 
-async def _open_visits(session: AsyncSession, units: Sequence[UUID]) -> Sequence[ResultRow[Any]]:
+async def _open_visits(session: AsyncSession, units: Sequence[UUID]) -> Sequence[Any]:
     clock_due = func.coalesce(CommitmentClock.due_at, WorkOrder.due_at).label("due_at")
     arrive = and_(
         CommitmentClock.subject_id == WorkOrder.request_id,
@@ -150,7 +164,9 @@ async def _working_times(
         start, end = _present(shift, absences[shift.person_id], now)
         if end - start >= SHORTEST_SHIFT:
             standpoint = standpoints.get(shift.person_id) if shift.starts_at <= now else None
-            found[str(shift.id)] = _working_time(shift, start, end, now, skills[shift.person_id], standpoint)
+            found[str(shift.id)] = _working_time(
+                shift=shift, start=start, end=end, now=now, skills=skills[shift.person_id], standpoint=standpoint
+            )
     return found
 
 
@@ -190,7 +206,7 @@ def _present(shift: Shift, absences: Sequence[Absence], now: datetime) -> tuple[
 
 
 def _working_time(
-    shift: Shift, start: datetime, end: datetime, now: datetime, skills: list[str], standpoint: _Standpoint | None
+    *, shift: Shift, start: datetime, end: datetime, now: datetime, skills: list[str], standpoint: _Standpoint | None
 ) -> _WorkingTime:
     home = f"shift:{shift.id}"
     return _WorkingTime(

@@ -56,7 +56,10 @@ class ChecklistAnswer(Row):
 
 @synced("{bucket}")
 class CompletionForm(Row):
-    """A filled form, exactly as it was shown: canonical JSON and its sha256. A correction is a new form that supersedes it."""
+    """A filled form, exactly as it was shown: canonical JSON and its sha256.
+
+    A correction is a new form that supersedes it.
+    """
 
     __tablename__ = "completion_form"
     __table_args__ = (Index("ix_completion_form_subject", "entity", "subject_id"),)

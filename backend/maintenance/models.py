@@ -11,7 +11,10 @@ from backend.core.db import Imported, Row
 
 
 class MaintenancePlan(Row, Imported):
-    """What is cared for at a site and how often. `recurrence` is an RFC 5545 rule; each period begins on an occurrence."""
+    """What is cared for at a site and how often. `recurrence` is an RFC 5545 rule.
+
+    Each period begins on an occurrence.
+    """
 
     __tablename__ = "maintenance_plan"
 

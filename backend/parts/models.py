@@ -1,4 +1,7 @@
-"""Tables of parts and stock. Stock is the sum of movements; below zero is accepted and flagged, because the van knows better."""
+"""Tables of parts and stock. Stock is the sum of movements; below zero is accepted and flagged.
+
+Because the van knows better.
+"""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,1 +1,4 @@
-"""People: units, employees, roles, crews, skills, shifts, absences, territories, duty roster, vehicles, devices, sign-in."""
+"""People: units, employees, roles, crews, skills, shifts, absences, territories, duty roster, vehicles, devices.
+
+Sign-in.
+"""

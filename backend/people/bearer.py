@@ -11,7 +11,10 @@ from backend.people.sign_in import principal_of
 
 
 class BearerMiddleware(ASGIMiddleware):
-    """Sets `scope["user"]` to the Principal of a valid `Authorization: Bearer` token; a bad token is answered with 401."""
+    """Sets `scope["user"]` to the Principal of a valid `Authorization: Bearer` token.
+
+    A bad token is answered with 401.
+    """
 
     def __init__(self, database: Database, clock: Clock, token_key: bytes) -> None:
         self._database = database

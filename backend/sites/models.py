@@ -13,7 +13,10 @@ from backend.core.db import Imported, Row, personal
 
 @synced("site:{id}")
 class Site(Row, Imported):
-    """A place we go to, with its long-term file (A112, A113). Coordinates are WGS-84; the original is kept with its datum."""
+    """A place we go to, with its long-term file (A112, A113). Coordinates are WGS-84.
+
+    The original is kept with its datum.
+    """
 
     __tablename__ = "site"
     __table_args__ = (
@@ -118,7 +121,10 @@ class Asset(Row, Imported):
 
 @synced("site:{site_id}")
 class AssetPlacement(Row):
-    """An asset's time at a position; a swap ends one and begins another, so history and warranty stay with the asset."""
+    """An asset's time at a position; a swap ends one and begins another.
+
+    So history and warranty stay with the asset.
+    """
 
     __tablename__ = "asset_placement"
 

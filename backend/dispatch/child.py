@@ -1,0 +1,105 @@
+"""One planner in a process of its own, spoken to in lines of JSON (`python -m routing`)."""
+
+import asyncio
+import contextlib
+import sys
+from asyncio import StreamReader, StreamWriter
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+
+from routing.plan import Plan, Progress
+from routing.problem import Problem
+
+LINE_BYTES: Final = 256 * 1024 * 1024
+"""The longest line the child may write: one plan."""
+STOP_SECONDS: Final = 10
+"""How long a cancelled child may take to hand over its best plan before it is ended."""
+LAST_WORDS: Final = 2000
+"""Characters of a failing child's error output that are kept."""
+
+
+class ChildError(msgspec.Struct, frozen=True):
+    """Why there is no plan: a stable code, and a sentence in each language."""
+
+    code: str
+    zh: str
+    en: str
+    where: str = ""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """One line of the child: exactly one of the three."""
+
+    progress: Progress | None = None
+    plan: Plan | None = None
+    error: ChildError | None = None
+
+
+class Planner:
+    """A running child: iterate `answers()` until a plan or an error comes; `cancel()` asks for the best plan so far."""
+
+    def __init__(self, process: Process, says: StreamWriter, answers: StreamReader, complaints: StreamReader) -> None:
+        self._process = process
+        self._says = says
+        self._answers = answers
+        self._complaints = complaints
+
+    async def ask(self, problem: Problem, *, seconds: float, seed: int) -> None:
+        """Hand the problem over."""
+        question: dict[str, Any] = {"problem": problem, "stop": {"seconds": seconds}, "seed": seed}
+        await self._say(msgspec.json.encode(question))
+
+    async def cancel(self) -> None:
+        """Ask the child to stop with what it has; safe to repeat, and when it has already ended."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            await self._say(b"cancel")
+
+    async def answers(self) -> AsyncIterator[Answer]:
+        """Yield what the child says; a child that dies without a plan or an error is an error itself."""
+        async for line in self._answers:
+            answer = msgspec.json.decode(line, type=Answer)
+            yield answer
+            if answer.progress is None:
+                return
+        yield Answer(error=await self._died())
+
+    async def _say(self, line: bytes) -> None:
+        self._says.write(line + b"\n")
+        await self._says.drain()
+
+    async def _died(self) -> ChildError:
+        words = (await self._complaints.read()).decode(errors="replace")[-LAST_WORDS:]
+        status = await self._process.wait()
+        return ChildError(
+            code="planner_died",
+            zh=f"计划进程意外退出 (状态 {status})。请缩短计划期或减少上门数后重试。{words}",
+            en=f"The planner ended unexpectedly (status {status}). Plan fewer days or visits and try again. {words}",
+        )
+
+
+@asynccontextmanager
+async def planner() -> AsyncGenerator[Planner]:
+    """Start a child and make sure it is gone afterwards, whatever happens here."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "routing", stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=LINE_BYTES
+    )
+    if process.stdin is None or process.stdout is None or process.stderr is None:
+        raise RuntimeError("a child started with pipes has all three")
+    try:
+        yield Planner(process, process.stdin, process.stdout, process.stderr)
+    finally:
+        process.stdin.close()
+        await _end(process)
+
+
+async def _end(process: Process) -> None:
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()

@@ -1,0 +1,102 @@
+"""Reads of plans."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.core.auth import Principal
+from backend.core.errors import NOT_FOUND, Problem
+from backend.core.paging import Page, PageRequest, fetch_page
+from backend.dispatch.models import PlanRun, UnplannedVisit
+from backend.dispatch.schemas import PlanSummary, PlanView, RouteView, StopView, UnplannedView
+from backend.jobs.models import Visit, WorkOrder
+from routing.plan import Plan, Route, Stop
+
+SECONDS_A_MINUTE = 60
+
+
+def must_plan_for(principal: Principal, unit_id: UUID) -> None:
+    """Refuse a unit the person does not dispatch for, as if it did not exist."""
+    if unit_id not in principal.units("dispatch", "write"):
+        raise Problem(NOT_FOUND)
+
+
+async def plan_run(session: AsyncSession, principal: Principal, plan_id: UUID, level: str) -> PlanRun:
+    """Return a plan run of the person's units, locked for a change; raises not_found."""
+    run = await session.get(PlanRun, plan_id, with_for_update=level == "write")
+    if run is None or run.unit_id not in principal.units("dispatch", level):
+        raise Problem(NOT_FOUND)
+    return run
+
+
+async def plans(session: AsyncSession, principal: Principal, page: PageRequest) -> Page[PlanSummary]:
+    """Return the plans of the person's units, newest first."""
+    listed = select(PlanRun).where(PlanRun.unit_id.in_(principal.units("dispatch", "read")))
+    return await fetch_page(session, listed, PlanRun.id, page, _summary)
+
+
+async def plan(session: AsyncSession, principal: Principal, plan_id: UUID) -> PlanView:
+    """Return a plan run with everything it says; raises not_found."""
+    run = await plan_run(session, principal, plan_id, "read")
+    made = msgspec.convert(run.plan, Plan) if run.plan is not None else None
+    zh, en = _sentences(made) if made else (None, None)
+    return PlanView(
+        id=run.id, unit_id=run.unit_id, state=run.state, horizon_starts_at=run.horizon_starts_at,
+        horizon_ends_at=run.horizon_ends_at, seconds=run.seconds, seed=run.seed, requested_at=run.requested_at,
+        started_at=run.started_at, finished_at=run.finished_at, published_at=run.published_at, progress=run.progress,
+        summary_zh=zh, summary_en=en, travel_source=made and made.travel_source,
+        cost=msgspec.to_builtins(made.cost) if made else None,
+        routes=[_route(run, route) for route in made.routes] if made else [],
+        unplanned=await _unplanned(session, run.id), violations=run.violations, error=run.error,
+    )  # fmt: skip
+
+
+def _summary(run: PlanRun) -> PlanSummary:
+    return PlanSummary(
+        id=run.id, unit_id=run.unit_id, state=run.state, requested_at=run.requested_at, finished_at=run.finished_at,
+        published_at=run.published_at,
+    )  # fmt: skip
+
+
+def _sentences(made: Plan) -> tuple[str, str]:
+    planned = sum(len(route.stops) for route in made.routes)
+    late, unplanned = len(made.late), len(made.unplanned)
+    kept, everything = planned - late, planned + unplanned
+    zh = f"{everything} 次上门中 {kept} 次按时到场,{late} 次会晚到,{unplanned} 次未排上。"
+    en = f"{kept} of {everything} visits arrive in time, {late} arrive late, {unplanned} are not planned."
+    return zh, en
+
+
+def _route(run: PlanRun, route: Route) -> RouteView:
+    start = run.horizon_starts_at
+    return RouteView(
+        shift_id=UUID(route.shift), person_id=UUID(route.technician), departs_at=start + timedelta(seconds=route.leaves),
+        ends_at=start + timedelta(seconds=route.end), stops=[_stop(run, stop) for stop in route.stops],
+    )  # fmt: skip
+
+
+def _stop(run: PlanRun, stop: Stop) -> StopView:
+    start = run.horizon_starts_at
+    return StopView(
+        visit_id=UUID(stop.visit), arrives_at=start + timedelta(seconds=stop.arrival),
+        starts_at=start + timedelta(seconds=stop.start), ends_at=start + timedelta(seconds=stop.departure),
+        travel_minutes=-(-stop.travel_seconds // SECONDS_A_MINUTE),
+        slack_minutes=None if stop.slack_seconds is None else stop.slack_seconds // SECONDS_A_MINUTE,
+    )  # fmt: skip
+
+
+async def _unplanned(session: AsyncSession, plan_id: UUID) -> list[UnplannedView]:
+    left = (
+        select(UnplannedVisit.visit_id, UnplannedVisit.reasons, WorkOrder.id, WorkOrder.number)
+        .join(Visit, Visit.id == UnplannedVisit.visit_id)
+        .join(WorkOrder, WorkOrder.id == Visit.work_order_id)
+        .where(UnplannedVisit.plan_run_id == plan_id)
+        .order_by(WorkOrder.due_at, WorkOrder.id)
+    )
+    return [
+        UnplannedView(visit_id=row.visit_id, work_order_id=row.id, number=row.number, reasons=row.reasons)
+        for row in await session.execute(left)
+    ]
