@@ -1,4 +1,4 @@
-"""Presets: the versioned data an organisation starts from and may change, such as causes, reasons and escalation chains.
+"""Presets: the versioned data an organisation starts from and may change, such as causes and escalation chains.
 
 Sets with a life of their own (roles, clock policies, templates, price lists, calendars, skills) have their own tables.
 Whatever uses a preset pins its id, and a changed preset is a new row, so old work keeps the rule it was done under.

@@ -106,8 +106,8 @@ async def _open_visits(session: AsyncSession, units: Sequence[UUID]) -> Sequence
     assigned = and_(Assignment.visit_id == Visit.id, Assignment.withdrawn_at.is_(None), Assignment.leads.is_(True))
     open_visits = (
         select(
-            Visit.id.label("visit_id"), Visit.state, Visit.duration_minutes, Visit.window_starts_at, Visit.window_ends_at,
-            Visit.told_at, WorkOrder.priority, WorkOrder.required_skills, WorkOrder.earliest_at,
+            Visit.id.label("visit_id"), Visit.state, Visit.duration_minutes, Visit.window_starts_at,
+            Visit.window_ends_at, Visit.told_at, WorkOrder.priority, WorkOrder.required_skills, WorkOrder.earliest_at,
             WorkOrder.parts_ready_at, WorkOrder.approved_at, WorkOrder.needs_approval, clock_due,
             Site.id.label("site_id"), Site.lat, Site.lon, Assignment.person_id, Assignment.shift_id,
             Assignment.pinned, Assignment.arrives_at, Assignment.ends_at,

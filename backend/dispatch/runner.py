@@ -104,7 +104,7 @@ class PlanRunner:
 NOT_LEGAL: Final = ChildError(
     code="plan_not_legal",
     zh="复核发现计划违反规则,已弃用。请重新计划;若再次发生,请把计划编号告诉管理员。",
-    en="The referee found the plan breaks a rule; it is not used. Plan again; if it happens again, report the plan's id.",
+    en="The referee found a broken rule in the plan; it is not used. Plan again; if it recurs, report the plan's id.",
 )
 
 
