@@ -55,3 +55,5 @@ RETRY_SECONDS_MOST: Final = 60.0
 """The longest pause a server may ask for within one contact."""
 CONTACT_ROUNDS: Final = 10_000
 """Requests in one contact; a server that never lets a phone finish ends it."""
+CONTACT_RESTARTS: Final = 3
+"""Times in one contact that a phone begins a pull anew or takes a new incarnation."""

@@ -24,6 +24,11 @@ SERVER_TIME: Final = "Server-Time"
 
 Message = TypeVar("Message", bound=msgspec.Struct)
 
+DEVICES_PATH: Final = "/sync/v1/devices"
+INCARNATIONS_PATH: Final = "/sync/v1/incarnations"
+PULL_PATH: Final = "/sync/v1/pull"
+PUSH_PATH: Final = "/sync/v1/push"
+
 UUID_TEXT: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z"
 
 
@@ -153,7 +158,7 @@ class Check(msgspec.Struct, frozen=True):
 class PullAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A page of a pull. Only the last has `cookie`; the others have `page`, the token of the next.
 
-    `of` is the digest of the (cookie, page) it answers; a phone that has moved on since must ignore the answer.
+    `of` is the digest of the (incarnation, cookie, page) it answers: a phone that has moved on since must ignore it.
     `reset` says that the phone's rows are to be replaced, not added to. `acked_n` is the last mutation of this
     incarnation whose effect, or refusal, is part of these rows.
     """
@@ -238,9 +243,10 @@ def decode_enrol(body: bytes) -> EnrolRequest:
     return _decode(body, EnrolRequest)
 
 
-def position_digest(cookie: str | None, page: str | None) -> str:
-    """Return the name of a phone's place in the feed, echoed by the answer to it."""
-    return hashlib.sha256(f"{cookie or ''}|{page or ''}".encode()).hexdigest()[:16]
+def position_digest(request: PullRequest) -> str:
+    """Return the name of the phone's place in the feed, echoed by the answer to it."""
+    place = f"{request.incarnation}|{request.cookie or ''}|{request.page or ''}"
+    return hashlib.sha256(place.encode()).hexdigest()[:16]
 
 
 def _decode(body: bytes, kind: type[Message]) -> Message:

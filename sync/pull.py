@@ -181,7 +181,7 @@ class _Pull:
     @property
     def of(self) -> str:
         """The place in the feed that is answered."""
-        return position_digest(self.request.cookie, self.request.page)
+        return position_digest(self.request)
 
 
 def _nothing_happened(state: DeviceState, acked_n: int, start: _Start, now: datetime) -> bool:

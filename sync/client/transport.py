@@ -1,0 +1,60 @@
+"""The way from a phone to the server: a callable that sends bytes. A broken connection can be put in its place."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeAlias
+
+import httpx
+
+from sync.protocol import DEVICE_MONOTONIC, DEVICE_TIME
+
+OK: Final = 200
+NO_CONTENT: Final = 204
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back: HTTP status, body, and the seconds the server asks us to wait, if it does."""
+
+    status: int
+    body: bytes
+    retry_after: float | None = None
+
+
+class NoAnswer(Exception):
+    """Nothing came back, or not all of it; the server may or may not have done what was asked."""
+
+
+Transport: TypeAlias = Callable[[str, bytes], Awaitable[Reply]]
+"""Posts a body to a path and returns the reply; raises NoAnswer."""
+
+
+@dataclass(frozen=True)
+class HttpTransport:
+    """Posts over HTTP, telling the device's clocks and its access token with each attempt."""
+
+    client: httpx.AsyncClient
+    token: Callable[[], str]
+    clock: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    """Seconds since the device booted."""
+
+    async def __call__(self, path: str, body: bytes) -> Reply:
+        """Post a body; raises NoAnswer."""
+        headers = {
+            "Authorization": f"Bearer {self.token()}",
+            "Content-Type": "application/json",
+            DEVICE_TIME: self.clock().isoformat(),
+            DEVICE_MONOTONIC: str(int(self.monotonic() * 1000)),
+        }
+        try:
+            response = await self.client.post(path, content=body, headers=headers)
+        except httpx.RequestError as error:
+            raise NoAnswer(str(error)) from error
+        return Reply(response.status_code, response.content, _seconds(response.headers.get("Retry-After")))
+
+
+def _seconds(text: str | None) -> float | None:
+    """Read Retry-After in seconds; its other form, a date, is left to our own pauses."""
+    return float(text) if text is not None and text.isascii() and text.isdigit() else None

@@ -1,0 +1,184 @@
+"""A model phone: rows of the last pull with the person's own pending work on top. Pure; the reference for any client.
+
+The phone never waits for the server. Work is numbered and kept in the outbox (`sync.work`), and pulled rows are applied
+under it: what the person sees is base + pending, and one bad mutation never holds a download up. Pages of a long pull
+are staged, and the phone changes over to them at once when the last is in. Time, ids, network and disk belong to the
+caller.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from sync.holding import Holding, damaged, swapped
+from sync.limits import BATCH_BYTES, BATCH_MUTATIONS, PULL_BYTES, SCHEMA
+from sync.outbox import Item, Outbox
+from sync.policy import POLICY, Policy
+from sync.protocol import (
+    EnrolAnswer,
+    Notice,
+    PullAnswer,
+    PullRequest,
+    PushAnswer,
+    PushRequest,
+    Status,
+    position_digest,
+)
+from sync.shown import Effect, Shown, lay_over
+
+PENDING: Final = "pending"
+IN_EFFECT: Final = frozenset((Status.APPLIED, Status.MERGED, Status.NOOP, Status.CONFLICT))
+
+
+class Pulled(StrEnum):
+    """What an answer to a pull meant."""
+
+    UNCHANGED = "unchanged"
+    MORE = "more"
+    """A page was staged; ask for the next."""
+    DONE = "done"
+    DAMAGED = "damaged"
+    """Complete, but its check failed: the next pull asks for everything anew."""
+    IGNORED = "ignored"
+    """It answers an older question."""
+    UPGRADE = "upgrade"
+    WIPED = "wiped"
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A replica as it is kept on disk."""
+
+    identity: EnrolAnswer
+    holding: Holding
+    pages: list[PullAnswer]
+    items: list[Item]
+    printed: int
+    too_old: bool
+    wiped: bool
+
+
+@dataclass
+class Replica:
+    """One phone. `effects` say what pending commands look like, by mutation name."""
+
+    identity: EnrolAnswer
+    outbox: Outbox
+    policy: Policy = POLICY
+    effects: Mapping[str, Effect] = field(default_factory=dict[str, Effect])
+    holding: Holding = field(default_factory=Holding)
+    pages: list[PullAnswer] = field(default_factory=list[PullAnswer])
+    printed: int = 0
+    """Numbers this phone has printed on forms."""
+    too_old: bool = False
+    wiped: bool = False
+
+    @classmethod
+    def fresh(
+        cls, identity: EnrolAnswer, *, policy: Policy = POLICY, effects: Mapping[str, Effect] | None = None
+    ) -> "Replica":
+        """Return a phone that has just been registered."""
+        return cls(identity, Outbox(identity.incarnation), policy, effects or {})
+
+    @classmethod
+    def restored(
+        cls, stored: Stored, *, policy: Policy = POLICY, effects: Mapping[str, Effect] | None = None
+    ) -> "Replica":
+        """Return the phone that was stored."""
+        outbox = Outbox.load(stored.identity.incarnation, stored.items)
+        return cls(
+            stored.identity, outbox, policy, effects or {}, stored.holding, stored.pages,
+            stored.printed, stored.too_old, stored.wiped,
+        )  # fmt: skip
+
+    def stored(self) -> Stored:
+        """Return everything as a value that goes to JSON and back.
+
+        A phone that keeps it on disk before it answers a person loses nothing when killed.
+        """
+        pages, items = list(self.pages), self.outbox.dump()
+        return Stored(self.identity, self.holding, pages, items, self.printed, self.too_old, self.wiped)
+
+    def shown(self) -> Shown:
+        """Return the rows as the person sees them: the last pull under whatever is not part of it yet."""
+        shown = Shown(self.holding)
+        for item in self.outbox.items.values():
+            if not self._covered(item) and (item.result is None or item.result.status in IN_EFFECT):
+                lay_over(shown, item.mutation, item.result, self.effects)
+        return shown
+
+    def state_of(self, mutation_id: str) -> str:
+        """Return the one state a mutation is in: "pending", or its result's status."""
+        result = self.outbox.items[mutation_id].result
+        return result.status if result else PENDING
+
+    def next_number(self) -> str:
+        """Return a number no other phone prints, for a form; the server's own number is an alias beside it."""
+        self.printed += 1
+        return f"{self.identity.prefix}-{self.printed:05d}"
+
+    def pull_request(self, max_bytes: int = PULL_BYTES) -> PullRequest:
+        """Return the next pull: what changed, or the next page."""
+        page = self.pages[-1].page if self.pages else None
+        return PullRequest(self.identity.incarnation, SCHEMA, self.holding.cookie, page, max_bytes)
+
+    def take_pull(self, answer: PullAnswer | None) -> Pulled:
+        """Take an answer (None for 204). Taking it twice, or late, changes nothing."""
+        if answer is None:
+            return Pulled.UNCHANGED
+        request = self.pull_request()
+        if answer.of != position_digest(request):
+            return Pulled.IGNORED
+        if Notice.WIPE in answer.notices:
+            self._wipe()
+            return Pulled.WIPED
+        if Notice.UPGRADE in answer.notices:
+            self.too_old = True
+            return Pulled.UPGRADE
+        self.pages.append(answer)
+        return self._swap() if answer.page is None else Pulled.MORE
+
+    def push_request(self, limit: int = BATCH_MUTATIONS, max_bytes: int = BATCH_BYTES) -> PushRequest | None:
+        """Return the next batch to send, or None when nothing waits."""
+        batch = self.outbox.batch(limit, max_bytes)
+        mutations = [msgspec.Raw(item.payload.encode()) for item in batch]
+        return PushRequest(self.identity.incarnation, mutations) if batch else None
+
+    def take_push(self, answer: PushAnswer) -> list[Item]:
+        """Take the results of a push; return what was settled by it. Taking it twice changes nothing."""
+        settled = self.outbox.take(answer)
+        if Notice.WIPE in answer.notices:
+            self._wipe()
+        return settled
+
+    def begin_again(self, *, keep_cookie: bool) -> None:
+        """Begin the unfinished pull anew; without its cookie, the phone asks for everything."""
+        self.pages.clear()
+        if not keep_cookie:
+            self.holding = msgspec.structs.replace(self.holding, cookie=None)
+
+    def renewed(self, identity: EnrolAnswer) -> None:
+        """Go on under a new incarnation: numbers begin at 1, on forms too, under a prefix of its own."""
+        self.outbox.renumber(identity.incarnation)
+        self.identity, self.printed = identity, 0
+        self.pages.clear()
+
+    def _covered(self, item: Item) -> bool:
+        """Whether the rows of the last pull already have the item's effect, or the reason for which it has none."""
+        acknowledged = item.incarnation == self.holding.incarnation and item.n <= self.holding.acked_n
+        return item.covered or acknowledged
+
+    def _swap(self) -> Pulled:
+        pages, self.pages = self.pages, []
+        self.holding = swapped(self.holding, pages, self.identity.incarnation)
+        self.too_old = False
+        if damaged(self.holding.buckets, pages[-1].checks):
+            self.begin_again(keep_cookie=False)
+            return Pulled.DAMAGED
+        return Pulled.DONE
+
+    def _wipe(self) -> None:
+        self.holding, self.wiped = Holding(), True
+        self.pages.clear()
