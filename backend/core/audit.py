@@ -16,7 +16,7 @@ from backend.core.db import Row
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who does something: a person, possibly through a device and one of its mutations.
+    """Who does something: a person, possibly through a device and one of its mutations, or through an import.
 
     Nobody means the system itself.
     """
@@ -24,6 +24,7 @@ class Actor(msgspec.Struct, frozen=True):
     person_id: UUID | None = None
     device_id: UUID | None = None
     mutation_id: UUID | None = None
+    import_batch_id: UUID | None = None
 
 
 SYSTEM = Actor()
@@ -39,6 +40,8 @@ class AuditEntry(Row):
     person_id: Mapped[UUID | None]
     device_id: Mapped[UUID | None]
     mutation_id: Mapped[UUID | None] = mapped_column(index=True)
+    import_batch_id: Mapped[UUID | None] = mapped_column(index=True)
+    """The import this was part of: undoing one reads back what it did."""
     action: Mapped[str] = mapped_column(String(60))
     entity: Mapped[str] = mapped_column(String(40))
     subject_id: Mapped[UUID]
@@ -91,6 +94,7 @@ def record(
     session.add(
         AuditEntry(
             at=now, person_id=actor.person_id, device_id=actor.device_id, mutation_id=actor.mutation_id,
-            action=action, entity=row.__tablename__, subject_id=row.id, before=before, after=after, reason=reason,
+            import_batch_id=actor.import_batch_id, action=action, entity=row.__tablename__, subject_id=row.id,
+            before=before, after=after, reason=reason,
         )
     )  # fmt: skip

@@ -77,6 +77,7 @@ def create_audit_entry() -> None:
         sa.Column("person_id", sa.Uuid(), nullable=True),
         sa.Column("device_id", sa.Uuid(), nullable=True),
         sa.Column("mutation_id", sa.Uuid(), nullable=True),
+        sa.Column("import_batch_id", sa.Uuid(), nullable=True),
         sa.Column("action", sa.String(length=60), nullable=False),
         sa.Column("entity", sa.String(length=40), nullable=False),
         sa.Column("subject_id", sa.Uuid(), nullable=False),
@@ -86,6 +87,7 @@ def create_audit_entry() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entry")),
     )
+    op.create_index(op.f("ix_audit_entry_import_batch_id"), "audit_entry", ["import_batch_id"], unique=False)
     op.create_index(op.f("ix_audit_entry_mutation_id"), "audit_entry", ["mutation_id"], unique=False)
     op.create_index("ix_audit_entry_subject", "audit_entry", ["entity", "subject_id"], unique=False)
 
