@@ -67,7 +67,7 @@ bench-planner: setup ## how good and how fast plans are, beside a peer
 	@$(PY) -m bench.planner $(OPTIONS)
 
 schemathesis: setup ## the OpenAPI document against a running server, at least CASES=2000 cases
-	@$(PY) -m bench.schemathesis --cases $(CASES) $(OPTIONS)
+	@$(PY) -m bench.fuzz --cases $(CASES) $(OPTIONS)
 
 lock: setup ## write the lock files anew from pyproject.toml, with the newest versions it allows
 	@.ci/lock

@@ -1,13 +1,16 @@
 """What keeps the project fit for strangers: reasons beside dependencies, locks that hold anywhere, no local paths."""
 
+import ast
 import re
 import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.tidy.source import ROOT, name_of, project_files, python_files, syntax
+from tests.tidy.source import ROOT, is_product, name_of, project_files, python_files, syntax
 
 PYPROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
 LOCKS = ("requirements.lock", "requirements-dev.lock")
@@ -35,6 +38,16 @@ MAY_BE_BASIC = {"routing/ortools/model.py": "OR-Tools' Python wrapper is generat
 """Files that wrap a library without types, and the library."""
 
 
+NOT_IMPORTED = {
+    "aiosqlite": "SQLAlchemy loads it by the database's URL",
+    "asyncpg": "SQLAlchemy loads it by the database's URL",
+    "httptools": "uvicorn uses it when it is there",
+    "uvloop": "uvicorn uses it when it is there",
+    "tzdata": "zoneinfo reads it where the system has no time zones",
+}
+"""Run-time dependencies that no line of ours imports, and who does."""
+
+
 def _project() -> dict[str, list[str]]:
     parsed = tomllib.loads(PYPROJECT)
     return {"runtime": parsed["project"]["dependencies"], "development": parsed["dependency-groups"]["dev"]}
@@ -49,6 +62,31 @@ def test_every_dependency_says_why_it_is_there() -> None:
     for requirement in [*_project()["runtime"], *_project()["development"]]:
         line = next(line for line in PYPROJECT.splitlines() if f'"{requirement}"' in line)
         assert line.partition("  # ")[2].strip(), f"{requirement} has no reason beside it"
+
+
+def test_what_the_product_imports_is_what_it_depends_on() -> None:
+    distributions = packages_distributions()
+    imported = {
+        canonicalize_name(distribution)
+        for file in python_files()
+        if is_product(file)
+        for package in _imported_packages(file)
+        for distribution in distributions.get(package, ())
+    } - {"paigong"}
+    declared = {canonicalize_name(Requirement(text).name) for text in _project()["runtime"]}
+    assert imported <= declared, "declare in pyproject.toml what is imported, then make lock"
+    assert declared - imported == set(NOT_IMPORTED), "what nobody imports need not be installed"
+
+
+def _imported_packages(file: Path) -> set[str]:
+    names = {
+        name
+        for node in ast.walk(syntax(file))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+        if name
+    }
+    return {name.partition(".")[0] for name in names}
 
 
 @pytest.mark.parametrize(("kind", "lock"), [("runtime", LOCKS[0]), ("development", LOCKS[1])])
