@@ -95,6 +95,17 @@ def requires(area: str, level: str) -> Guard:
     return guard
 
 
+def requires_any(*needs: tuple[str, str]) -> Guard:
+    """Return a guard that lets in people whose roles allow one of the (area, level) pairs for at least some record."""
+
+    def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+        principal = signed_in(connection)
+        if not any(principal.may(area, level) for area, level in needs):
+            raise Problem(FORBIDDEN)
+
+    return guard
+
+
 def anyone_signed_in(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
     """Guard: any signed-in person; the handler serves only their own records."""
     signed_in(connection)

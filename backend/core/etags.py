@@ -7,6 +7,7 @@ import msgspec
 from litestar import Response
 from litestar.params import HeaderParameter
 
+from backend.core.db import Base
 from backend.core.errors import PRECONDITION_MISSING, STALE, Problem
 
 View = TypeVar("View", bound=msgspec.Struct)
@@ -31,6 +32,20 @@ def must_match(if_match: str | None, view: msgspec.Struct) -> None:
         raise Problem(PRECONDITION_MISSING)
     if etag_of(view) not in [tag.strip() for tag in if_match.split(",")]:
         raise Problem(STALE)
+
+
+def given(patch: msgspec.Struct) -> dict[str, Any]:
+    """Return the fields a patch gives, by name; those it leaves out are UNSET."""
+    values = {name: getattr(patch, name) for name in patch.__struct_fields__}
+    return {name: value for name, value in values.items() if value is not msgspec.UNSET}
+
+
+def set_fields(row: Base, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Set columns of a row; return those that changed, as (before, after), for the audit trail."""
+    changed = changed_fields({name: getattr(row, name) for name in values}, values)
+    for name, value in values.items():
+        setattr(row, name, value)
+    return changed
 
 
 def changed_fields(before: dict[str, Any], after: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

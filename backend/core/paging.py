@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
+from litestar.params import FromQuery
 from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -33,7 +34,7 @@ class PageRequest(msgspec.Struct, frozen=True):
     limit: int
 
 
-def provide_page(cursor: str | None = None, limit: int = PAGE_DEFAULT) -> PageRequest:
+def provide_page(cursor: FromQuery[str | None] = None, limit: FromQuery[int] = PAGE_DEFAULT) -> PageRequest:
     """Dependency `page`: read `?cursor=` and `?limit=`; raises invalid."""
     if not 1 <= limit <= PAGE_MAXIMUM:
         raise Problem(

@@ -76,7 +76,12 @@ def answer_constraint(_request: Request[Any, Any, Any], error: IntegrityError) -
 
 
 def answer_database(_request: Request[Any, Any, Any], error: DBAPIError) -> Response[bytes]:
-    """Answer a database that is locked, gone or deadlocked: the same request may succeed in a moment."""
+    """Answer a database that is locked, gone or deadlocked: the same request may succeed in a moment.
+
+    SQLSTATE class 22 is a value the database cannot hold, such as a NUL in a text: that is the request's fault.
+    """
+    if str(getattr(error.orig, "sqlstate", "")).startswith("22"):
+        return _answer(Problem(INVALID, Finding("", "有数据库无法存储的字符或数值", "a character or number no row can hold")))
     log.error("database", exc_info=error)
     return _answer(Problem(BUSY if isinstance(error, OperationalError) or error.connection_invalidated else UNEXPECTED))
 
@@ -93,7 +98,8 @@ def answer_unexpected(_request: Request[Any, Any, Any], error: Exception) -> Res
 
 
 def _answer(problem: Problem) -> Response[bytes]:
-    headers = {"Retry-After": RETRY_SECONDS} if problem.fault is BUSY else {}
+    wait = problem.facts.get("retry_after_seconds", RETRY_SECONDS if problem.fault is BUSY else None)
+    headers = {} if wait is None else {"Retry-After": str(wait)}
     if problem.fault.status == NOT_SIGNED_IN.status:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(

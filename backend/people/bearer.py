@@ -4,8 +4,9 @@ from litestar.connection import ASGIConnection
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from backend.core.auth import read_access_token
+from backend.core.auth import Principal, read_access_token
 from backend.core.clock import Clock
+from backend.core.errors import Problem
 from backend.core.sessions import Database
 from backend.people.sign_in import principal_of
 
@@ -13,7 +14,7 @@ from backend.people.sign_in import principal_of
 class BearerMiddleware(ASGIMiddleware):
     """Sets `scope["user"]` to the Principal of a valid `Authorization: Bearer` token.
 
-    A bad token is answered with 401.
+    A bad token leaves nobody there: guards answer 401, and public routes (a refresh, say) work all the same.
     """
 
     def __init__(self, database: Database, clock: Clock, token_key: bytes) -> None:
@@ -26,10 +27,14 @@ class BearerMiddleware(ASGIMiddleware):
         header = ASGIConnection(scope).headers.get("Authorization", "")
         scheme, _, token = header.partition(" ")
         if scheme.lower() == "bearer":
-            now = self._clock.now()
-            said = read_access_token(self._token_key, token, now=now)
-            async with self._database.read() as session:
-                scope["user"] = await principal_of(
-                    session, person_id=said.person_id, session_id=said.session_id, now=now
-                )
+            scope["user"] = await self._principal(token)
         await next_app(scope, receive, send)
+
+    async def _principal(self, token: str) -> Principal | None:
+        now = self._clock.now()
+        try:
+            said = read_access_token(self._token_key, token, now=now)
+        except Problem:
+            return None
+        async with self._database.read() as session:
+            return await principal_of(session, person_id=said.person_id, session_id=said.session_id, now=now)

@@ -130,7 +130,7 @@ class PersonSkill(Row):
 
 
 class Shift(Row, Imported):
-    """Working time of one person, with the place it starts and ends from and its breaks [{"start_at", "end_at", "minutes"}]."""
+    """Working time of one person, the place it starts and ends from, its breaks [{"start_at", "end_at", "minutes"}]."""
 
     __tablename__ = "shift"
     __table_args__ = (
@@ -240,15 +240,42 @@ class EnrolmentCode(Row):
     used_at: Mapped[datetime | None]
 
 
+class PasswordReset(Row):
+    """A one-use code an administrator hands over; with it a person sets a password nobody else knows."""
+
+    __tablename__ = "password_reset"
+
+    person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"), index=True)
+    code_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
 class SignInSession(Row):
-    """A sign-in and its rotating refresh token; the previous token stays valid until the new one is first used."""
+    """A sign-in and its rotating refresh token (see people/refresh.py).
+
+    `previous_hash` is the token used last; `next_hashes` are those it was exchanged for and of which none was used yet.
+    """
 
     __tablename__ = "sign_in_session"
 
     person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"), index=True)
     device_id: Mapped[UUID | None] = mapped_column(ForeignKey("device.id"))
-    refresh_hash: Mapped[str] = mapped_column(String(64), unique=True)
-    previous_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
+    previous_hash: Mapped[str | None] = mapped_column(String(64))
+    next_hashes: Mapped[list[Any]]
+    address: Mapped[str] = mapped_column(String(45), info=personal("location", "sign_in"))
     started_at: Mapped[datetime]
+    last_used_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+
+
+class SignInAttempt(Row):
+    """A sign-in that failed or is being checked; too many by account or address are refused for a while."""
+
+    __tablename__ = "sign_in_attempt"
+
+    at: Mapped[datetime] = mapped_column(index=True)
+    account: Mapped[str] = mapped_column(String(64))
+    """sha256 of the person's id, or of the unknown name offered."""
+    address: Mapped[str] = mapped_column(String(45), info=personal("location", "sign_in"))

@@ -28,13 +28,17 @@ def upgrade() -> None:
     create_role_grant()
     create_shift()
     create_territory_member()
+    create_password_reset()
     create_sign_in_session()
+    create_sign_in_attempt()
 
 
 def downgrade() -> None:
     """Drop them in the opposite order."""
     for table in (
+        "sign_in_attempt",
         "sign_in_session",
+        "password_reset",
         "territory_member",
         "shift",
         "role_grant",
@@ -379,22 +383,51 @@ def create_territory_member() -> None:
     op.create_index(op.f("ix_territory_member_territory_id"), "territory_member", ["territory_id"], unique=False)
 
 
+def create_password_reset() -> None:
+    """Create password_reset."""
+    op.create_table(
+        "password_reset",
+        sa.Column("person_id", sa.Uuid(), nullable=False),
+        sa.Column("code_hash", sa.String(length=64), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_password_reset_person_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_password_reset")),
+        sa.UniqueConstraint("code_hash", name=op.f("uq_password_reset_code_hash")),
+    )
+    op.create_index(op.f("ix_password_reset_person_id"), "password_reset", ["person_id"], unique=False)
+
+
 def create_sign_in_session() -> None:
     """Create sign_in_session."""
     op.create_table(
         "sign_in_session",
         sa.Column("person_id", sa.Uuid(), nullable=False),
         sa.Column("device_id", sa.Uuid(), nullable=True),
-        sa.Column("refresh_hash", sa.String(length=64), nullable=False),
         sa.Column("previous_hash", sa.String(length=64), nullable=True),
+        sa.Column("next_hashes", sa.JSON(), nullable=False),
+        sa.Column("address", sa.String(length=45), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.ForeignKeyConstraint(["device_id"], ["device.id"], name=op.f("fk_sign_in_session_device_id")),
         sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_sign_in_session_person_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sign_in_session")),
-        sa.UniqueConstraint("previous_hash", name=op.f("uq_sign_in_session_previous_hash")),
-        sa.UniqueConstraint("refresh_hash", name=op.f("uq_sign_in_session_refresh_hash")),
     )
     op.create_index(op.f("ix_sign_in_session_person_id"), "sign_in_session", ["person_id"], unique=False)
+
+
+def create_sign_in_attempt() -> None:
+    """Create sign_in_attempt."""
+    op.create_table(
+        "sign_in_attempt",
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("account", sa.String(length=64), nullable=False),
+        sa.Column("address", sa.String(length=45), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sign_in_attempt")),
+    )
+    op.create_index(op.f("ix_sign_in_attempt_at"), "sign_in_attempt", ["at"], unique=False)
