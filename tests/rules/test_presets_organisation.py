@@ -216,7 +216,7 @@ def test_both_languages_of_a_text_name_the_same_placeholders() -> None:
 @pytest.mark.rule("A020", "A072", "A074", "A082", "A186", "A275")
 def test_customers_get_a_receipt_apologies_and_notices() -> None:
     texts = of("text")
-    assert {"number", "respond_by", "link"} <= set(texts["request_receipt"]["placeholders"])
+    assert {"number", "respond_by"} <= set(texts["request_receipt"]["placeholders"])
     assert {"reason", "window"} <= set(texts["moved_by_us"]["placeholders"])
     assert {"reason", "arrival", "phone"} <= set(texts["running_late"]["placeholders"])
     assert {"follower", "promise"} <= set(texts["complaint_receipt"]["placeholders"])
