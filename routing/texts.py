@@ -108,14 +108,15 @@ PROBLEM_TEXTS: Final[Mapping[str, Text]] = {
     "pin_outside_shift": Text(
         "{where}: service at {start} s for {duration} s does not lie in the shift '{shift}' ({begin} to {end} s,"
         " overtime included). Change the time or the shift.",
-        "{where}：{start} 秒开始、{duration} 秒的服务不在班次“{shift}”内（{begin} 至 {end} 秒，含加班）。请更改时间或班次。",
+        "{where}：{start} 秒开始、{duration} 秒的服务不在班次“{shift}”内"
+        "（{begin} 至 {end} 秒，含加班）。请更改时间或班次。",
     ),
     "pin_without_skill": Text(
         "{where}: {worker} on the shift '{shift}' lacks the skills {skills}. Pin to somebody who has them.",
         "{where}：班次“{shift}”的 {worker} 缺少技能 {skills}。请固定给具备技能的人。",
     ),
     "pin_not_allowed": Text(
-        "{where}: {worker} on the shift '{shift}' is excluded by the visit's list of people. Change the list or the pin.",
+        "{where}: {worker} on the shift '{shift}' is excluded by the visit's list of people. Change one of the two.",
         "{where}：班次“{shift}”的 {worker} 不在该上门的允许名单内。请更改名单或固定。",
     ),
     "pin_outside_windows": Text(
@@ -135,9 +136,9 @@ PROBLEM_TEXTS: Final[Mapping[str, Text]] = {
         "{where}：冻结的上门无法依次排入该班次。请解除其中一个，或延长班次。",
     ),
     "price_out_of_range": Text("{where} is {found}. Give 0 to {limit}.", "{where} 为 {found}。请填 0 到 {limit}。"),
-    "stop_without_limit": Text(
-        "{where}: a number of seconds (above 0, at most {limit}) or of solutions is needed. Give one.",
-        "{where}：须给出秒数（大于 0，不超过 {limit}）或解的数量上限。",
+    "stop_limit": Text(
+        "{where}: give seconds or a number of solutions, above 0 and at most {limit}.",
+        "{where}：请给出秒数或解的数量，大于 0 且不超过 {limit}。",
     ),
     "no_technicians": Text(
         "{where}: nobody works in the time to be planned, so no visit can be planned. Enter shifts first.",

@@ -1,0 +1,121 @@
+"""The planning process: ``python -m routing`` plans one request and ends. The protocol is in `routing.protocol`.
+
+It never hangs: its own time limit is followed by an alarm that ends it whatever it is doing, a closed pipe cancels
+it, and its memory is bounded. No thread is used: the search asks for itself, often, whether it was cancelled.
+"""
+
+import os
+import resource
+import select
+import signal
+import sys
+import time
+
+from routing import limits
+from routing.plan import Progress
+from routing.problem import ProblemError
+from routing.protocol import CANCEL, Message, Request, decode_request, encode, fault
+from routing.stop import StopWhen
+from routing.validate import validate
+
+STDIN = 0
+CHUNK_BYTES = 1 << 20
+
+
+class Parent:
+    """The other end of the pipes."""
+
+    def __init__(self) -> None:
+        self._waiting = b""
+        self._told = 0.0
+
+    def request(self) -> Request:
+        """Return the request; raise `ProblemError` when none comes, or none that can be read."""
+        parts: list[bytes] = []
+        size = 0
+        while not (parts and b"\n" in parts[-1]):
+            chunk = os.read(STDIN, CHUNK_BYTES)
+            if not chunk:
+                break
+            parts.append(chunk)
+            size += len(chunk)
+            if size > limits.MAX_REQUEST_BYTES:
+                raise ProblemError("request_too_large", "request", limit=limits.MAX_REQUEST_BYTES)
+        line, _, self._waiting = b"".join(parts).partition(b"\n")
+        return decode_request(line)
+
+    def cancelled(self) -> bool:
+        """Return whether the parent asked to stop, or is gone."""
+        while select.select([STDIN], [], [], 0)[0]:
+            chunk = os.read(STDIN, CHUNK_BYTES)
+            if not chunk:
+                return True
+            self._waiting += chunk
+        *lines, self._waiting = self._waiting.split(b"\n")
+        return any(line.strip() == CANCEL for line in lines)
+
+    def progress(self, progress: Progress) -> None:
+        """Send `progress`, unless the last was sent a moment ago."""
+        now = time.monotonic()
+        if now - self._told >= limits.PROGRESS_SECONDS:
+            self._told = now
+            self.send(Message(progress=progress))
+
+    def send(self, message: Message) -> None:
+        """Send one line."""
+        sys.stdout.buffer.write(encode(message))
+        sys.stdout.buffer.flush()
+
+
+def bound(request: Request) -> None:
+    """Make the system end this process when it outlives its limits, and refuse it memory beyond them."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    seconds = request.stop.seconds or limits.MAX_SOLVE_SECONDS
+    signal.setitimer(signal.ITIMER_REAL, seconds + limits.CHILD_GRACE_SECONDS)
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (address_space(request), hard))
+
+
+def address_space(request: Request) -> int:
+    """Return the bytes of address space this process may use; never more than the system allows it."""
+    wanted = request.stop.address_space_bytes or limits.CHILD_ADDRESS_SPACE_BYTES
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+
+
+def plan(parent: Parent) -> Message:
+    """Return the answer to the parent's request."""
+    try:
+        request = parent.request()
+        validate(request.problem)
+    except ProblemError as error:
+        return Message(error=fault(error))
+    try:
+        stop = StopWhen(seconds=request.stop.seconds, solutions=request.stop.solutions, cancelled=parent.cancelled)
+        bound(request)
+        # A bad request is answered before the solver's half second of loading.
+        from routing.solve import solve  # noqa: PLC0415
+
+        return Message(plan=solve(request.problem, stop, request.seed, parent.progress))
+    except ProblemError as error:
+        return Message(error=fault(error))
+    except MemoryError:
+        refused = ProblemError("out_of_memory", "process", limit=address_space(request))
+        return Message(error=fault(refused))
+
+
+def main() -> int:
+    """Plan one request; return 0 with a plan, 2 with an error."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # tables are small: threads would only cost address space
+    parent = Parent()
+    try:
+        message = plan(parent)
+        parent.send(message)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0 if message.error is None else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

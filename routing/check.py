@@ -1,0 +1,336 @@
+"""The referee: says what is wrong with a plan, from the words of the problem alone.
+
+Written apart from the simulator and the search, and importing neither, so that it does not share their mistakes. It
+follows the times that the plan states and asks of each whether the problem allows it.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, KeysView
+from dataclasses import dataclass
+from itertools import pairwise
+
+import msgspec
+
+from routing.plan import Plan, Reason, Route, Stop
+from routing.problem import Problem, Shift, Visit
+from routing.texts import REASON_TEXTS
+from routing.travel import TravelTable, travel_table
+
+BASES = ("proven", "searched")
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing wrong: a stable code, the element it concerns, and the figures."""
+
+    code: str
+    where: str
+    detail: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """Return the violation as one line."""
+        return f"{self.code}: {self.where} {self.detail}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """The problem by name, with its travel table."""
+
+    problem: Problem
+    shifts: dict[str, Shift]
+    visits: dict[str, Visit]
+    place: dict[str, int]
+    travel: TravelTable
+
+    def seconds(self, origin: str, destination: str) -> int:
+        return int(self.travel.seconds[self.place[origin], self.place[destination]])
+
+    def metres(self, origin: str, destination: str) -> int:
+        return int(self.travel.metres[self.place[origin], self.place[destination]])
+
+
+def violations(problem: Problem, plan: Plan) -> list[Violation]:
+    """Return everything that is wrong with `plan` as an answer to the valid `problem`; empty when it is legal."""
+    case = _Case(
+        problem=problem,
+        shifts={shift.id: shift for shift in problem.shifts},
+        visits={visit.id: visit for visit in problem.visits},
+        place={place.id: index for index, place in enumerate(problem.places)},
+        travel=travel_table(problem),
+    )
+    found = list(_coverage(case, plan))
+    if found:
+        return found  # What follows looks up every name, so names come first.
+    for route in plan.routes:
+        found.extend(_route(case, route))
+    found.extend(_explanations(plan))
+    found.extend(_labels(case, plan))
+    found.extend(_costs(case, plan))
+    return found
+
+
+def _coverage(case: _Case, plan: Plan) -> Iterator[Violation]:
+    """Every visit once, in a route or unplanned; every route on a shift of its own; frozen visits in a route."""
+    planned = [stop.visit for route in plan.routes for stop in route.stops]
+    left_out = [unplanned.visit for unplanned in plan.unplanned]
+    yield from _counted("visit", planned + left_out, case.visits.keys())
+    for visit in sorted(case.visits.keys() - set(planned) - set(left_out)):
+        yield Violation("visit_missing", visit)
+    for visit in left_out:
+        if visit in case.visits and case.visits[visit].frozen:
+            yield Violation("frozen_unplanned", visit)
+    yield from _counted("shift", [route.shift for route in plan.routes], case.shifts.keys())
+    for route in plan.routes:
+        if not route.stops:
+            yield Violation("route_empty", route.shift)
+
+
+def _counted(kind: str, names: list[str], known: KeysView[str]) -> Iterator[Violation]:
+    """Each name is known, and occurs once."""
+    for name, times in sorted(Counter(names).items()):
+        if name not in known:
+            yield Violation(f"{kind}_unknown", name)
+        elif times > 1:
+            yield Violation(f"{kind}_twice", name, f"{times} times")
+
+
+def _route(case: _Case, route: Route) -> Iterator[Violation]:
+    shift = case.shifts[route.shift]
+    if route.technician != shift.technician:
+        yield Violation("technician_wrong", route.shift, f"{route.technician}, not {shift.technician}")
+    yield from _timeline(case, shift, route)
+    yield from _rests(shift, route)
+    yield from _way_back(case, shift, route)
+    yield from _frozen_order(case, shift, route)
+    for stop in route.stops:
+        visit = case.visits[stop.visit]
+        if not visit.frozen:
+            yield from _people(visit, shift)
+            yield from _opening(visit, stop)
+        yield from _figures(visit, stop, route)
+
+
+def _timeline(case: _Case, shift: Shift, route: Route) -> Iterator[Violation]:
+    """Each drive begins when the stop before is over and takes as long as the table says; service follows arrival."""
+    place, free = shift.start_place, shift.start
+    for stop in route.stops:
+        visit = case.visits[stop.visit]
+        if stop.travel_seconds != case.seconds(place, visit.place):
+            yield Violation("travel_seconds_wrong", stop.visit, f"{stop.travel_seconds}")
+        if stop.travel_metres != case.metres(place, visit.place):
+            yield Violation("travel_metres_wrong", stop.visit, f"{stop.travel_metres}")
+        if stop.arrival - case.seconds(place, visit.place) < free:
+            yield Violation("travel_too_short", stop.visit, f"arrival {stop.arrival}, free at {free}")
+        if stop.start < stop.arrival:
+            yield Violation("start_before_arrival", stop.visit, f"{stop.start} < {stop.arrival}")
+        if stop.departure != stop.start + visit.duration:
+            yield Violation("service_length_wrong", stop.visit, f"{stop.departure - stop.start}, not {visit.duration}")
+        place, free = visit.place, stop.departure
+    first = route.stops[0]
+    if route.leaves != first.arrival - first.travel_seconds:
+        yield Violation("leaves_wrong", route.shift, f"{route.leaves}")
+
+
+def _way_back(case: _Case, shift: Shift, route: Route) -> Iterator[Violation]:
+    last = route.stops[-1]
+    place = case.visits[last.visit].place
+    if route.end_travel_seconds != case.seconds(place, shift.end_place):
+        yield Violation("travel_seconds_wrong", f"{route.shift} way back", f"{route.end_travel_seconds}")
+    if route.end_travel_metres != case.metres(place, shift.end_place):
+        yield Violation("travel_metres_wrong", f"{route.shift} way back", f"{route.end_travel_metres}")
+    if route.end - case.seconds(place, shift.end_place) < last.departure:
+        yield Violation("travel_too_short", f"{route.shift} way back", f"end {route.end}")
+    if route.end > shift.end + shift.overtime_allowed:
+        yield Violation("after_shift_end", route.shift, f"{route.end} > {shift.end} + {shift.overtime_allowed}")
+    if route.overtime_seconds != max(0, route.end - shift.end):
+        yield Violation("overtime_wrong", route.shift, f"{route.overtime_seconds}")
+
+
+def _busy(route: Route) -> Iterator[tuple[int, int]]:
+    """Yield the times in which no break may lie: drives and services."""
+    for stop in route.stops:
+        yield stop.arrival - stop.travel_seconds, stop.arrival
+        yield stop.start, stop.departure
+    yield route.end - route.end_travel_seconds, route.end
+
+
+def _rests(shift: Shift, route: Route) -> Iterator[Violation]:
+    """Every break of the shift is taken: at its time, for its length, in one piece."""
+    if len(route.rests) != len(shift.breaks):
+        yield Violation("break_missing", route.shift, f"{len(route.rests)} of {len(shift.breaks)}")
+        return
+    busy = list(_busy(route))
+    for rest, pause in zip(route.rests, shift.breaks, strict=True):
+        if not pause.earliest <= rest.start <= pause.latest:
+            yield Violation("break_outside_window", route.shift, f"begins {rest.start}")
+        if rest.end - rest.start != pause.duration:
+            yield Violation("break_length_wrong", route.shift, f"{rest.end - rest.start}")
+        if any(rest.start < end and begin < rest.end for begin, end in busy):
+            yield Violation("break_interrupted", route.shift, f"{rest.start} to {rest.end}")
+    for before, after in pairwise(route.rests):
+        if after.start < before.end:
+            yield Violation("breaks_overlap", route.shift, f"{after.start} < {before.end}")
+
+
+def _people(visit: Visit, shift: Shift) -> Iterator[Violation]:
+    lacking = set(visit.skills) - set(shift.skills)
+    if lacking:
+        yield Violation("skill_missing", visit.id, f"{sorted(lacking)} on {shift.id}")
+    if visit.allowed_technicians is not None and shift.technician not in visit.allowed_technicians:
+        yield Violation("technician_not_allowed", visit.id, shift.technician)
+    if shift.technician in visit.forbidden_technicians:
+        yield Violation("technician_forbidden", visit.id, shift.technician)
+    pin = visit.pin
+    if pin is not None and (
+        (pin.shift is not None and pin.shift != shift.id)
+        or (pin.technician is not None and pin.technician != shift.technician)
+    ):
+        yield Violation("pin_broken", visit.id, f"on {shift.id}")
+
+
+def _opening(visit: Visit, stop: Stop) -> Iterator[Violation]:
+    if stop.start < visit.earliest:
+        yield Violation("before_earliest", visit.id, f"{stop.start} < {visit.earliest}")
+    if visit.promise is not None and stop.start < visit.promise.start:
+        yield Violation("before_promise", visit.id, f"{stop.start} < {visit.promise.start}")
+    if visit.windows and not any(window.start <= stop.start <= window.end for window in visit.windows):
+        yield Violation("outside_windows", visit.id, f"{stop.start}")
+    if visit.pin is not None and visit.pin.start is not None and stop.start != visit.pin.start:
+        yield Violation("pin_time_broken", visit.id, f"{stop.start}, not {visit.pin.start}")
+
+
+def _figures(visit: Visit, stop: Stop, route: Route) -> Iterator[Violation]:
+    """What the plan says about a stop follows from its times."""
+    rested = sum(rest.end - rest.start for rest in route.rests if stop.arrival <= rest.start and rest.end <= stop.start)
+    if stop.waiting_seconds != stop.start - stop.arrival - rested:
+        yield Violation("waiting_wrong", visit.id, f"{stop.waiting_seconds}")
+    slack = None if visit.commitment_due is None else visit.commitment_due - stop.start
+    if stop.slack_seconds != slack:
+        yield Violation("slack_wrong", visit.id, f"{stop.slack_seconds}, not {slack}")
+    if stop.late_seconds != _overdue(visit, stop.start):
+        yield Violation("late_wrong", visit.id, f"{stop.late_seconds}")
+    if stop.promise_late_seconds != _past_promise(visit, stop.start):
+        yield Violation("promise_late_wrong", visit.id, f"{stop.promise_late_seconds}")
+
+
+def _overdue(visit: Visit, start: int) -> int:
+    return 0 if visit.commitment_due is None else max(0, start - visit.commitment_due)
+
+
+def _past_promise(visit: Visit, start: int) -> int:
+    return 0 if visit.promise is None else max(0, start - visit.promise.end)
+
+
+def _frozen_order(case: _Case, shift: Shift, route: Route) -> Iterator[Violation]:
+    """Frozen visits come first, in their old order, not before their old start and not idly after it."""
+    begun: list[int] = []
+    free_before = False
+    for stop in route.stops:
+        visit = case.visits[stop.visit]
+        if not visit.frozen or visit.previous is None:
+            free_before = True
+            continue
+        begun.append(visit.previous.start)
+        if visit.previous.shift != shift.id or free_before or begun != sorted(begun):
+            yield Violation("frozen_moved", visit.id, f"on {shift.id}")
+        if stop.start < visit.previous.start or (stop.start > visit.previous.start and stop.waiting_seconds > 0):
+            yield Violation("frozen_start_moved", visit.id, f"{stop.start}, was {visit.previous.start}")
+
+
+def _explanations(plan: Plan) -> Iterator[Violation]:
+    """Every visit left out or late has a reason of a known kind; nothing else is called late."""
+    for unplanned in plan.unplanned:
+        if not _explained(unplanned.reasons):
+            yield Violation("unplanned_without_reason", unplanned.visit)
+    late = {stop.visit: stop.late_seconds for route in plan.routes for stop in route.stops if stop.late_seconds}
+    listed = {entry.visit: entry.late_seconds for entry in plan.late}
+    if late != listed or len(listed) != len(plan.late):
+        yield Violation("late_list_wrong", "plan", f"{sorted(late.keys() ^ listed.keys())}")
+    for entry in plan.late:
+        if not _explained(entry.reasons):
+            yield Violation("late_without_reason", entry.visit)
+
+
+def _explained(reasons: tuple[Reason, ...]) -> bool:
+    return bool(reasons) and all(reason.code in REASON_TEXTS and reason.basis in BASES for reason in reasons)
+
+
+def _labels(case: _Case, plan: Plan) -> Iterator[Violation]:
+    if (plan.travel_source, plan.travel_estimated) != (case.travel.source, case.travel.estimated):
+        yield Violation("travel_label_wrong", "plan", plan.travel_source)
+
+
+def _costs(case: _Case, plan: Plan) -> Iterator[Violation]:
+    """Each cost term is the sum that prices and stated times give."""
+    sums: Counter[str] = Counter()
+    for route in plan.routes:
+        shift = case.shifts[route.shift]
+        driven = route.end_travel_seconds + sum(stop.travel_seconds for stop in route.stops)
+        sums["travel"] += driven * case.problem.prices.travel_second
+        sums["overtime"] += route.overtime_seconds * case.problem.prices.overtime_second
+        for stop in route.stops:
+            sums.update(_stop_cost(case.problem, case.visits[stop.visit], shift, stop.start))
+    horizon = max((shift.end + shift.overtime_allowed for shift in case.problem.shifts), default=0)
+    for unplanned in plan.unplanned:
+        sums["unserved"] += _unserved_cost(case.problem, case.visits[unplanned.visit], horizon)
+    for term, stated in msgspec.structs.asdict(plan.cost).items():
+        if stated != sums[term]:
+            yield Violation("cost_wrong", term, f"{stated}, not {sums[term]}")
+
+
+def _stop_cost(problem: Problem, visit: Visit, shift: Shift, start: int) -> dict[str, int]:
+    prices = problem.prices
+    late, past = _overdue(visit, start), _past_promise(visit, start)
+    preference = 0
+    if visit.preferred_technician not in {None, shift.technician}:
+        preference += prices.not_preferred
+    if None not in {visit.territory, shift.territory} and visit.territory != shift.territory:
+        preference += prices.outside_territory
+    return {
+        "late": (prices.late.of(visit.priority) + prices.late_second.of(visit.priority) * late) if late else 0,
+        "promise": (prices.promise_broken + prices.promise_second * past) if past else 0,
+        "churn": _churn(problem, visit, shift, start),
+        "delay": prices.delay_second.of(visit.priority) * max(0, start - _first_moment(visit)),
+        "preference": preference,
+    }
+
+
+def _churn(problem: Problem, visit: Visit, shift: Shift, start: int) -> int:
+    """Return the price of having moved: to another shift, or, if the customer was told, in time."""
+    if visit.previous is None:
+        return 0
+    if visit.previous.shift != shift.id:
+        return problem.prices.told_moved if visit.told else problem.prices.moved
+    within = abs(start - visit.previous.start) <= problem.prices.told_tolerance
+    return 0 if within or not visit.told else problem.prices.told_moved
+
+
+def _first_moment(visit: Visit) -> int:
+    """Return the first moment at which service could start, whoever came; 0 when its rules leave none."""
+    if visit.frozen and visit.previous is not None:
+        return max(0, visit.previous.start)
+    begin = max(0, visit.earliest, visit.promise.start if visit.promise is not None else 0)
+    moments = [begin] if not visit.windows else [max(begin, w.start) for w in visit.windows if w.end >= begin]
+    if visit.pin is not None and visit.pin.start is not None:
+        pinned = visit.pin.start
+        inside = not visit.windows or any(window.start <= pinned <= window.end for window in visit.windows)
+        moments = [pinned] if inside and pinned >= begin else []
+    return min(moments, default=0)
+
+
+def _unserved_cost(problem: Problem, visit: Visit, horizon: int) -> int:
+    """Return the price of leaving out: that of not serving, and all that serving at the horizon's end would cost."""
+    prices = problem.prices
+    cost = prices.unserved.of(visit.priority)
+    cost += prices.delay_second.of(visit.priority) * max(0, horizon - _first_moment(visit))
+    if visit.commitment_due is not None:
+        overdue = max(0, horizon - visit.commitment_due)
+        cost += prices.late.of(visit.priority) + prices.late_second.of(visit.priority) * overdue
+    if visit.promise is not None:
+        cost += prices.promise_broken + prices.promise_second * max(0, horizon - visit.promise.end)
+    if visit.previous is not None:
+        cost += prices.told_moved if visit.told else prices.moved
+    if visit.pin is not None:
+        cost += prices.pin_unserved
+    return cost

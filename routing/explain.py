@@ -1,0 +1,230 @@
+"""Why a visit is unplanned or late.
+
+A reason is *proven* when the rules exclude the visit whatever the plan, and *searched* when all we can say is what was
+tried. Nothing that was only searched is ever called impossible.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, TypeAlias
+
+from routing.draft import Draft, simulate_route
+from routing.instance import FOREVER, Instance, ShiftData, exclusion
+from routing.limits import CLOSURE_PLACES
+from routing.plan import Basis, Late, Reason, Unplanned
+from routing.reach import first_start_on, shortest_paths
+from routing.scan import inserted
+from routing.simulate import stages
+from routing.texts import Facts
+
+MAX_INSERTIONS: Final = 4_000
+"""Insertions simulated to explain one plan, shared evenly by its unplanned and late visits: about half a second."""
+MIN_INSERTIONS: Final = 20
+"""Insertions simulated for each of them at least."""
+
+Obstacle: TypeAlias = Literal["late_back", "window_missed", "later_visit_missed", "no_break"]
+OBSTACLES: Final[tuple[Obstacle, ...]] = ("late_back", "window_missed", "later_visit_missed", "no_break")
+
+
+@dataclass(slots=True)
+class Attempts:
+    """What trying to insert one visit everywhere came to."""
+
+    tried: int = 0
+    feasible: int = 0
+    in_time: int = 0
+    cheapest: int = FOREVER
+    cheapest_in_time: int = FOREVER
+    made_late: int = 0
+    obstacles: Counter[str] = field(default_factory=Counter[str])
+
+
+class Explainer:
+    """Explains the visits of one draft; `base` holds its frozen visits only."""
+
+    def __init__(self, base: Draft, draft: Draft) -> None:
+        self._base = base
+        self._draft = draft
+        self._instance = base.instance
+        self._bounded = len(base.instance.problem.places) <= CLOSURE_PLACES
+        self._shortest: Sequence[Sequence[int]] | None = None
+
+    def unplanned(self) -> tuple[Unplanned, ...]:
+        """Return every unplanned visit with its reasons, in the order of the problem."""
+        share = self._share(len(self._draft.unplanned))
+        visits = self._instance.problem.visits
+        return tuple(
+            Unplanned(visit=visits[index].id, reasons=(self._why_unplanned(index, share),))
+            for index in sorted(self._draft.unplanned)
+        )
+
+    def late(self, only: frozenset[int] | None = None) -> tuple[Late, ...]:
+        """Return every late visit (of `only`, if given) with its reasons, in the order of the problem."""
+        found = {
+            visit: start - self._instance.visits[visit].due
+            for route in self._draft.routes
+            for visit, start in zip(route.visits, route.starts(), strict=True)
+            if start > self._instance.visits[visit].due and (only is None or visit in only)
+        }
+        share = self._share(len(found))
+        visits = self._instance.problem.visits
+        return tuple(
+            Late(visit=visits[index].id, late_seconds=seconds, reasons=(self._why_late(index, share),))
+            for index, seconds in sorted(found.items())
+        )
+
+    def _share(self, visits: int) -> int:
+        return max(MIN_INSERTIONS, MAX_INSERTIONS // max(1, visits))
+
+    def _seconds(self) -> Sequence[Sequence[int]]:
+        """Return travel that no way round undercuts, so that 'unreachable' holds for every plan."""
+        shortest = self._shortest
+        if shortest is None:
+            table = self._instance.travel.seconds
+            shortest = shortest_paths(table).tolist() if self._bounded else self._instance.seconds
+            self._shortest = shortest
+        return shortest
+
+    def _bound_basis(self) -> Basis:
+        return "proven" if self._bounded else "searched"
+
+    def _why_unplanned(self, visit: int, share: int) -> Reason:
+        return (
+            self._excluded_by_people(visit)
+            or self._excluded_by_time(visit)
+            or self._no_room(visit, self._attempts(self._draft, visit, share))
+        )
+
+    def _excluded_by_people(self, visit: int) -> Reason | None:
+        """Return why no shift may take the visit at any time, or None when some may."""
+        problem = self._instance.problem
+        wanted = problem.visits[visit]
+        if not problem.shifts:
+            return Reason(code="no_technicians", basis="proven", facts={})
+        if self._instance.eligible[visit]:
+            return None
+        causes = Counter(exclusion(wanted, shift) for shift in problem.shifts)
+        skilled = len(problem.shifts) - causes["no_skill"]
+        if not skilled:
+            facts: Facts = {"shifts": len(problem.shifts), "skills": sorted(wanted.skills)}
+            return Reason(code="no_skill", basis="proven", facts=facts)
+        if causes["pinned_away"] and wanted.pin is not None:
+            pinned = wanted.pin.shift or wanted.pin.technician or ""
+            return Reason(code="pinned_away", basis="proven", facts={"pinned": pinned})
+        return Reason(code="not_allowed", basis="proven", facts={"skilled": skilled})
+
+    def _excluded_by_time(self, visit: int) -> Reason | None:
+        """Return why no shift that may take the visit can do so in its working time, or None when some can."""
+        data = self._instance.visits[visit]
+        days = [self._instance.shifts[shift] for shift in self._instance.eligible[visit]]
+        longest = max(day.last - day.start for day in days)
+        if data.duration > longest:
+            return Reason(code="too_long", basis="proven", facts={"duration": data.duration, "longest": longest})
+        candidates = len(days)
+        if not any(_works_when_open(data.opens, data.duration, day) for day in days):
+            return Reason(code="no_shift_in_window", basis="proven", facts={"candidates": candidates})
+        seconds = self._seconds()
+        if all(first_start_on(self._base, visit, day.index, seconds) is None for day in days):
+            return Reason(code="unreachable", basis=self._bound_basis(), facts={"candidates": candidates})
+        return None
+
+    def _no_room(self, visit: int, attempts: Attempts) -> Reason:
+        price = self._instance.visits[visit].unserved
+        facts: Facts = {"tried": attempts.tried}
+        if not attempts.feasible:
+            facts["shifts"] = len(self._instance.eligible[visit])
+            facts.update({obstacle: attempts.obstacles[obstacle] for obstacle in OBSTACLES})
+            return Reason(code="no_room", basis="searched", facts=facts)
+        if attempts.cheapest < price:
+            facts["feasible"] = attempts.feasible
+            return Reason(code="not_settled", basis="searched", facts=facts)
+        facts |= {"price": attempts.cheapest, "unserved_price": price, "made_late": attempts.made_late}
+        return Reason(code="costs_more", basis="searched", facts=facts)
+
+    def _why_late(self, visit: int, share: int) -> Reason:
+        data = self._instance.visits[visit]
+        if data.due < 0:
+            return Reason(code="overdue", basis="proven", facts={"overdue": -data.due})
+        seconds = self._seconds()
+        starts = [first_start_on(self._base, visit, shift, seconds) for shift in self._instance.eligible[visit]]
+        earliest = min((start for start in starts if start is not None), default=FOREVER)
+        if earliest > data.due or data.frozen:
+            facts: Facts = {"earliest": earliest, "due": data.due}
+            return Reason(code="due_before_reachable", basis=self._bound_basis(), facts=facts)
+        return self._no_earlier_room(visit, share)
+
+    def _no_earlier_room(self, visit: int, share: int) -> Reason:
+        """Return the reason after taking the visit out and trying it everywhere else."""
+        due = self._instance.visits[visit].due
+        without = self._draft.copy()
+        shift = next(index for index, route in enumerate(without.routes) if visit in route.visits)
+        route = without.routes[shift]
+        rest = simulate_route(self._instance, shift, [index for index in route.visits if index != visit])
+        gain = 0
+        if rest is not None:
+            without.replace(shift, rest)
+            gain = route.price - rest.price
+        attempts = self._attempts(without, visit, share)
+        code = "not_settled" if attempts.cheapest_in_time < gain else "no_earlier_room"
+        facts: Facts = {"tried": attempts.tried, "due": due, "feasible": attempts.in_time}
+        return Reason(code=code, basis="searched", facts=facts)
+
+    def _attempts(self, draft: Draft, visit: int, share: int) -> Attempts:
+        """Try `visit` at the positions of every shift that may take it, nearest first, at most `share` of them."""
+        instance, attempts = self._instance, Attempts()
+        here = instance.visits[visit].place
+        positions: list[tuple[int, int, int]] = []
+        for shift in instance.eligible[visit]:
+            visits = draft.routes[shift].visits
+            places = [instance.shifts[shift].start_place, *(instance.visits[index].place for index in visits)]
+            first = len(instance.frozen[shift])
+            positions += [(instance.seconds[places[at]][here], shift, at) for at in range(first, len(places))]
+        for _, shift, position in sorted(positions)[:share]:
+            self._attempt(attempts, draft, visit, shift, position)
+        return attempts
+
+    def _attempt(self, attempts: Attempts, draft: Draft, visit: int, shift: int, position: int) -> None:
+        attempts.tried += 1
+        old = draft.routes[shift]
+        new = inserted(draft, visit, shift, position)
+        if new is None:
+            visits = [*old.visits[:position], visit, *old.visits[position:]]
+            attempts.obstacles[obstacle(self._instance, shift, visits, position)] += 1
+            return
+        attempts.feasible += 1
+        starts = dict(zip(new.visits, new.starts(), strict=True))
+        added = new.price - old.price
+        if starts[visit] <= self._instance.visits[visit].due:
+            attempts.in_time += 1
+            attempts.cheapest_in_time = min(attempts.cheapest_in_time, added)
+        if added < attempts.cheapest:
+            before = dict(zip(old.visits, old.starts(), strict=True))
+            dues = {index: self._instance.visits[index].due for index in old.visits}
+            attempts.cheapest = added
+            attempts.made_late = sum(before[index] <= due < starts[index] for index, due in dues.items())
+
+
+def obstacle(instance: Instance, shift: int, visits: list[int], position: int) -> Obstacle:
+    """Return which rule keeps the visit at `position` out of the order `visits`: the first that would have to give."""
+    day = instance.shifts[shift]
+    unbroken = replace(day, pauses=())
+    if _completes(instance, unbroken, visits):
+        return "no_break"
+    reached = len(stages(instance, replace(unbroken, last=FOREVER), visits)) - 1
+    if reached == len(visits):
+        return "late_back"
+    return "window_missed" if reached <= position else "later_visit_missed"
+
+
+def _completes(instance: Instance, day: ShiftData, visits: list[int]) -> bool:
+    reached = stages(instance, day, visits)
+    if len(reached) <= len(visits):
+        return False
+    last = instance.visits[visits[-1]].place
+    return reached[-1][0].time + instance.seconds[last][day.end_place] <= day.last
+
+
+def _works_when_open(opens: Sequence[tuple[int, int]], duration: int, day: ShiftData) -> bool:
+    start = next((max(day.start, begin) for begin, end in opens if day.start <= end), None)
+    return start is not None and start + duration <= day.last

@@ -1,0 +1,38 @@
+"""The last steps of every plan: explained, priced, and passed by the referee."""
+
+from routing.assemble import assembled
+from routing.check import violations
+from routing.draft import Draft
+from routing.explain import Explainer
+from routing.plan import Plan, Status
+
+
+class PlanRefused(RuntimeError):
+    """The referee refused our own plan: a fault of the planner, never of the problem. `violations` says what."""
+
+
+def finished(base: Draft, draft: Draft, *, status: Status, seed: int, solutions: int) -> Plan:
+    """Return the plan of `draft` with explanations, once the referee has passed it."""
+    explainer = Explainer(base, draft)
+    routes, cost = assembled(draft)
+    travel = draft.instance.travel
+    plan = Plan(
+        status=status,
+        seed=seed,
+        routes=routes,
+        unplanned=explainer.unplanned(),
+        late=explainer.late(),
+        cost=cost,
+        travel_source=travel.source,
+        travel_estimated=travel.estimated,
+        solutions=solutions,
+    )
+    return passed(draft, plan)
+
+
+def passed(draft: Draft, plan: Plan) -> Plan:
+    """Return `plan`, or raise `PlanRefused` when the referee or the search's own price disagrees with it."""
+    broken = violations(draft.instance.problem, plan)
+    if broken or plan.cost.total != draft.price():
+        raise PlanRefused([violation.sentence for violation in broken] or [plan.cost.total, draft.price()])
+    return plan

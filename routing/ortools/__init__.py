@@ -1,0 +1,1 @@
+"""The one place that knows OR-Tools: a routing model over some shifts and visits of a prepared problem."""
