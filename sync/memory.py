@@ -67,6 +67,30 @@ class _Tables:
             dict(self.codes),
         )  # fmt: skip
 
+    def stamp(self, key: RowKey) -> None:
+        """Enter a touched row into the feed: as it is now, and as gone from a bucket it has left."""
+        row = self.rows[key] = replace(self.rows[key], v=self.v)
+        standing = [entry for entry in self.entries.values() if (entry.entity, entry.row) == (key.entity, key.row)]
+        for entry in standing:
+            if not entry.deleted:
+                self._count(entry, -1)
+                if row.deleted or entry.bucket != row.bucket:
+                    self._enter(replace(entry, v=self.v, deleted=True, body=""))
+        if not row.deleted:
+            body = msgspec.json.encode(row.fields, order="sorted").decode()
+            entry = Entry(row.bucket, key.entity, key.row, self.v, deleted=False, body=body)
+            self._enter(entry)
+            self._count(entry, 1)
+
+    def _enter(self, entry: Entry) -> None:
+        self.entries[entry.position] = entry
+        self.heads[entry.bucket] = replace(self.heads.get(entry.bucket, Head()), v=self.v)
+
+    def _count(self, entry: Entry, by: int) -> None:
+        head = self.heads[entry.bucket]
+        checksum = (head.checksum + by * entry_sum(entry.entity, entry.row, entry.body)) % CHECKSUM_MODULUS
+        self.heads[entry.bucket] = replace(head, count=head.count + by, checksum=checksum)
+
 
 @dataclass(frozen=True)
 class _Rules:
@@ -279,32 +303,7 @@ class MemoryTransaction(MemoryRegistry):
         if self._touched:
             self.tables.v += 1
         for key in sorted(self._touched, key=lambda key: (key.entity, key.row)):
-            self._stamp_row(key)
-
-    def _stamp_row(self, key: RowKey) -> None:
-        row = self.tables.rows[key] = replace(self.tables.rows[key], v=self.tables.v)
-        for entry in [
-            found for found in self.tables.entries.values() if (found.entity, found.row) == (key.entity, key.row)
-        ]:
-            if not entry.deleted:
-                self._count(entry, -1)
-                if row.deleted or entry.bucket != row.bucket:
-                    self._enter(replace(entry, v=self.tables.v, deleted=True, body=""))
-        if not row.deleted:
-            body = msgspec.json.encode(row.fields, order="sorted").decode()
-            entry = Entry(row.bucket, key.entity, key.row, self.tables.v, deleted=False, body=body)
-            self._enter(entry)
-            self._count(entry, 1)
-
-    def _enter(self, entry: Entry) -> None:
-        self.tables.entries[entry.position] = entry
-        head = self.tables.heads.get(entry.bucket, Head())
-        self.tables.heads[entry.bucket] = replace(head, v=self.tables.v)
-
-    def _count(self, entry: Entry, by: int) -> None:
-        head = self.tables.heads[entry.bucket]
-        checksum = (head.checksum + by * entry_sum(entry.entity, entry.row, entry.body)) % CHECKSUM_MODULUS
-        self.tables.heads[entry.bucket] = replace(head, count=head.count + by, checksum=checksum)
+            self.tables.stamp(key)
 
 
 class MemoryStore:
