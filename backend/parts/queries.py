@@ -1,0 +1,58 @@
+"""Reads of parts and stock. What a place holds is the sum of its movements."""
+
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, case, false, func, literal, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.core.auth import Principal
+from backend.parts.models import Part, StockLocation, StockMovement
+from backend.parts.schemas import StockLine
+
+LINES_MAXIMUM: Final = 2000
+
+
+async def stock_of(session: AsyncSession, location_id: UUID, part_id: UUID) -> int:
+    """How much of a part a place holds now."""
+    change = case((StockMovement.to_location_id == location_id, StockMovement.quantity), else_=-StockMovement.quantity)
+    touching = or_(StockMovement.to_location_id == location_id, StockMovement.from_location_id == location_id)
+    total = select(func.coalesce(func.sum(change), 0)).where(touching, StockMovement.part_id == part_id)
+    return int((await session.execute(total)).scalar_one())
+
+
+def places_within(principal: Principal, level: str) -> ColumnElement[bool]:
+    """The condition on StockLocation that says whose stock somebody may use: their own van, their units' places."""
+    own = StockLocation.person_id == principal.person_id if principal.may("parts", level) else false()
+    return or_(own, StockLocation.unit_id.in_(principal.units("parts", level)))
+
+
+async def stock_lines(session: AsyncSession, principal: Principal, person_id: UUID | None) -> list[StockLine]:
+    """What the places in the principal's reach hold, or only one person's van."""
+    arrived = select(
+        StockMovement.to_location_id.label("location_id"), StockMovement.part_id, StockMovement.quantity
+    ).where(StockMovement.to_location_id.is_not(None))
+    left = select(
+        StockMovement.from_location_id.label("location_id"), StockMovement.part_id, literal(0) - StockMovement.quantity
+    ).where(StockMovement.from_location_id.is_not(None))
+    moved = arrived.union_all(left).subquery()
+    held = func.sum(moved.c.quantity).label("held")
+    lines = (
+        select(StockLocation, Part.id, Part.number, held)
+        .join(moved, moved.c.location_id == StockLocation.id)
+        .join(Part, Part.id == moved.c.part_id)
+        .where(places_within(principal, "read"))
+        .group_by(StockLocation.id, Part.id)
+        .having(held != 0)
+        .order_by(StockLocation.name, Part.number)
+        .limit(LINES_MAXIMUM)
+    )
+    if person_id is not None:
+        lines = lines.where(StockLocation.person_id == person_id)
+    return [
+        StockLine(
+            location_id=place.id, location_name=place.name, person_id=place.person_id, part_id=part_id,
+            part_number=number, quantity=int(quantity),
+        )
+        for place, part_id, number, quantity in (await session.execute(lines)).tuples()
+    ]  # fmt: skip
