@@ -26,6 +26,8 @@ from backend.core.paging import provide_page
 from backend.core.problems import PROBLEM_HANDLERS
 from backend.core.sessions import Database
 from backend.core.tasks import TaskHandler, Worker
+from backend.jobs import routes as jobs_routes
+from backend.parts import routes as parts_routes
 from backend.people import routes as people_routes
 from backend.people.bearer import BearerMiddleware
 from backend.settings import Settings
@@ -34,7 +36,7 @@ BODY_BYTES: Final = 10 * 1024 * 1024
 """The largest request body any route takes; routes that need less say so themselves."""
 TOKEN_KEY_BYTES: Final = 32
 
-ROUTERS: Final[tuple[Router, ...]] = (people_routes.router,)
+ROUTERS: Final[tuple[Router, ...]] = (people_routes.router, parts_routes.router, jobs_routes.router)
 
 
 @get("/healthz", guards=[public], sync_to_thread=False, tags=["operations"])
