@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.calendars.models import WorkingCalendar
 from backend.calendars.queries import service_hours
 from backend.contracts.models import ClockPause, ClockPolicy, CommitmentClock, ContractSite, Promise, ServiceContract
-from backend.contracts.queries import DEFAULT_POLICY, clock_of, newest_policy, running
+from backend.contracts.queries import DEFAULT_POLICY, clock_of, newest_policy, overdue, running
 from backend.contracts.rules import (
     PAUSABLE,
     ClockBasis,
@@ -120,14 +120,16 @@ async def stop_clocks_on(session: AsyncSession, *, subject_id: UUID, event: str,
 async def restart_clock(
     session: AsyncSession, *, subject_id: UUID, kind: str, by: str | None = None
 ) -> CommitmentClock | None:
-    """Take a stop back, as if it had not been: an arrival amended, a Case reopened.
+    """Take the end of a clock back, as if it had not been: an arrival amended, a Case reopened.
 
     With `by`, only a stop made by the same. Returns the clock that runs again, else None.
     """
     clock = await clock_of(session, subject_id, kind, locked=True)
-    if clock is None or clock.stopped_at is None or (by is not None and clock.stopped_by != by):
+    if clock is None or (clock.stopped_at is None and clock.void_reason is None):
         return None
-    clock.stopped_at = clock.stopped_by = None
+    if by is not None and clock.stopped_by != by:
+        return None
+    clock.stopped_at = clock.stopped_by = clock.void_reason = None
     if kind == "arrive":
         await _follow_arrival(session, subject_id, None)
     return clock
@@ -215,11 +217,19 @@ async def tighten_clocks(session: AsyncSession, *, subject_id: UUID, priority: s
     return moved
 
 
-async def void_clocks(session: AsyncSession, *, subject_id: UUID, reason: str) -> None:
-    """Make the running clocks of a record void: it was cancelled, nothing is owed any more."""
+async def settle_clocks(session: AsyncSession, *, subject_id: UUID, at: datetime, reason: str) -> None:
+    """End what still runs on a record that is solved, closed or cancelled: nothing more is owed, so it becomes void.
+
+    A clock that is late by then is stopped instead: the commitment was broken, however the Case ended.
+    """
+    passed = select(CommitmentClock.id).where(CommitmentClock.subject_id == subject_id, overdue(at))
+    late = set((await session.execute(passed)).scalars())
     wanted = select(CommitmentClock).where(CommitmentClock.subject_id == subject_id, running()).with_for_update()
     for clock in (await session.execute(wanted)).scalars().all():
-        clock.void_reason = reason
+        if clock.id in late:
+            await stop_clock(session, subject_id=subject_id, kind=clock.kind, at=at, by=reason)
+        else:
+            clock.void_reason = reason
 
 
 async def _follow_arrival(session: AsyncSession, subject_id: UUID, arrived_at: datetime | None) -> None:

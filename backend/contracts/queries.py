@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -116,6 +117,26 @@ def overdue(now: datetime) -> ColumnElement[bool]:
 def running() -> ColumnElement[bool]:
     """The condition that a clock has neither stopped nor been made void."""
     return and_(CommitmentClock.stopped_at.is_(None), CommitmentClock.void_reason.is_(None))
+
+
+class NextLimit(msgspec.Struct, frozen=True):
+    """The limit of a record that ends first, of those still running."""
+
+    kind: str
+    due_at: datetime
+    late: bool
+
+
+async def next_limits(session: AsyncSession, subject_ids: Sequence[UUID], now: datetime) -> dict[UUID, NextLimit]:
+    """The limit that ends first of each of many records, in one query; records without one are left out."""
+    table = CommitmentClock.__table__
+    listed = (
+        select(table.c.subject_id, table.c.kind, table.c.due_at, overdue(now).label("late"))
+        .where(table.c.subject_id.in_(subject_ids), running(), table.c.due_at.is_not(None))
+        .order_by(table.c.due_at.desc())
+    )
+    rows = (await session.execute(listed)).all()
+    return {row.subject_id: NextLimit(row.kind, row.due_at, bool(row.late)) for row in rows}
 
 
 async def clocks_of(session: AsyncSession, subject_id: UUID, now: datetime) -> SubjectClocks:

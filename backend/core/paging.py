@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 from litestar.params import FromQuery
-from sqlalchemy import Select
+from sqlalchemy import RowMapping, Select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.errors import INVALID, Finding, Problem
@@ -53,6 +53,18 @@ async def fetch_page(
     shown = rows[: page.limit]
     more = len(rows) > page.limit
     return Page(items=[view(row) for row in shown], next=_cursor(getattr(shown[-1], key.key)) if more else None)
+
+
+async def fetch_rows(
+    session: AsyncSession, listed: Select[Any], key: Any, page: PageRequest, view: Callable[[RowMapping], View]
+) -> Page[View]:
+    """Fetch a page of rows of chosen columns, newest first by `key`, a UUIDv7 column among them."""
+    if page.after is not None:
+        listed = listed.where(key < page.after)
+    rows = (await session.execute(listed.order_by(key.desc()).limit(page.limit + 1))).mappings().all()
+    shown = rows[: page.limit]
+    more = len(rows) > page.limit
+    return Page(items=[view(row) for row in shown], next=_cursor(shown[-1][key.key]) if more else None)
 
 
 def _cursor(key: UUID) -> str:
