@@ -25,7 +25,8 @@ MAX_DEPTH: Final = 32
 MAX_MISMATCHES: Final = 50
 """Differences listed; more only say that the documents are different."""
 
-Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
+Json = None | bool | int | str | list["Json"] | tuple["Json", ...] | dict[str, "Json"]
+"""JSON as Python has it; msgspec leaves tuples as they are."""
 
 
 class NotCanonicalError(ValueError):
@@ -98,7 +99,7 @@ def _refuse_inexact(value: Json, depth: int) -> None:
     children: Sequence[Json] = ()
     if isinstance(value, dict):
         children = list(value.values())
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple):
         children = value
     for child in children:
         _refuse_inexact(child, depth + 1)
@@ -113,7 +114,7 @@ def _differences(path: str, left: Json | _Absent, right: Json | _Absent) -> Iter
         for key in sorted(left.keys() | right.keys()):
             inner = f"{path}.{key}" if path else key
             yield from _differences(inner, left.get(key, _Absent.ABSENT), right.get(key, _Absent.ABSENT))
-    elif isinstance(left, list) and isinstance(right, list):
+    elif isinstance(left, list | tuple) and isinstance(right, list | tuple):
         for index, (one, other) in enumerate(zip_longest(left, right, fillvalue=_Absent.ABSENT)):
             yield from _differences(f"{path}[{index}]", one, other)
     elif type(left) is not type(right) or left != right:

@@ -54,7 +54,7 @@ def report_view(
         "facts": _facts(form, say),
         "times": [[time.label, time.shown[:16], time.shown[17:]] for time in form.times],
         "intro": form.intro,
-        "stories": [[say[key], text] for key, text in (("reported", form.reported), ("done", form.done)) if text],
+        "stories": [[say[key], text] for key, text in (("reported", form.reported), ("done", form.done)) if text.strip()],
         "sections": [_section(section, say, numbers) for section in form.sections],
         "prices": _prices(form, say),
         "photos": _photos(form, say, numbers, received, pictures),
@@ -133,11 +133,11 @@ def _group(group: ShownGroup, say: Mapping[str, str], numbers: Mapping[str, int]
 def _heading(group: ShownGroup) -> tuple[str, str]:
     if group.asset is not None:
         return group.asset.label, _joined(group.asset.model, group.asset.serial)
-    return (f"#{group.subject}" if group.subject else ""), ""
+    return group.subject, ""
 
 
 def _item(item: ShownItem, say: Mapping[str, str], numbers: Mapping[str, int]) -> View:
-    answered = item.value is not None or bool(item.photos)
+    answered = item.value not in (None, "", ()) or bool(item.photos)
     return {
         "label": _starred(item),
         "shown": item.shown,
@@ -162,7 +162,7 @@ def _row(group: ShownGroup, columns: list[str], say: Mapping[str, str], numbers:
     heading, more = _heading(group)
     cells = [_item(by_key[key], say, numbers) if key in by_key else None for key in columns]
     notes = [f"{item.label}: {' · '.join(told)}" for item in group.items if (told := _notes(item, say, numbers))]
-    return {"heading": heading.removeprefix("#"), "more": more, "cells": cells, "notes": notes}
+    return {"heading": heading, "more": more, "cells": cells, "notes": notes}
 
 
 def _prices(form: ShownForm, say: Mapping[str, str]) -> View | None:

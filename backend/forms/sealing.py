@@ -42,8 +42,8 @@ VALID_FOR: Final = timedelta(days=25 * 365)
 CLOCK_TOLERANCE: Final = timedelta(days=1)
 RESERVED_BYTES: Final = 16 * 1024
 """Room for the signature container, twice the bytes of its DER form; a certificate chain of three fits."""
-MAX_NAME: Final = 64
-"""X.520 limits a common or organisation name to 64 characters."""
+MAX_NAME_BYTES: Final = 64
+"""X.520 limits a common or organisation name to 64; the library counts bytes of UTF-8, about 21 Chinese characters."""
 
 SEAL_KEY_UNUSABLE: Final = Fault(
     code="seal_key_unusable",
@@ -93,12 +93,8 @@ def new_seal_key(organisation: str, *, now: datetime, passphrase: bytes | None =
     certificate instead of an unknown issuer.
     """
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation[:MAX_NAME]),
-            x509.NameAttribute(NameOID.COMMON_NAME, organisation[:MAX_NAME]),
-        ]
-    )
+    short = organisation.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
+    name = x509.Name([x509.NameAttribute(oid, short) for oid in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME)])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -11,7 +11,7 @@ import io
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from cryptography import x509
@@ -63,8 +63,8 @@ class SealCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a check found.
 
     `intact`: the sealed bytes are unchanged and the signature is right. `whole`: nothing was added after sealing
-    (`coverage` is pyHanko's word for it). `trusted`: the certificate leads to one of those given. `bound`: the document
-    inside has exactly the sha256 that every signature record names.
+    (`coverage` is pyHanko's word for it). `trusted`: the certificate leads to one of those given and is valid now.
+    `bound`: the document inside has exactly the sha256 that every signature record names.
     """
 
     problems: tuple[SealProblem, ...]
@@ -137,7 +137,7 @@ def _check(pdf: bytes, now: datetime, trusted_certs: Sequence[bytes], expected_s
         intact=status.intact and status.valid,
         whole=whole,
         coverage=str(status.coverage).rpartition(".")[2],
-        trusted=status.trusted,
+        trusted=status.trusted and certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc,
         sealed_at=status.signer_reported_dt,
         sealed_by=certificate.subject.rfc4514_string(),
         certificate_sha256=hashlib.sha256(signer.dump()).hexdigest(),
@@ -148,8 +148,7 @@ def _check(pdf: bytes, now: datetime, trusted_certs: Sequence[bytes], expected_s
 
 def _certificates(raw: bytes) -> Iterable[Any]:
     """Certificates in PEM or DER, in the shape pyHanko wants."""
-    found: Iterable[Any] = load_certs_from_pemder_data(raw)
-    return found
+    return cast("Iterable[Any]", load_certs_from_pemder_data(raw))
 
 
 def _seal_problems(status: PdfSignatureStatus, *, whole: bool) -> list[SealProblem]:
