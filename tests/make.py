@@ -277,7 +277,7 @@ async def _add_customers(session: AsyncSession, service: UUID, north: UUID, crew
     await add_all(session, phone, SiteContact(site_id=site.id, contact_id=contact.id, primary=True))
     position = Position(site_id=site.id, name="摄像机 1", description="大厅入口")
     camera = await add_asset(session, site.id, "大厅摄像机", "camera", serial="CAM-0001")
-    await add_asset(session, site.id, "客梯", "lift", serial="LIFT-0001")
+    await add_asset(session, site.id, "客梯", "elevator", serial="LIFT-0001")
     await add_all(session, position, SiteOwner(site_id=site.id, crew_id=crew, valid_from=LONG_AGO))
     await add_all(
         session,

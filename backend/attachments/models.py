@@ -21,6 +21,16 @@ class Blob(Base):
     stored_at: Mapped[datetime]
 
 
+class BlobUpload(Base):
+    """Who sent the bytes themselves. Naming a hash in a record shows nothing: it could be anybody's file."""
+
+    __tablename__ = "blob_upload"
+
+    sha256: Mapped[str] = mapped_column(ForeignKey("blob.sha256"), primary_key=True)
+    person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"), primary_key=True)
+    uploaded_at: Mapped[datetime]
+
+
 @synced("{bucket}")
 class Attachment(Row):
     """A file that belongs to a record. `sha256` names bytes that may still be on the phone.
@@ -41,3 +51,4 @@ class Attachment(Row):
     position: Mapped[int]
     added_at: Mapped[datetime]
     added_by_id: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"))
+    """None: made by the server itself, such as a sealed report."""

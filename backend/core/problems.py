@@ -81,7 +81,8 @@ def answer_database(_request: Request[Any, Any, Any], error: DBAPIError) -> Resp
     SQLSTATE class 22 is a value the database cannot hold, such as a NUL in a text: that is the request's fault.
     """
     if str(getattr(error.orig, "sqlstate", "")).startswith("22"):
-        return _answer(Problem(INVALID, Finding("", "有数据库无法存储的字符或数值", "a character or number no row can hold")))
+        unstorable = Finding("", "有数据库无法存储的字符或数值", "a character or number no row can hold")
+        return _answer(Problem(INVALID, unstorable))
     log.error("database", exc_info=error)
     return _answer(Problem(BUSY if isinstance(error, OperationalError) or error.connection_invalidated else UNEXPECTED))
 

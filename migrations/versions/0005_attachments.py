@@ -12,6 +12,7 @@ depends_on = None
 def upgrade() -> None:
     """Create the tables in the order of their foreign keys."""
     create_blob()
+    create_blob_upload()
     create_attachment()
 
 
@@ -19,6 +20,7 @@ def downgrade() -> None:
     """Drop them in the opposite order."""
     for table in (
         "attachment",
+        "blob_upload",
         "blob",
     ):
         op.drop_table(table)
@@ -33,6 +35,19 @@ def create_blob() -> None:
         sa.Column("media_type", sa.String(length=100), nullable=False),
         sa.Column("stored_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("sha256", name=op.f("pk_blob")),
+    )
+
+
+def create_blob_upload() -> None:
+    """Create blob_upload."""
+    op.create_table(
+        "blob_upload",
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("person_id", sa.Uuid(), nullable=False),
+        sa.Column("uploaded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_blob_upload_person_id")),
+        sa.ForeignKeyConstraint(["sha256"], ["blob.sha256"], name=op.f("fk_blob_upload_sha256")),
+        sa.PrimaryKeyConstraint("sha256", "person_id", name=op.f("pk_blob_upload")),
     )
 
 

@@ -1,0 +1,179 @@
+"""Routes of files: bytes by their sha256, and the records they belong to."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from litestar import Request, Response, Router, delete, get, head, post, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, PathParameter
+from litestar.response import Stream
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.attachments import actions, queries
+from backend.attachments.models import Blob
+from backend.attachments.schemas import AttachedFile, AttachmentView, Had, Have, NewAttachment, Stored
+from backend.attachments.store import BLOB_BYTES, BlobStore
+from backend.core.auth import Principal, anyone_signed_in, requires_any
+from backend.core.errors import NOT_FOUND, Fault, Problem
+from backend.core.once import Once
+from backend.core.sessions import Database
+from backend.people.queries import no_such
+from backend.settings import Settings
+
+CHUNK_BYTES: Final = 256 * 1024
+"""How much is read or written at once, in a thread."""
+ONE_RANGE: Final = re.compile(r"bytes=(\d{1,12})-(\d{1,12})?|bytes=-(\d{1,12})")
+
+RANGE_REFUSED = Fault(
+    "range_not_satisfiable", 416, "请求的字节范围超出文件。", "The range asked for lies outside the file.",
+    "请按 Content-Range 中的大小重新请求。", "Ask again within the size in Content-Range.",
+)  # fmt: skip
+
+Session = NamedDependency[AsyncSession]
+Now = NamedDependency[datetime]
+Who = NamedDependency[Principal]
+Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$", description="sha256 of the bytes, in hex.")]
+SENDERS: Final = requires_any(("visit_form", "write"), ("case", "write"), ("parts", "write"))
+
+
+@put("/blobs/{sha256:str}", guards=[SENDERS], request_max_body_size=BLOB_BYTES, status_code=201)
+async def put_blob(
+    *, sha256: Sha256, request: Request[Any, Any, Any], principal: Who, database: NamedDependency[Database],
+    settings: NamedDependency[Settings], now: Now,
+) -> Stored:  # fmt: skip
+    """Send the bytes of a file as the body; sending them again changes nothing."""
+    with _store(settings).incoming() as incoming:
+        async for chunk in request.stream():
+            await asyncio.to_thread(incoming.write, chunk)
+        media_type = await asyncio.to_thread(incoming.keep, sha256)
+        stored = Stored(sha256=sha256, size=incoming.size, media_type=media_type)
+    async with database.write() as session:
+        await actions.note_upload(session, now=now, person_id=principal.person_id, stored=stored)
+    return stored
+
+
+@get("/blobs/{sha256:str}", guards=[anyone_signed_in], media_type="application/octet-stream")
+async def get_blob(
+    *, sha256: Sha256, request: Request[Any, Any, Any], principal: Who, database: NamedDependency[Database],
+    settings: NamedDependency[Settings], now: Now,
+) -> Stream:  # fmt: skip
+    """Read a file of a record one may see; a part of it with `Range`. The reading of a drawing is logged."""
+    async with database.read() as session:
+        blob, attachment = await queries.blob_read(session, principal, sha256, now)
+    first, last = _range(request.headers.get("Range"), blob.size)
+    if attachment.kind == "drawing":
+        async with database.write() as session:
+            actions.log_reading(session, now=now, principal=principal, attachment=attachment)
+    headers = _headers(blob) | {"Content-Length": str(last - first + 1)}
+    whole = last - first + 1 == blob.size
+    if not whole:
+        headers["Content-Range"] = f"bytes {first}-{last}/{blob.size}"
+    return Stream(
+        _bytes(_store(settings).path(sha256), first, last), headers=headers, media_type=blob.media_type,
+        status_code=200 if whole else 206,
+    )  # fmt: skip
+
+
+@head("/blobs/{sha256:str}", guards=[anyone_signed_in])
+async def head_blob(sha256: Sha256, principal: Who, read: Session, now: Now) -> Response[None]:
+    """Ask whether a file is here and may be read, and how large it is."""
+    blob, _ = await queries.blob_read(read, principal, sha256, now)
+    headers = _headers(blob) | {"Content-Length": str(blob.size)}
+    return Response(None, headers=headers, media_type=blob.media_type)
+
+
+@post("/blobs/have", guards=[anyone_signed_in], status_code=200)
+async def have_blobs(data: JSONBody[Have], principal: Who, read: Session, now: Now) -> Had:
+    """Ask which files need not be sent again; of those one may not read nothing is said."""
+    return Had(have=await queries.had(read, principal, data.sha256, now))
+
+
+@get("/attachments", guards=[anyone_signed_in])
+async def list_attachments(
+    entity: FromQuery[str], subject_id: FromQuery[UUID], principal: Who, read: Session, now: Now
+) -> list[AttachmentView]:
+    """List the files of a record."""
+    if not await queries.may_use(read, principal, entity, subject_id, level="read", now=now):
+        raise Problem(NOT_FOUND)
+    return await queries.attachments_of(read, entity, subject_id)
+
+
+@post("/attachments", guards=[SENDERS])
+async def add_attachment(
+    data: JSONBody[NewAttachment], principal: Who, write: Session, once: NamedDependency[Once], now: Now
+) -> Response[bytes]:
+    """Attach a file to a record."""
+
+    async def produce() -> AttachmentView:
+        if not await queries.may_use(write, principal, data.entity, data.subject_id, level="write", now=now):
+            raise no_such("subject_id")
+        bucket = await queries.SUBJECTS[data.entity].bucket(write, data.subject_id, data.kind)
+        (attached,) = await actions.attach(
+            write, now=now, actor=principal.actor, entity=data.entity, subject_id=data.subject_id, bucket=bucket,
+            files=[AttachedFile(sha256=data.sha256, kind=data.kind, name=data.name)],
+        )  # fmt: skip
+        views = await queries.attachments_of(write, data.entity, data.subject_id)
+        return next(view for view in views if view.id == attached.id)
+
+    return await once.create(write, now, produce)
+
+
+@delete("/attachments/{attachment_id:uuid}", guards=[SENDERS])
+async def remove_attachment(attachment_id: FromPath[UUID], principal: Who, write: Session, now: Now) -> None:
+    """Take a file off a record; the files of a filed form stay."""
+    attachment = await queries.attachment_within(write, principal, attachment_id, level="write", now=now)
+    await actions.detach(write, now=now, actor=principal.actor, attachment=attachment)
+
+
+def _store(settings: Settings) -> BlobStore:
+    return BlobStore(settings.data_dir / "blobs")
+
+
+def _headers(blob: Blob) -> dict[str, str]:
+    """What never changes may be kept for ever, but only by the one it was sent to."""
+    return {
+        "ETag": f'"{blob.sha256}"',
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, max-age=31536000, immutable",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+    }
+
+
+def _range(asked: str | None, size: int) -> tuple[int, int]:
+    """Return the first and last byte to send; several ranges at once are answered with the whole file."""
+    match = ONE_RANGE.fullmatch(asked.strip()) if asked else None
+    if match is None:
+        return 0, size - 1
+    start, end, suffix = match.groups()
+    first = int(start) if start else max(0, size - int(suffix))
+    last = min(int(end), size - 1) if end else size - 1
+    if first > last:
+        raise Problem(RANGE_REFUSED, size=size)
+    return first, last
+
+
+async def _bytes(path: Path, first: int, last: int) -> AsyncGenerator[bytes]:
+    with await asyncio.to_thread(path.open, "rb") as file:
+        file.seek(first)
+        left = last - first + 1
+        while left > 0:
+            chunk = await asyncio.to_thread(file.read, min(CHUNK_BYTES, left))
+            if not chunk:
+                return
+            left -= len(chunk)
+            yield chunk
+
+
+router = Router(
+    "/",
+    route_handlers=[
+        put_blob, get_blob, head_blob, have_blobs, list_attachments, add_attachment, remove_attachment,
+    ],
+    tags=["attachments"],
+)  # fmt: skip
