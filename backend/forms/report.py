@@ -39,6 +39,9 @@ NOT_RENDERED: Final = Fault(
     todo_en="What was signed is kept safe; give this error to the administrator.",
 )
 
+MAX_REFERENCE: Final = 500
+"""Characters of the QR code's text; a longer one prints too fine to scan."""
+
 _TEMPLATE: Final = Path(__file__).with_name("report.typ")
 _turn = threading.Lock()
 """A Typst compiler serves one thread at a time."""
@@ -68,10 +71,15 @@ def render_report(
 
     `shown` is the canonical document, `signatures` in signing order, `verify_reference` the text of the QR code,
     `images` maps sha256 to the bytes of photos and signed papers that have arrived; bytes under a wrong sha256 are not
-    printed. The PDF carries `shown.json` and `signatures.json`. Runs in a worker thread, about 30 ms. Raises Problem
-    `shown_unreadable`, or `report_not_rendered` for a signature that binds another document.
+    printed. The PDF carries `shown.json` and `signatures.json`. Runs in a worker thread, about 30 ms.
+
+    Raises Problem `shown_unreadable`, or `report_not_rendered` for a signature that binds another document or a
+    reference that is empty or longer than MAX_REFERENCE.
     """
     form = read_shown(shown)
+    if not 0 < len(verify_reference) <= MAX_REFERENCE:
+        told = f"the reference must have 1 to {MAX_REFERENCE} characters"
+        raise Problem(NOT_RENDERED, Finding(field="verify_reference", zh=told, en=told))
     strangers = [s.role for s in signatures if s.document_sha256 != sha256_hex(shown)]
     if strangers:
         told = f"signed another document: {', '.join(strangers)}"
@@ -129,7 +137,7 @@ def _compile(template: bytes, files: Mapping[str, bytes], inputs: dict[str, str]
         for file, raw in files.items():
             (folder / file).write_bytes(raw)
         with _turn:
-            made = _compiler().compile(
+            made = _compiler().compile(  # a list only where each page is a file of its own
                 str(folder / "main.typ"),
                 root=name,
                 format="pdf",
@@ -137,9 +145,7 @@ def _compile(template: bytes, files: Mapping[str, bytes], inputs: dict[str, str]
                 pdf_standards=STANDARDS,
                 timestamp=int(now.timestamp()),
             )
-    if not isinstance(made, bytes):
-        raise TypeError("a PDF is one file")
-    return made
+    return cast("bytes", made)
 
 
 def _media(sources: _Sources) -> dict[str, object]:

@@ -54,7 +54,7 @@ def report_view(
         "facts": _facts(form, say),
         "times": [[time.label, time.shown[:16], time.shown[17:]] for time in form.times],
         "intro": form.intro,
-        "stories": [[say[key], text] for key, text in (("reported", form.reported), ("done", form.done)) if text.strip()],
+        "stories": [[say[k], told] for k, told in (("reported", form.reported), ("done", form.done)) if told.strip()],
         "sections": [_section(section, say, numbers) for section in form.sections],
         "prices": _prices(form, say),
         "photos": _photos(form, say, numbers, received, pictures),

@@ -134,6 +134,13 @@ def test_a_signature_of_another_document_is_never_printed() -> None:
     assert "customer" in caught.value.findings[0].en
 
 
+@pytest.mark.parametrize("reference", ["", "x" * 501])
+def test_a_code_nobody_could_scan_is_refused(reference: str) -> None:
+    with pytest.raises(Problem) as caught:
+        render_report(shown(), [], verify_reference=reference, now=NOW)
+    assert caught.value.findings[0].field == "verify_reference"
+
+
 def test_what_was_not_shown_canonically_is_not_printed() -> None:
     with pytest.raises(Problem) as caught:
         render(shown() + b"\n")

@@ -167,6 +167,16 @@ def test_a_changed_word_is_called_changed() -> None:
     assert (check.sealed, check.intact) == (True, False)
 
 
+def test_a_signature_that_was_tampered_with_is_called_invalid() -> None:
+    _, length, second, _ = _sealed_range(SEALED)
+    signature = SEALED[length + 1 : second - 1].rstrip(b"0")
+    last = length + len(signature)  # the end of the ECDSA value, the last thing in the container
+    digit = b"1" if SEALED[last : last + 1] != b"1" else b"2"
+    check = verify(SEALED[:last] + digit + SEALED[last + 1 :])
+    assert codes(check) == ["invalid_seal"]
+    assert (check.sealed, check.intact, check.whole) == (True, False, True)
+
+
 def test_an_appended_revision_is_not_covered() -> None:
     check = verify(_added(SEALED))
     assert codes(check) == ["not_whole"]
