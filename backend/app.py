@@ -1,7 +1,6 @@
 """`create_app(settings)`: the only place where things are joined."""
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -19,13 +18,20 @@ from litestar.static_files import create_static_files_router
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.attachments.actions import ARRIVED
 from backend.core.auth import Principal, public, signed_in
-from backend.core.events import HANDLE_EVENT, event_task
+from backend.core.events import HANDLE_EVENT, REACTIONS, event_task
 from backend.core.once import provide_once
 from backend.core.paging import provide_page
 from backend.core.problems import PROBLEM_HANDLERS
 from backend.core.sessions import Database
 from backend.core.tasks import TaskHandler, Worker
+from backend.dispatch import routes as dispatch_routes
+from backend.dispatch.actions import RUN_PLAN
+from backend.dispatch.runner import PlanRunner
+from backend.forms import routes as forms_routes
+from backend.forms.actions import SEAL_FORM, seal_after_photos
+from backend.forms.seals import Sealer
 from backend.jobs import routes as jobs_routes
 from backend.parts import routes as parts_routes
 from backend.people import routes as people_routes
@@ -36,7 +42,13 @@ BODY_BYTES: Final = 10 * 1024 * 1024
 """The largest request body any route takes; routes that need less say so themselves."""
 TOKEN_KEY_BYTES: Final = 32
 
-ROUTERS: Final[tuple[Router, ...]] = (people_routes.router, parts_routes.router, jobs_routes.router)
+ROUTERS: Final[tuple[Router, ...]] = (
+    people_routes.router,
+    forms_routes.router,
+    parts_routes.router,
+    jobs_routes.router,
+    dispatch_routes.router,
+)
 
 
 @get("/healthz", guards=[public], sync_to_thread=False, tags=["operations"])
@@ -54,6 +66,7 @@ async def readyz(read: NamedDependency[AsyncSession]) -> dict[str, str]:
 
 def create_app(settings: Settings) -> Litestar:
     """Return the application; the database must be migrated already (see core/migrate.py)."""
+    register_reactions()
     database = Database(settings.database_url)
     return Litestar(
         route_handlers=[healthz, readyz, *ROUTERS, _docs_files()],
@@ -69,7 +82,21 @@ def create_app(settings: Settings) -> Litestar:
 
 def task_handlers(settings: Settings, database: Database) -> dict[str, TaskHandler]:
     """Return what the worker can do, by kind of task."""
-    return {HANDLE_EVENT: event_task(database, settings.clock())}
+    clock = settings.clock()
+    return {
+        HANDLE_EVENT: event_task(database, clock),
+        SEAL_FORM: Sealer(database, clock, settings).run,
+    }
+
+
+def plan_handlers(settings: Settings, database: Database) -> dict[str, TaskHandler]:
+    """Return what the planning worker can do; a long plan must not keep forms and messages waiting."""
+    return {RUN_PLAN: PlanRunner(database, settings.clock()).run}
+
+
+def register_reactions() -> None:
+    """Join what runs uphill: events of one capability, handled by one above it."""
+    REACTIONS.on(ARRIVED, "seal_form", seal_after_photos)
 
 
 def read_token_key(data_dir: Path) -> bytes:
@@ -116,14 +143,15 @@ def _dependencies(settings: Settings, database: Database) -> dict[str, Provide]:
 def _lifespan(settings: Settings, database: Database) -> Any:
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncGenerator[None]:
-        worker = Worker(database, settings.clock(), task_handlers(settings, database), settings.task_poll_seconds)
-        working = asyncio.create_task(worker.run())
+        kinds = (task_handlers(settings, database), plan_handlers(settings, database))
+        workers = [Worker(database, settings.clock(), handlers, settings.task_poll_seconds) for handlers in kinds]
+        working = [asyncio.create_task(worker.run()) for worker in workers]
         try:
             yield
         finally:
-            working.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await working
+            for one in working:
+                one.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
             await database.close()
 
     return lifespan

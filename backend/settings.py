@@ -44,6 +44,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The SQLAlchemy async URL of the database in use."""
         return self.database or f"sqlite+aiosqlite:///{self.data_dir / 'paigong.db'}"
 
+    @property
+    def blob_dir(self) -> Path:
+        """Where files lie, by their sha256."""
+        return self.data_dir / "blobs"
+
     def clock(self) -> Clock:
         """The clock this installation runs on."""
         return FileClock(self.clock_file) if self.clock_file else SystemClock()

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.core.clock import Clock, SystemClock
-from backend.core.db import Row
+from backend.core.db import Row, insert_ignoring
 from backend.core.ids import new_id
 from backend.core.sessions import Database
 
@@ -74,6 +74,15 @@ def add_task(
     task = Task(kind=kind, key=f"{kind}:{key}", payload=payload, state="waiting", run_at=run_at or now, attempts=0)
     session.add(task)
     return task
+
+
+async def ensure_task(session: AsyncSession, *, now: datetime, kind: str, key: str, payload: dict[str, Any]) -> None:
+    """Add a task to this transaction unless one with this key was ever added; for reactions that may run again."""
+    task = {
+        "id": new_id(), "kind": kind, "key": f"{kind}:{key}", "payload": payload, "state": "waiting", "run_at": now,
+        "attempts": 0,
+    }  # fmt: skip
+    await session.run_sync(insert_ignoring, Task.__table__, [task])
 
 
 class Worker:

@@ -7,12 +7,10 @@ from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from routing.plan import Plan, Progress
 from routing.problem import Problem
+from routing.protocol import CANCEL, Fault, Limits, Message, Request, decode_message, encode
 
 LINE_BYTES: Final = 256 * 1024 * 1024
 """The longest line the child may write: one plan."""
@@ -20,23 +18,6 @@ STOP_SECONDS: Final = 10
 """How long a cancelled child may take to hand over its best plan before it is ended."""
 LAST_WORDS: Final = 2000
 """Characters of a failing child's error output that are kept."""
-
-
-class ChildError(msgspec.Struct, frozen=True):
-    """Why there is no plan: a stable code, and a sentence in each language."""
-
-    code: str
-    zh: str
-    en: str
-    where: str = ""
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """One line of the child: exactly one of the three."""
-
-    progress: Progress | None = None
-    plan: Plan | None = None
-    error: ChildError | None = None
 
 
 class Planner:
@@ -50,32 +31,33 @@ class Planner:
 
     async def ask(self, problem: Problem, *, seconds: float, seed: int) -> None:
         """Hand the problem over."""
-        question: dict[str, Any] = {"problem": problem, "stop": {"seconds": seconds}, "seed": seed}
-        await self._say(msgspec.json.encode(question))
+        await self._say(encode(Request(problem=problem, stop=Limits(seconds=seconds), seed=seed)))
 
     async def cancel(self) -> None:
         """Ask the child to stop with what it has; safe to repeat, and when it has already ended."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            await self._say(b"cancel")
+            await self._say(CANCEL + b"\n")
 
-    async def answers(self) -> AsyncIterator[Answer]:
+    async def answers(self) -> AsyncIterator[Message]:
         """Yield what the child says; a child that dies without a plan or an error is an error itself."""
         async for line in self._answers:
-            answer = msgspec.json.decode(line, type=Answer)
+            answer = decode_message(line)
             yield answer
             if answer.progress is None:
                 return
-        yield Answer(error=await self._died())
+        yield Message(error=await self._died())
 
     async def _say(self, line: bytes) -> None:
-        self._says.write(line + b"\n")
+        self._says.write(line)
         await self._says.drain()
 
-    async def _died(self) -> ChildError:
+    async def _died(self) -> Fault:
         words = (await self._complaints.read()).decode(errors="replace")[-LAST_WORDS:]
         status = await self._process.wait()
-        return ChildError(
+        return Fault(
             code="planner_died",
+            where="process",
+            facts={"status": status},
             zh=f"计划进程意外退出 (状态 {status})。请缩短计划期或减少上门数后重试。{words}",
             en=f"The planner ended unexpectedly (status {status}). Plan fewer days or visits and try again. {words}",
         )

@@ -74,7 +74,8 @@ def _route(run: PlanRun, route: Route) -> RouteView:
     start = run.horizon_starts_at
     return RouteView(
         shift_id=UUID(route.shift), person_id=UUID(route.technician),
-        departs_at=start + timedelta(seconds=route.leaves), ends_at=start + timedelta(seconds=route.end), stops=[_stop(run, stop) for stop in route.stops],
+        departs_at=start + timedelta(seconds=route.leaves), ends_at=start + timedelta(seconds=route.end),
+        stops=[_stop(run, stop) for stop in route.stops],
     )  # fmt: skip
 
 

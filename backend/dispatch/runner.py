@@ -12,12 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.clock import Clock
 from backend.core.sessions import Database
-from backend.dispatch.child import Answer, ChildError, Planner, planner
+from backend.dispatch.child import Planner, planner
 from backend.dispatch.models import PlanRun, UnplannedVisit
 from backend.dispatch.plan import PlanningTask, build_problem
 from backend.people.sign_in import unit_trees
-from routing.check import check
+from routing.check import violations as violations_of
 from routing.plan import Plan, Progress
+from routing.protocol import Fault, Message
 
 LOOK_SECONDS: Final = 0.5
 """How often progress is stored and a wish to cancel is looked for."""
@@ -61,7 +62,7 @@ class PlanRunner:
             run.problem = msgspec.to_builtins(task.problem)
         return task
 
-    async def _listen(self, run_id: UUID, child: Planner) -> Answer:
+    async def _listen(self, run_id: UUID, child: Planner) -> Message:
         """Follow the child to its last word, storing the newest progress and passing on a wish to cancel."""
         newest: list[Progress] = []
         following = asyncio.create_task(self._follow(run_id, child, newest))
@@ -85,8 +86,8 @@ class PlanRunner:
             if cancelled:
                 await child.cancel()
 
-    async def _settle(self, run_id: UUID, task: PlanningTask, answer: Answer) -> None:
-        violations = check(task.problem, answer.plan) if answer.plan else []
+    async def _settle(self, run_id: UUID, task: PlanningTask, answer: Message) -> None:
+        violations = violations_of(task.problem, answer.plan) if answer.plan else []
         async with self._database.write() as session:
             run = await session.get_one(PlanRun, run_id, with_for_update=True)
             run.finished_at = self._clock.now()
@@ -101,8 +102,10 @@ class PlanRunner:
             _keep_unplanned(session, run_id, task, answer.plan)
 
 
-NOT_LEGAL: Final = ChildError(
+NOT_LEGAL: Final = Fault(
     code="plan_not_legal",
+    where="plan",
+    facts={},
     zh="复核发现计划违反规则,已弃用。请重新计划;若再次发生,请把计划编号告诉管理员。",
     en="The referee found a broken rule in the plan; it is not used. Plan again; if it recurs, report the plan's id.",
 )

@@ -65,6 +65,7 @@ class CompletionForm(Row):
     __table_args__ = (Index("ix_completion_form_subject", "entity", "subject_id"),)
 
     bucket: Mapped[str | None] = mapped_column(String(BUCKET_LENGTH))
+    unit_id: Mapped[UUID] = mapped_column(ForeignKey("unit.id"), index=True)
     entity: Mapped[str] = mapped_column(String(40))
     subject_id: Mapped[UUID]
     template_version_id: Mapped[UUID] = mapped_column(ForeignKey("checklist_template_version.id"))
@@ -113,6 +114,7 @@ class Signature(Row):
     method: Mapped[str] = mapped_column(String(20))
     """drawn, typed, assisted, paper or refused."""
     reason: Mapped[str | None]
+    assisted_by: Mapped[str | None] = mapped_column(info=personal("name", "proof"))
     strokes: Mapped[list[Any] | None] = mapped_column(info=personal("signature", "proof"))
     image_sha256: Mapped[str | None] = mapped_column(String(64))
     signed_sha256: Mapped[str] = mapped_column(String(64))

@@ -118,6 +118,7 @@ def create_completion_form() -> None:
     op.create_table(
         "completion_form",
         sa.Column("bucket", sa.String(length=80), nullable=True),
+        sa.Column("unit_id", sa.Uuid(), nullable=False),
         sa.Column("entity", sa.String(length=40), nullable=False),
         sa.Column("subject_id", sa.Uuid(), nullable=False),
         sa.Column("template_version_id", sa.Uuid(), nullable=False),
@@ -140,6 +141,7 @@ def create_completion_form() -> None:
         sa.Column("reviewed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("reviewed_by_id", sa.Uuid(), nullable=True),
         sa.Column("id", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(["unit_id"], ["unit.id"], name=op.f("fk_completion_form_unit_id")),
         sa.ForeignKeyConstraint(["device_id"], ["device.id"], name=op.f("fk_completion_form_device_id")),
         sa.ForeignKeyConstraint(["filled_by_id"], ["person.id"], name=op.f("fk_completion_form_filled_by_id")),
         sa.ForeignKeyConstraint(["reviewed_by_id"], ["person.id"], name=op.f("fk_completion_form_reviewed_by_id")),
@@ -156,6 +158,7 @@ def create_completion_form() -> None:
         sa.UniqueConstraint("number", name=op.f("uq_completion_form_number")),
     )
     op.create_index("ix_completion_form_subject", "completion_form", ["entity", "subject_id"], unique=False)
+    op.create_index(op.f("ix_completion_form_unit_id"), "completion_form", ["unit_id"], unique=False)
 
 
 def create_service_report() -> None:
@@ -189,6 +192,7 @@ def create_signature() -> None:
         sa.Column("signer_phone", sa.String(length=20), nullable=True),
         sa.Column("method", sa.String(length=20), nullable=False),
         sa.Column("reason", sa.String(), nullable=True),
+        sa.Column("assisted_by", sa.String(), nullable=True),
         sa.Column("strokes", sa.JSON(), nullable=True),
         sa.Column("image_sha256", sa.String(length=64), nullable=True),
         sa.Column("signed_sha256", sa.String(length=64), nullable=False),

@@ -1,0 +1,143 @@
+"""The task `seal_form`: render the service report of a signed form, seal it, and keep the sealed bytes for ever."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.attachments.actions import note_blob
+from backend.attachments.models import Attachment, Blob
+from backend.attachments.schemas import Stored
+from backend.attachments.store import BlobStore
+from backend.core.clock import Clock
+from backend.core.db import insert_ignoring
+from backend.core.events import tell
+from backend.core.ids import new_id
+from backend.core.sessions import Database
+from backend.forms.canonical import sha256_hex
+from backend.forms.models import CompletionForm, SealKey, ServiceReport, Signature
+from backend.forms.report import render_report
+from backend.forms.sealing import load_seal_key, seal
+from backend.forms.signing import Signature as SignedBy
+from backend.forms.signing import Stroke
+from backend.forms.template import Method
+from backend.settings import Settings
+
+SEAL_FOLDER: Final = "seal"
+PDF: Final = "application/pdf"
+REASON: Final = "服务报告 service report"
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What one report is made from, read in one snapshot."""
+
+    form: CompletionForm
+    signatures: list[SignedBy]
+    images: list[str]
+
+
+class Sealer:
+    """Seals the reports of filed forms."""
+
+    def __init__(self, database: Database, clock: Clock, settings: Settings) -> None:
+        self._database = database
+        self._clock = clock
+        self._settings = settings
+        self._store = BlobStore(settings.blob_dir)
+
+    async def run(self, payload: dict[str, Any]) -> None:
+        """Seal the form the payload names; a form that is sealed already stays as it is."""
+        async with self._database.read() as session:
+            material = await _material(session, UUID(payload["form_id"]))
+        if material is None:
+            return
+        now = self._clock.now()
+        pdf, certificate, pdf_sha256 = await asyncio.to_thread(self._make, material, now)
+        async with self._database.write() as session:
+            await _keep_certificate(session, certificate)
+            await note_blob(session, now=now, stored=Stored(sha256=pdf_sha256, size=len(pdf), media_type=PDF))
+            await _keep_report(session, material.form, pdf_sha256, certificate.sha256, now)
+
+    def _make(self, material: _Material, now: datetime) -> "tuple[bytes, _Certificate, str]":
+        """Render, seal and store; runs in a thread."""
+        form = material.form
+        images = {sha256: self._store.read(sha256) for sha256 in material.images}
+        report = render_report(
+            form.shown.encode(), material.signatures, verify_reference=form.shown_sha256, now=now, images=images
+        )
+        key = load_seal_key(self._settings.data_dir / SEAL_FOLDER, self._settings.organisation_en, now=now)
+        sealed = seal(report, key, reason=REASON, location=self._settings.organisation_en, now=now)
+        certificate = _Certificate(
+            der=key.certificate_der, sha256=sha256_hex(key.certificate_der),
+            valid_from=key.certificate.not_valid_before_utc, valid_until=key.certificate.not_valid_after_utc,
+        )  # fmt: skip
+        return sealed, certificate, self._store.put(sealed)
+
+
+@dataclass(frozen=True)
+class _Certificate:
+    der: bytes
+    sha256: str
+    valid_from: datetime
+    valid_until: datetime
+
+
+async def _material(session: AsyncSession, form_id: UUID) -> _Material | None:
+    if (await session.execute(select(ServiceReport.id).where(ServiceReport.form_id == form_id))).first() is not None:
+        return None
+    form = await session.get_one(CompletionForm, form_id)
+    rows = select(Signature).where(Signature.form_id == form_id).order_by(Signature.place)
+    images = (
+        select(Attachment.sha256)
+        .join(Blob, Blob.sha256 == Attachment.sha256)
+        .where(Attachment.entity == CompletionForm.__tablename__, Attachment.subject_id == form_id)
+        .order_by(Attachment.position)
+    )
+    return _Material(
+        form=form,
+        signatures=_signed((await session.execute(rows)).scalars().all()),
+        images=list((await session.execute(images)).scalars()),
+    )
+
+
+def _signed(rows: Sequence[Signature]) -> list[SignedBy]:
+    """The signature records as they were filed."""
+    return [
+        SignedBy(
+            document_sha256=row.signed_sha256, role=row.signer_role, method=msgspec.convert(row.method, Method),
+            signed_at=row.signed_at, name=row.signer_name, title=row.signer_title or "", phone=row.signer_phone or "",
+            reason=row.reason or "", assisted_by=row.assisted_by or "", image_sha256=row.image_sha256 or "",
+            strokes=msgspec.convert(row.strokes or [], tuple[Stroke, ...]),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+async def _keep_certificate(session: AsyncSession, certificate: _Certificate) -> None:
+    known = select(SealKey.id).where(SealKey.certificate_sha256 == certificate.sha256)
+    if (await session.execute(known)).first() is None:
+        key = {
+            "id": new_id(), "certificate": certificate.der, "certificate_sha256": certificate.sha256,
+            "valid_from": certificate.valid_from, "valid_until": certificate.valid_until,
+        }  # fmt: skip
+        await session.run_sync(insert_ignoring, SealKey.__table__, [key])
+
+
+async def _keep_report(
+    session: AsyncSession, form: CompletionForm, pdf_sha256: str, certificate_sha256: str, now: datetime
+) -> None:
+    report = ServiceReport(
+        bucket=form.bucket, form_id=form.id, language=form.language, pdf_sha256=pdf_sha256,
+        certificate_sha256=certificate_sha256, sealed_at=now,
+    )  # fmt: skip
+    known = select(ServiceReport.id).where(ServiceReport.form_id == form.id, ServiceReport.language == form.language)
+    if (await session.execute(known)).first() is None:
+        session.add(report)
+        tell(session, now=now, name="service_report.sealed", row=report, facts={"form_id": str(form.id)})
