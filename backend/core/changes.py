@@ -51,10 +51,16 @@ commit_clock = Table(
     Column("v", BigInteger, nullable=False),
     Column("epoch", Uuid, nullable=False),
 )
+
+def _by_code_point(length: int) -> String:
+    """Text that both databases sort alike, so that pages of a pull come in one order."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
 bucket = Table(
     "bucket",
     Base.metadata,
-    Column("name", String(BUCKET_LENGTH), primary_key=True),
+    Column("name", _by_code_point(BUCKET_LENGTH), primary_key=True),
     Column("head_v", BigInteger, nullable=False),
     Column("live_count", Integer, nullable=False),
     Column("checksum", BigInteger, nullable=False),
@@ -62,9 +68,9 @@ bucket = Table(
 change = Table(
     "change",
     Base.metadata,
-    Column("entity", String(40), primary_key=True),
+    Column("entity", _by_code_point(40), primary_key=True),
     Column("row_id", Uuid, primary_key=True),
-    Column("bucket", String(BUCKET_LENGTH), primary_key=True),
+    Column("bucket", _by_code_point(BUCKET_LENGTH), primary_key=True),
     Column("v", BigInteger, nullable=False),
     Column("deleted", Boolean, nullable=False),
     Column("checksum", BigInteger, nullable=False),

@@ -1,4 +1,4 @@
-"""Tables of sync: the view each phone was sent, what it was granted, its mutation ledger, conflicts and quarantine."""
+"""Tables of sync: what each phone was sent and granted, its ledger of mutations, conflicts and quarantine."""
 
 from datetime import datetime
 from typing import Any
@@ -11,8 +11,21 @@ from backend.core.changes import BUCKET_LENGTH, synced
 from backend.core.db import Base, Row
 
 
+class DeviceIncarnation(Base):
+    """One numbering of a phone's mutations. Its prefix begins every number printed meanwhile, and is never used again."""
+
+    __tablename__ = "device_incarnation"
+
+    device_id: Mapped[UUID] = mapped_column(ForeignKey("device.id"), primary_key=True)
+    incarnation: Mapped[UUID] = mapped_column(primary_key=True)
+    prefix: Mapped[str] = mapped_column(String(8), unique=True)
+    begun_at: Mapped[datetime]
+    acked_n: Mapped[int]
+    """The last mutation that has its result."""
+
+
 class DeviceView(Base):
-    """What a phone was last sent: its buckets, at which `v`. The newest two generations of a phone are kept."""
+    """What a phone was sent, or is being sent: its buckets, each from which `v` on. A few generations are kept."""
 
     __tablename__ = "device_view"
 
@@ -21,38 +34,42 @@ class DeviceView(Base):
     v: Mapped[int] = mapped_column(BigInteger)
     buckets: Mapped[dict[str, Any]]
     valid_until: Mapped[datetime | None]
-    stored_at: Mapped[datetime]
+    served_at: Mapped[datetime]
 
 
-class DeviceGrant(Row):
-    """A bucket a phone was allowed to edit, from when until when; pushes are checked against it.
-
-    Never against a claim.
-    """
+class DeviceGrant(Base):
+    """A bucket a phone was allowed to edit, from when until when; pushes are checked against it, never against a claim."""
 
     __tablename__ = "device_grant"
-    __table_args__ = (Index("ix_device_grant_device", "device_id", "bucket"),)
 
-    device_id: Mapped[UUID] = mapped_column(ForeignKey("device.id"))
-    bucket: Mapped[str] = mapped_column(String(BUCKET_LENGTH))
+    device_id: Mapped[UUID] = mapped_column(ForeignKey("device.id"), primary_key=True)
+    bucket: Mapped[str] = mapped_column(String(BUCKET_LENGTH), primary_key=True)
     granted_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
 
 
 class LedgerEntry(Base):
-    """One mutation a phone pushed, with the answer it got, byte for byte. Ends in exactly one state."""
+    """One number of a phone's ledger: what was pushed under it and the answer, byte for byte.
+
+    An entry that repeats a mutation known under another number has no `mutation_id` and names it in `repeats_id`.
+    `fault` is for the operator and never sent.
+    """
 
     __tablename__ = "ledger_entry"
 
     device_id: Mapped[UUID] = mapped_column(ForeignKey("device.id"), primary_key=True)
     incarnation: Mapped[UUID] = mapped_column(primary_key=True)
     n: Mapped[int] = mapped_column(Integer, primary_key=True)
-    mutation_id: Mapped[UUID] = mapped_column(index=True)
+    person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"))
+    mutation_id: Mapped[UUID | None] = mapped_column(unique=True)
+    repeats_id: Mapped[UUID | None]
     name: Mapped[str] = mapped_column(String(60))
     payload: Mapped[bytes] = mapped_column(LargeBinary)
-    payload_sha256: Mapped[str] = mapped_column(String(64))
-    status: Mapped[str] = mapped_column(String(12))
+    payload_sum: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(12), index=True)
+    code: Mapped[str] = mapped_column(String(60))
     result: Mapped[bytes] = mapped_column(LargeBinary)
+    fault: Mapped[str]
     received_at: Mapped[datetime]
 
 
@@ -67,6 +84,7 @@ class FieldConflict(Row):
     entity: Mapped[str] = mapped_column(String(40))
     subject_id: Mapped[UUID]
     field: Mapped[str] = mapped_column(String(40))
+    """The field or group of fields; `*` for a whole row (edit against delete)."""
     base: Mapped[dict[str, Any]]
     mine: Mapped[dict[str, Any]]
     theirs: Mapped[dict[str, Any]]
@@ -81,14 +99,16 @@ class FieldConflict(Row):
 
 
 class QuarantinedMutation(Row):
-    """A mutation kept, inert, until a dispatcher accepts or dismisses it."""
+    """A mutation kept, inert, until a dispatcher accepts or dismisses it; its payload is in the ledger."""
 
     __tablename__ = "quarantined_mutation"
-    __table_args__ = (UniqueConstraint("mutation_id"),)
+    __table_args__ = (UniqueConstraint("device_id", "incarnation", "n"),)
 
     device_id: Mapped[UUID] = mapped_column(ForeignKey("device.id"))
-    mutation_id: Mapped[UUID]
-    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    incarnation: Mapped[UUID]
+    n: Mapped[int]
+    person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"))
+    name: Mapped[str] = mapped_column(String(60))
     code: Mapped[str] = mapped_column(String(60))
     received_at: Mapped[datetime]
     settled_at: Mapped[datetime | None]

@@ -223,6 +223,10 @@ class Device(Row):
     app_version: Mapped[str] = mapped_column(String(40))
     schema_version: Mapped[int]
     incarnation: Mapped[UUID]
+    """The numbering its mutations have now; devices/models.py has those before."""
+    incarnations: Mapped[int]
+    view_revision: Mapped[int]
+    """Counts what it was sent, so that two answers at a time cannot both be believed."""
     enrolled_at: Mapped[datetime]
     last_seen_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

@@ -54,6 +54,11 @@ def downgrade() -> None:
         op.drop_table(table)
 
 
+def by_code_point(length: int) -> sa.String:
+    """Text that both databases sort alike."""
+    return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
+
+
 def create_access_entry() -> None:
     """Create access_entry."""
     op.create_table(
@@ -96,7 +101,7 @@ def create_bucket() -> None:
     """Create bucket."""
     op.create_table(
         "bucket",
-        sa.Column("name", sa.String(length=80), nullable=False),
+        sa.Column("name", by_code_point(80), nullable=False),
         sa.Column("head_v", sa.BigInteger(), nullable=False),
         sa.Column("live_count", sa.Integer(), nullable=False),
         sa.Column("checksum", sa.BigInteger(), nullable=False),
@@ -108,9 +113,9 @@ def create_change() -> None:
     """Create change."""
     op.create_table(
         "change",
-        sa.Column("entity", sa.String(length=40), nullable=False),
+        sa.Column("entity", by_code_point(40), nullable=False),
         sa.Column("row_id", sa.Uuid(), nullable=False),
-        sa.Column("bucket", sa.String(length=80), nullable=False),
+        sa.Column("bucket", by_code_point(80), nullable=False),
         sa.Column("v", sa.BigInteger(), nullable=False),
         sa.Column("deleted", sa.Boolean(), nullable=False),
         sa.Column("checksum", sa.BigInteger(), nullable=False),

@@ -239,6 +239,8 @@ def create_device() -> None:
         sa.Column("app_version", sa.String(length=40), nullable=False),
         sa.Column("schema_version", sa.Integer(), nullable=False),
         sa.Column("incarnation", sa.Uuid(), nullable=False),
+        sa.Column("incarnations", sa.Integer(), nullable=False),
+        sa.Column("view_revision", sa.Integer(), nullable=False),
         sa.Column("enrolled_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),

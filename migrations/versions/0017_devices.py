@@ -12,6 +12,7 @@ depends_on = None
 def upgrade() -> None:
     """Create the tables in the order of their foreign keys."""
     create_device_grant()
+    create_device_incarnation()
     create_device_view()
     create_field_conflict()
     create_ledger_entry()
@@ -25,6 +26,7 @@ def downgrade() -> None:
         "ledger_entry",
         "field_conflict",
         "device_view",
+        "device_incarnation",
         "device_grant",
     ):
         op.drop_table(table)
@@ -38,11 +40,24 @@ def create_device_grant() -> None:
         sa.Column("bucket", sa.String(length=80), nullable=False),
         sa.Column("granted_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("id", sa.Uuid(), nullable=False),
         sa.ForeignKeyConstraint(["device_id"], ["device.id"], name=op.f("fk_device_grant_device_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_device_grant")),
+        sa.PrimaryKeyConstraint("device_id", "bucket", name=op.f("pk_device_grant")),
     )
-    op.create_index("ix_device_grant_device", "device_grant", ["device_id", "bucket"], unique=False)
+
+
+def create_device_incarnation() -> None:
+    """Create device_incarnation."""
+    op.create_table(
+        "device_incarnation",
+        sa.Column("device_id", sa.Uuid(), nullable=False),
+        sa.Column("incarnation", sa.Uuid(), nullable=False),
+        sa.Column("prefix", sa.String(length=8), nullable=False),
+        sa.Column("begun_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("acked_n", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["device_id"], ["device.id"], name=op.f("fk_device_incarnation_device_id")),
+        sa.PrimaryKeyConstraint("device_id", "incarnation", name=op.f("pk_device_incarnation")),
+        sa.UniqueConstraint("prefix", name=op.f("uq_device_incarnation_prefix")),
+    )
 
 
 def create_device_view() -> None:
@@ -54,7 +69,7 @@ def create_device_view() -> None:
         sa.Column("v", sa.BigInteger(), nullable=False),
         sa.Column("buckets", sa.JSON(), nullable=False),
         sa.Column("valid_until", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("stored_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("served_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["device_id"], ["device.id"], name=op.f("fk_device_view_device_id")),
         sa.PrimaryKeyConstraint("device_id", "generation", name=op.f("pk_device_view")),
     )
@@ -95,17 +110,23 @@ def create_ledger_entry() -> None:
         sa.Column("device_id", sa.Uuid(), nullable=False),
         sa.Column("incarnation", sa.Uuid(), nullable=False),
         sa.Column("n", sa.Integer(), nullable=False),
-        sa.Column("mutation_id", sa.Uuid(), nullable=False),
+        sa.Column("person_id", sa.Uuid(), nullable=False),
+        sa.Column("mutation_id", sa.Uuid(), nullable=True),
+        sa.Column("repeats_id", sa.Uuid(), nullable=True),
         sa.Column("name", sa.String(length=60), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
-        sa.Column("payload_sha256", sa.String(length=64), nullable=False),
+        sa.Column("payload_sum", sa.String(length=64), nullable=False),
         sa.Column("status", sa.String(length=12), nullable=False),
+        sa.Column("code", sa.String(length=60), nullable=False),
         sa.Column("result", sa.LargeBinary(), nullable=False),
+        sa.Column("fault", sa.String(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["device_id"], ["device.id"], name=op.f("fk_ledger_entry_device_id")),
+        sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_ledger_entry_person_id")),
         sa.PrimaryKeyConstraint("device_id", "incarnation", "n", name=op.f("pk_ledger_entry")),
+        sa.UniqueConstraint("mutation_id", name=op.f("uq_ledger_entry_mutation_id")),
     )
-    op.create_index(op.f("ix_ledger_entry_mutation_id"), "ledger_entry", ["mutation_id"], unique=False)
+    op.create_index(op.f("ix_ledger_entry_status"), "ledger_entry", ["status"], unique=False)
 
 
 def create_quarantined_mutation() -> None:
@@ -113,8 +134,10 @@ def create_quarantined_mutation() -> None:
     op.create_table(
         "quarantined_mutation",
         sa.Column("device_id", sa.Uuid(), nullable=False),
-        sa.Column("mutation_id", sa.Uuid(), nullable=False),
-        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.Column("incarnation", sa.Uuid(), nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("person_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.String(length=60), nullable=False),
         sa.Column("code", sa.String(length=60), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
@@ -122,7 +145,10 @@ def create_quarantined_mutation() -> None:
         sa.Column("settlement", sa.String(length=20), nullable=True),
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.ForeignKeyConstraint(["device_id"], ["device.id"], name=op.f("fk_quarantined_mutation_device_id")),
+        sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_quarantined_mutation_person_id")),
         sa.ForeignKeyConstraint(["settled_by_id"], ["person.id"], name=op.f("fk_quarantined_mutation_settled_by_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_quarantined_mutation")),
-        sa.UniqueConstraint("mutation_id", name=op.f("uq_quarantined_mutation_mutation_id")),
+        sa.UniqueConstraint(
+            "device_id", "incarnation", "n", name=op.f("uq_quarantined_mutation_device_id_incarnation_n")
+        ),
     )
