@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,10 +16,11 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.static_files import create_static_files_router
-from sqlalchemy import text
+from sqlalchemy import Select, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.attachments.actions import ARRIVED
+from backend.contracts import routes as contracts_routes
 from backend.core.auth import Principal, public, signed_in
 from backend.core.events import HANDLE_EVENT, REACTIONS, event_task
 from backend.core.once import provide_once
@@ -29,13 +31,20 @@ from backend.core.tasks import TaskHandler, Worker
 from backend.dispatch import routes as dispatch_routes
 from backend.dispatch.actions import RUN_PLAN
 from backend.dispatch.runner import PlanRunner
+from backend.followup.actions import plan_call_back
 from backend.forms import routes as forms_routes
 from backend.forms.actions import SEAL_FORM, seal_after_photos
 from backend.forms.seals import Sealer
 from backend.jobs import routes as jobs_routes
+from backend.jobs.models import WorkOrder
+from backend.jobs.queries import orders_within
+from backend.notifications.actions import SEND_NOTIFICATION, OutboxFile, sending_task
 from backend.parts import routes as parts_routes
 from backend.people import routes as people_routes
 from backend.people.bearer import BearerMiddleware
+from backend.people.queries import DUTIES
+from backend.requests import queries as requests
+from backend.requests import routes as requests_routes
 from backend.settings import Settings
 
 BODY_BYTES: Final = 10 * 1024 * 1024
@@ -46,6 +55,8 @@ ROUTERS: Final[tuple[Router, ...]] = (
     people_routes.router,
     forms_routes.router,
     parts_routes.router,
+    contracts_routes.router,
+    requests_routes.router,
     jobs_routes.router,
     dispatch_routes.router,
 )
@@ -86,6 +97,7 @@ def task_handlers(settings: Settings, database: Database) -> dict[str, TaskHandl
     return {
         HANDLE_EVENT: event_task(database, clock),
         SEAL_FORM: Sealer(database, clock, settings).run,
+        SEND_NOTIFICATION: sending_task(database, clock, OutboxFile(settings.data_dir / "outbox.jsonl")),
     }
 
 
@@ -97,6 +109,15 @@ def plan_handlers(settings: Settings, database: Database) -> dict[str, TaskHandl
 def register_reactions() -> None:
     """Join what runs uphill: events of one capability, handled by one above it."""
     REACTIONS.on(ARRIVED, "seal_form", seal_after_photos)
+    REACTIONS.on("service_request.closed", "plan_call_back", plan_call_back)
+    DUTIES["case"] = requests.open_cases_of
+    requests.REACHED["orders"] = _cases_of_orders
+
+
+def _cases_of_orders(principal: Principal, _area: str, level: str, now: datetime) -> Select[Any]:
+    """Ids of the Cases behind the work orders somebody may use: whoever is sent there may read why."""
+    usable = orders_within(principal, "visit_form", level, now)
+    return select(WorkOrder.request_id).where(WorkOrder.request_id.is_not(None), usable)
 
 
 def read_token_key(data_dir: Path) -> bytes:

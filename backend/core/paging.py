@@ -56,7 +56,11 @@ async def fetch_page(
 
 
 async def fetch_rows(
-    session: AsyncSession, listed: Select[Any], key: Any, page: PageRequest, view: Callable[[RowMapping], View]
+    session: AsyncSession,
+    listed: Select[*tuple[Any, ...]],
+    key: Any,
+    page: PageRequest,
+    view: Callable[[RowMapping], View],
 ) -> Page[View]:
     """Fetch a page of rows of chosen columns, newest first by `key`, a UUIDv7 column among them."""
     if page.after is not None:
