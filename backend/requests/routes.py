@@ -47,6 +47,7 @@ Who = NamedDependency[Principal]
 Now = NamedDependency[datetime]
 Id = FromPath[UUID]
 Filter = FromQuery[UUID | None]
+States = Annotated[list[RequestState] | None, QueryParameter(name="state", description="Repeat it for several states.")]
 
 READS = requires("case", "read")
 WRITES = requires("case", "write")
@@ -70,7 +71,7 @@ async def post_request(
 @get("/requests", guards=[READS])
 async def get_requests(
     *, read: Session, principal: Who, now: Now, page: NamedDependency[PageRequest],
-    state: Annotated[list[RequestState] | None, QueryParameter(description="Repeat it for several states.")] = None,
+    states: States = None,
     priority: FromQuery[str | None] = None, unit_id: Filter = None, site_id: Filter = None, customer_id: Filter = None,
     owner_id: Filter = None, overdue: FromQuery[bool | None] = None, incomplete: FromQuery[bool | None] = None,
 ) -> Page[RequestItem]:  # fmt: skip
@@ -79,8 +80,8 @@ async def get_requests(
     wanted: list[ColumnElement[bool]] = [
         getattr(ServiceRequest, name) == value for name, value in equal.items() if value is not None
     ]
-    if state:
-        wanted.append(ServiceRequest.state.in_([one.value for one in state]))
+    if states:
+        wanted.append(ServiceRequest.state.in_([one.value for one in states]))
     if owner_id is not None:
         wanted.append(queries.owned_by(owner_id))
     if overdue is not None:
