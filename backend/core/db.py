@@ -94,3 +94,12 @@ def insert_ignoring(session: Session, table: FromClause, rows: Sequence[Mapping[
     make = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     inserted = make(target).on_conflict_do_nothing().returning(*target.primary_key.columns)
     return len(session.execute(inserted, list(rows)).all())
+
+
+def upsert(session: Session, table: FromClause, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows, replacing the other columns of those whose key is taken; the same on both databases."""
+    target = cast("Table", table)
+    statement = (postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert)(target)
+    replaced = {column.name: statement.excluded[column.name] for column in target.columns if not column.primary_key}
+    key = list(target.primary_key.columns)
+    session.execute(statement.on_conflict_do_update(index_elements=key, set_=replaced), list(rows))

@@ -1,0 +1,111 @@
+"""Sync's storage in SQL: the snapshot pulls read, and the store both sides are opened from (see sync/store.py)."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import and_, or_, select, tuple_
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.core.audit import Actor
+from backend.core.changes import change, commit_clock
+from backend.core.sessions import Database
+from backend.devices.models import DeviceIncarnation, DeviceView
+from backend.devices.scope import scope_of
+from backend.devices.transaction import SqlTransaction
+from backend.people.models import Device
+from sync.feed import Entry, Position, Scope, View, Want
+from sync.store import DeviceState, Transient
+
+OUR_FAULT: Final = (IntegrityError, DataError, ProgrammingError)
+"""Errors that sending the same again would meet again."""
+
+
+class SqlSnapshot:
+    """One instant of the database."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def device(self, device: str, incarnation: str) -> DeviceState | None:
+        """See sync.store.Snapshot: the device, its views and the commit clock in one query."""
+        begun = and_(DeviceIncarnation.device_id == Device.id, DeviceIncarnation.incarnation == UUID(incarnation))
+        asked = (
+            select(
+                Device.person_id, Device.revoked_at, Device.view_revision, DeviceIncarnation.acked_n,
+                commit_clock.c.epoch, commit_clock.c.v.label("clock_v"), DeviceView.generation, DeviceView.v,
+                DeviceView.buckets, DeviceView.valid_until, DeviceView.served_at,
+            )
+            .select_from(Device)
+            .join(commit_clock, commit_clock.c.id == 1)
+            .join(DeviceIncarnation, begun, isouter=True)
+            .join(DeviceView, DeviceView.device_id == Device.id, isouter=True)
+            .where(Device.id == UUID(device))
+        )  # fmt: skip
+        rows = (await self._session.execute(asked)).all()
+        if not rows:
+            return None
+        first = rows[0]
+        return DeviceState(
+            person=str(first.person_id), revoked=first.revoked_at is not None, revision=first.view_revision,
+            acked_n=first.acked_n, views={str(row.generation): _view(row) for row in rows if row.generation},
+            epoch=str(first.epoch), v=first.clock_v,
+        )  # fmt: skip
+
+    async def scope(self, person: str, now: datetime) -> Scope:
+        """See sync.store.Snapshot."""
+        return await self._session.run_sync(scope_of, person, now)
+
+    async def entries(self, want: Want, after: Position | None, limit: int) -> Sequence[Entry]:
+        """See sync.store.Snapshot."""
+        fresh = and_(change.c.bucket.in_(want.fresh), change.c.deleted.is_(False))
+        stayed = and_(change.c.bucket.in_(want.stayed), change.c.v > want.since)
+        order = (change.c.bucket, change.c.entity, change.c.row_id)
+        wanted = select(change).where(or_(fresh, stayed)).order_by(*order).limit(limit)
+        if after is not None:
+            row_id = UUID(after.row) if after.row else UUID(int=0)
+            wanted = wanted.where(tuple_(*order) > tuple_(after.bucket, after.entity, row_id))
+        return [
+            Entry(row.bucket, row.entity, str(row.row_id), row.v, deleted=row.deleted, body=row.body)
+            for row in await self._session.execute(wanted)
+        ]
+
+
+class SqlStore:
+    """Where sync keeps everything, for one request: `actor` and `now` go into the audit trail of what it pushes."""
+
+    def __init__(self, database: Database, actor: Actor, now: datetime) -> None:
+        self._database = database
+        self._actor = actor
+        self._now = now
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[SqlSnapshot]:
+        """Open one snapshot."""
+        try:
+            async with self._database.read() as session:
+                yield SqlSnapshot(session)
+        except (DBAPIError, PoolTimeoutError) as error:
+            raise Transient(str(error)) from error
+
+    @asynccontextmanager
+    async def write(self) -> AsyncGenerator[SqlTransaction]:
+        """Open one transaction; leaving it stamps and commits, an exception undoes it."""
+        try:
+            async with self._database.write() as session:
+                yield SqlTransaction(session, self._actor, self._now)
+        except OUR_FAULT:
+            raise
+        except (DBAPIError, PoolTimeoutError) as error:
+            raise Transient(str(error)) from error
+
+
+def _view(row: Any) -> View:
+    return View(
+        generation=str(row.generation), v=row.v, buckets=row.buckets, valid_until=row.valid_until,
+        served_at=row.served_at,
+    )  # fmt: skip

@@ -1,0 +1,207 @@
+"""One writing transaction of sync in SQL: ledger, rows, grants, conflicts and views (see sync/store.py)."""
+
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import and_, delete, or_, select, update
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.core.audit import Actor
+from backend.core.db import upsert
+from backend.devices.models import (
+    DeviceGrant,
+    DeviceIncarnation,
+    DeviceView,
+    FieldConflict,
+    LedgerEntry,
+    QuarantinedMutation,
+)
+from backend.devices.registry import SqlRegistry
+from backend.devices.rows import known_rows, write_row
+from backend.devices.scope import scope_of
+from backend.people.models import Device
+from sync.feed import Scope, View
+from sync.protocol import Status
+from sync.store import Conflict, Grant, LedgerState, Row, RowKey, RowWrite, Transient
+from sync.store import LedgerEntry as Entry
+
+
+class SqlTransaction(SqlRegistry):
+    """One transaction. `session` is open to the handlers of business commands."""
+
+    def __init__(self, session: AsyncSession, actor: Actor, now: datetime) -> None:
+        super().__init__(session)
+        self.actor = actor
+        self.now = now
+
+    async def ledger_state(self, device: str, incarnation: str) -> LedgerState | None:
+        """See sync.store.Transaction; the device's row is the lock."""
+        locked = await self.session.get(Device, UUID(device), with_for_update=True)
+        if locked is None:
+            return None
+        begun = await self.session.get(DeviceIncarnation, (locked.id, UUID(incarnation)))
+        served = select(DeviceView.v, DeviceView.served_at).where(DeviceView.device_id == locked.id)
+        return LedgerState(
+            person=str(locked.person_id), revoked=locked.revoked_at is not None,
+            acked_n=begun.acked_n if begun else None,
+            served=tuple((row.v, row.served_at) for row in await self.session.execute(served)),
+            enrolled_at=locked.enrolled_at,
+        )  # fmt: skip
+
+    async def ledger(self, device: str, incarnation: str, ns: range, ids: Collection[str]) -> Sequence[Entry]:
+        """See sync.store.Transaction."""
+        numbered = and_(
+            LedgerEntry.device_id == UUID(device), LedgerEntry.incarnation == UUID(incarnation),
+            LedgerEntry.n >= ns.start, LedgerEntry.n < ns.stop,
+        )  # fmt: skip
+        named = LedgerEntry.mutation_id.in_([UUID(mutation_id) for mutation_id in ids])
+        table = LedgerEntry.__table__
+        return [
+            Entry(
+                device=str(row.device_id), person=str(row.person_id), incarnation=str(row.incarnation), n=row.n,
+                mutation_id=_text(row.mutation_id), repeats=_text(row.repeats_id), name=row.name,
+                payload_sum=row.payload_sum, payload=row.payload, status=Status(row.status), code=row.code,
+                result=row.result, received_at=row.received_at, fault=row.fault,
+            )
+            for row in await self.session.execute(select(*table.c).where(or_(numbered, named)))
+        ]  # fmt: skip
+
+    async def record(self, entries: Sequence[Entry]) -> None:
+        """See sync.store.Transaction."""
+        self.session.add_all(_ledger_row(entry) for entry in entries)
+        self.session.add_all(_quarantined(entry) for entry in entries if entry.status is Status.QUARANTINED)
+        for entry in entries:
+            begun = await self.session.get_one(DeviceIncarnation, (UUID(entry.device), UUID(entry.incarnation)))
+            begun.acked_n = max(begun.acked_n, entry.n)
+        await self.session.flush()
+
+    async def scope(self, person: str, now: datetime) -> Scope:
+        """See sync.store.Transaction."""
+        return await self.session.run_sync(scope_of, person, now)
+
+    async def grants(self, device: str, buckets: Collection[str]) -> Mapping[str, Grant]:
+        """See sync.store.Transaction."""
+        held = select(DeviceGrant).where(DeviceGrant.device_id == UUID(device), DeviceGrant.bucket.in_(buckets))
+        found = (await self.session.execute(held)).scalars()
+        return {grant.bucket: Grant(since=grant.granted_at, until=grant.ended_at) for grant in found}
+
+    async def grant(self, device: str, buckets: Collection[str], now: datetime) -> None:
+        """See sync.store.Transaction."""
+        known = await self.grants(device, buckets)
+        fresh = [name for name in sorted(buckets) if name not in known or known[name].until is not None]
+        rows = [{"device_id": UUID(device), "bucket": name, "granted_at": now, "ended_at": None} for name in fresh]
+        if rows:
+            await self.session.run_sync(upsert, DeviceGrant.__table__, rows)
+
+    async def rows(self, keys: Collection[RowKey]) -> Mapping[RowKey, Row]:
+        """See sync.store.Transaction."""
+        return await self.session.run_sync(known_rows, keys)
+
+    async def write(self, writes: Sequence[RowWrite]) -> Sequence[str]:
+        """See sync.store.Transaction."""
+        await self.session.flush()
+        return [await self.session.run_sync(write_row, write, self.actor, self.now) for write in writes]
+
+    async def conflicts(self, device: str, keys: Collection[RowKey]) -> Sequence[Conflict]:
+        """See sync.store.Transaction."""
+        wanted = {(key.entity, UUID(key.row)) for key in keys}
+        listed = select(FieldConflict).where(
+            FieldConflict.device_id == UUID(device),
+            FieldConflict.decided_at.is_(None),
+            FieldConflict.subject_id.in_([row for _, row in wanted]),
+        )
+        found = (await self.session.execute(listed)).scalars()
+        return [_conflict(one) for one in found if (one.entity, one.subject_id) in wanted]
+
+    async def save_conflicts(self, conflicts: Sequence[Conflict]) -> None:
+        """See sync.store.Transaction."""
+        for conflict in conflicts:
+            await self.session.merge(_conflict_row(conflict))
+        await self.session.flush()
+
+    async def save_view(
+        self, device: str, *, revision: int, view: View, keep: Collection[str], complete: bool, now: datetime
+    ) -> bool:
+        """See sync.store.Transaction."""
+        device_id = UUID(device)
+        counted = (
+            update(Device)
+            .where(Device.id == device_id, Device.view_revision == revision)
+            .values(view_revision=revision + 1, last_seen_at=now)
+            .returning(Device.id)
+        )
+        if (await self.session.execute(counted)).first() is None:
+            return False
+        kept = [UUID(generation) for generation in keep]
+        stale = delete(DeviceView).where(DeviceView.device_id == device_id, DeviceView.generation.not_in(kept))
+        await self.session.execute(stale)
+        stored = {
+            "device_id": device_id, "generation": UUID(view.generation), "v": view.v, "buckets": dict(view.buckets),
+            "valid_until": view.valid_until, "served_at": view.served_at,
+        }  # fmt: skip
+        await self.session.run_sync(upsert, DeviceView.__table__, [stored])
+        await self.grant(device, view.buckets, now)
+        if complete:
+            await self._end_grants(device_id, view.buckets, now)
+        return True
+
+    async def _end_grants(self, device_id: UUID, held: Collection[str], now: datetime) -> None:
+        left = DeviceGrant.bucket.not_in(list(held))
+        ended = update(DeviceGrant).where(DeviceGrant.device_id == device_id, DeviceGrant.ended_at.is_(None), left)
+        await self.session.execute(ended.values(ended_at=now))
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncGenerator[None]:
+        """See sync.store.Transaction; a database that cannot do it now is told from work that is bad."""
+        try:
+            async with self.session.begin_nested():
+                yield
+                await self.session.flush()
+        except (IntegrityError, DataError, ProgrammingError):
+            raise
+        except DBAPIError as error:
+            raise Transient(str(error)) from error
+
+
+def _ledger_row(entry: Entry) -> LedgerEntry:
+    return LedgerEntry(
+        device_id=UUID(entry.device), person_id=UUID(entry.person), incarnation=UUID(entry.incarnation), n=entry.n,
+        mutation_id=_uuid(entry.mutation_id), repeats_id=_uuid(entry.repeats), name=entry.name,
+        payload=entry.payload, payload_sum=entry.payload_sum, status=entry.status.value, code=entry.code,
+        result=entry.result, fault=entry.fault, received_at=entry.received_at,
+    )  # fmt: skip
+
+
+def _quarantined(entry: Entry) -> QuarantinedMutation:
+    return QuarantinedMutation(
+        device_id=UUID(entry.device), incarnation=UUID(entry.incarnation), n=entry.n, person_id=UUID(entry.person),
+        name=entry.name, code=entry.code, received_at=entry.received_at,
+    )  # fmt: skip
+
+
+def _conflict(row: FieldConflict) -> Conflict:
+    return Conflict(
+        id=str(row.id), key=RowKey(row.entity, str(row.subject_id)), bucket=row.bucket or "", group=row.field,
+        base=row.base, mine=row.mine, theirs=row.theirs, mutation_id=str(row.mutation_id), device=str(row.device_id),
+        person=str(row.person_id), edited_at=row.edited_at, opened_at=row.opened_at,
+    )  # fmt: skip
+
+
+def _conflict_row(conflict: Conflict) -> FieldConflict:
+    return FieldConflict(
+        id=UUID(conflict.id), bucket=conflict.bucket, entity=conflict.key.entity, subject_id=UUID(conflict.key.row),
+        field=conflict.group, base=dict(conflict.base), mine=dict(conflict.mine), theirs=dict(conflict.theirs),
+        mutation_id=UUID(conflict.mutation_id), device_id=UUID(conflict.device), person_id=UUID(conflict.person),
+        edited_at=conflict.edited_at, opened_at=conflict.opened_at,
+    )  # fmt: skip
+
+
+def _uuid(text: str | None) -> UUID | None:
+    return UUID(text) if text else None
+
+
+def _text(value: UUID | None) -> str | None:
+    return str(value) if value else None
