@@ -81,7 +81,7 @@ async def open_work_order(session: AsyncSession, *, now: datetime, actor: Actor,
         form_template_version_id=await _template_for(session, new, kind, asset),
         duration_minutes=new.duration_minutes or kind.duration_minutes, earliest_at=new.earliest_at,
         parts_ready_at=new.parts_ready_at, due_at=new.due_at or await _arrive_limit(session, new.request_id),
-        state=OrderState.OPEN.value,
+        state=OrderState.OPEN.value, needs_approval=kind.needs_approval,
     )  # fmt: skip
     session.add(order)
     await session.flush()

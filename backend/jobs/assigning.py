@@ -14,7 +14,6 @@ from backend.core.events import tell
 from backend.jobs.faults import NO_CREW, NOT_APPROVED, VISIT_BEGUN, VISIT_CLOSED
 from backend.jobs.history import History, changed, refuse, store_replay, visit_history
 from backend.jobs.models import Assignment, Visit
-from backend.jobs.presets import work_order_kind
 from backend.jobs.queries import crew_members
 from backend.jobs.rules import CLOSED, UNBEGUN
 from backend.jobs.visit_events import follow_visits
@@ -47,7 +46,7 @@ async def assign_visit(
     (the lead is on the way or at work, unless `even_begun`) and invalid (unknown or inactive person or crew).
     """
     history = await visit_history(session, visit.id)
-    await _must_be_assignable(session, history)
+    _must_be_assignable(history)
     await _must_be_holder(session, person_id, crew_id)
     held = _held(history, person_id, crew_id)
     others = [one for one in history.active if one is not held]
@@ -162,10 +161,10 @@ async def _follow_assignments(
     await follow_visits(session, now=now, actor=actor, history=history)
 
 
-async def _must_be_assignable(session: AsyncSession, history: History) -> None:
+def _must_be_assignable(history: History) -> None:
     if history.visit.state in CLOSED:
         raise Problem(VISIT_CLOSED)
-    if history.order.approved_at is None and (await work_order_kind(session, history.order.kind)).needs_approval:
+    if history.order.needs_approval and history.order.approved_at is None:
         raise Problem(NOT_APPROVED)
 
 

@@ -98,7 +98,7 @@ async def known_priority(session: AsyncSession, key: str) -> str:
 async def reasons_off_site(session: AsyncSession) -> frozenset[str]:
     """The reasons met where the visit was not: an arrival before them does not count."""
     listed = select(Preset.key, Preset.body).where(Preset.kind == "visit_reason", Preset.active.is_(True))
-    rows = (await session.execute(listed.order_by(Preset.version))).tuples()
+    rows = (await session.execute(listed.order_by(Preset.version))).all()
     newest = {key: msgspec.convert(body, VisitReason) for key, body in rows}
     return frozenset(key for key, reason in newest.items() if not reason.stops_arrive)
 

@@ -187,7 +187,7 @@ async def my_visits(session: AsyncSession, person_id: UUID, *, now: datetime, un
         .order_by(Assignment.arrives_at.is_(None), Assignment.arrives_at, Visit.id)
         .limit(MY_VISITS_MAXIMUM)
     )
-    return [_my_visit(*row) for row in (await session.execute(listed)).tuples()]
+    return [_my_visit(*row) for row in (await session.execute(listed)).all()]
 
 
 async def active_assignments(session: AsyncSession, visit_id: UUID) -> Sequence[Assignment]:

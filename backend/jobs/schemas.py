@@ -222,6 +222,7 @@ class WorkOrderView(msgspec.Struct, frozen=True, kw_only=True):
     parts_ready_at: datetime | None
     due_at: datetime | None
     state: str
+    needs_approval: bool
     approved_at: datetime | None
     approved_by_id: UUID | None
     cause: str | None

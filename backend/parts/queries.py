@@ -54,5 +54,5 @@ async def stock_lines(session: AsyncSession, principal: Principal, person_id: UU
             location_id=place.id, location_name=place.name, person_id=place.person_id, part_id=part_id,
             part_number=number, quantity=int(quantity),
         )
-        for place, part_id, number, quantity in (await session.execute(lines)).tuples()
+        for place, part_id, number, quantity in (await session.execute(lines)).all()
     ]  # fmt: skip
