@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 import swagger_ui
 from litestar import Litestar, Request, Router, get
@@ -16,10 +17,12 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.static_files import create_static_files_router
-from sqlalchemy import Select, select, text
+from sqlalchemy import Select, false, or_, select, text, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.attachments import routes as attachments_routes
 from backend.attachments.actions import ARRIVED
+from backend.attachments.queries import SUBJECTS, Subject
 from backend.contracts import routes as contracts_routes
 from backend.core.auth import Principal, public, signed_in
 from backend.core.events import HANDLE_EVENT, REACTIONS, event_task
@@ -28,15 +31,20 @@ from backend.core.paging import provide_page
 from backend.core.problems import PROBLEM_HANDLERS
 from backend.core.sessions import Database
 from backend.core.tasks import TaskHandler, Worker
+from backend.customers import queries as customers
+from backend.customers import routes as customers_routes
+from backend.devices import routes as devices_routes
 from backend.dispatch import routes as dispatch_routes
 from backend.dispatch.actions import RUN_PLAN
 from backend.dispatch.runner import PlanRunner
 from backend.followup.actions import plan_call_back
 from backend.forms import routes as forms_routes
 from backend.forms.actions import SEAL_FORM, seal_after_photos
+from backend.forms.models import CompletionForm
+from backend.forms.queries import readable
 from backend.forms.seals import Sealer
 from backend.jobs import routes as jobs_routes
-from backend.jobs.models import WorkOrder
+from backend.jobs.models import Visit, WorkOrder
 from backend.jobs.queries import orders_within
 from backend.notifications.actions import SEND_NOTIFICATION, OutboxFile, sending_task
 from backend.parts import routes as parts_routes
@@ -45,7 +53,11 @@ from backend.people.bearer import BearerMiddleware
 from backend.people.queries import DUTIES
 from backend.requests import queries as requests
 from backend.requests import routes as requests_routes
+from backend.requests.models import ServiceRequest
 from backend.settings import Settings
+from backend.sites import queries as sites
+from backend.sites import routes as sites_routes
+from backend.sites.actions import follow_customer, hand_over_sites
 
 BODY_BYTES: Final = 10 * 1024 * 1024
 """The largest request body any route takes; routes that need less say so themselves."""
@@ -53,12 +65,16 @@ TOKEN_KEY_BYTES: Final = 32
 
 ROUTERS: Final[tuple[Router, ...]] = (
     people_routes.router,
+    customers_routes.router,
+    attachments_routes.router,
+    sites_routes.router,
     forms_routes.router,
     parts_routes.router,
     contracts_routes.router,
     requests_routes.router,
     jobs_routes.router,
     dispatch_routes.router,
+    devices_routes.router,
 )
 
 
@@ -78,6 +94,7 @@ async def readyz(read: NamedDependency[AsyncSession]) -> dict[str, str]:
 def create_app(settings: Settings) -> Litestar:
     """Return the application; the database must be migrated already (see core/migrate.py)."""
     register_reactions()
+    register_reach()
     database = Database(settings.database_url)
     return Litestar(
         route_handlers=[healthz, readyz, *ROUTERS, _docs_files()],
@@ -109,15 +126,72 @@ def plan_handlers(settings: Settings, database: Database) -> dict[str, TaskHandl
 def register_reactions() -> None:
     """Join what runs uphill: events of one capability, handled by one above it."""
     REACTIONS.on(ARRIVED, "seal_form", seal_after_photos)
+    REACTIONS.on("person.deactivated", "hand_over_sites", hand_over_sites)
+    REACTIONS.on("customer.merged", "follow_customer", follow_customer)
     REACTIONS.on("service_request.closed", "plan_call_back", plan_call_back)
-    DUTIES["case"] = requests.open_cases_of
+
+
+def register_reach() -> None:
+    """Join what else runs uphill: what work leads to, what files may belong to, what leavers hold."""
+    customers.REACHED["sites"] = sites.customers_of_sites
+    sites.REACHED["orders"] = _sites_of_orders
     requests.REACHED["orders"] = _cases_of_orders
+    DUTIES["site"] = sites.sites_owned
+    DUTIES["case"] = requests.open_cases_of
+    SUBJECTS["site"] = Subject("case", sites.site_ids, sites.site_file_bucket)
+    SUBJECTS["asset"] = Subject("case", sites.asset_ids, sites.asset_file_bucket)
+    SUBJECTS["service_request"] = Subject("case", _case_ids, _case_bucket)
+    SUBJECTS["work_order"] = Subject("case", _order_ids, _order_bucket)
+    SUBJECTS["visit"] = Subject("visit_form", _visit_ids, _visit_bucket)
+    SUBJECTS["completion_form"] = Subject("visit_form", _form_ids, _form_bucket, fixed=True)
 
 
 def _cases_of_orders(principal: Principal, _area: str, level: str, now: datetime) -> Select[Any]:
     """Ids of the Cases behind the work orders somebody may use: whoever is sent there may read why."""
     usable = orders_within(principal, "visit_form", level, now)
     return select(WorkOrder.request_id).where(WorkOrder.request_id.is_not(None), usable)
+
+
+def _case_ids(principal: Principal, _area: str, level: str, now: datetime) -> Select[Any]:
+    return select(ServiceRequest.id).where(requests.requests_within(principal, level, now))
+
+
+async def _case_bucket(_session: AsyncSession, request_id: UUID, _kind: str) -> str | None:
+    return f"request:{request_id}"
+
+
+def _sites_of_orders(principal: Principal, area: str, level: str, now: datetime) -> Select[Any]:
+    return select(WorkOrder.site_id).where(orders_within(principal, area, level, now))
+
+
+def _order_ids(principal: Principal, area: str, level: str, now: datetime) -> Select[Any]:
+    return select(WorkOrder.id).where(orders_within(principal, area, level, now))
+
+
+async def _order_bucket(_session: AsyncSession, order_id: UUID, _kind: str) -> str | None:
+    return f"job:{order_id}"
+
+
+def _visit_ids(principal: Principal, area: str, level: str, now: datetime) -> Select[Any]:
+    return select(Visit.id).where(Visit.work_order_id.in_(_order_ids(principal, area, level, now)))
+
+
+async def _visit_bucket(session: AsyncSession, visit_id: UUID, _kind: str) -> str | None:
+    return f"job:{(await session.get_one(Visit, visit_id)).work_order_id}"
+
+
+def _form_ids(principal: Principal, area: str, level: str, now: datetime) -> Select[Any]:
+    """Forms one may read; nobody adds a file to a form that was filed."""
+    if level != "read":
+        return select(CompletionForm.id).where(false())
+    of_work = CompletionForm.subject_id.in_(
+        union(_visit_ids(principal, area, level, now), _order_ids(principal, area, level, now))
+    )
+    return select(CompletionForm.id).where(or_(readable(principal), of_work))
+
+
+async def _form_bucket(session: AsyncSession, form_id: UUID, _kind: str) -> str | None:
+    return (await session.get_one(CompletionForm, form_id)).bucket
 
 
 def read_token_key(data_dir: Path) -> bytes:

@@ -20,16 +20,20 @@ MERGES_FOLLOWED: Final = 20
 """How long a chain of merged records may be; a longer one is a circle."""
 
 Reached = Callable[[Principal, str, str, datetime], Select[Any]]
-REACHED: Final[list[Reached]] = []
-"""Ids of customers somebody may use through their work: capabilities above add theirs in `app.py` (their sites')."""
+REACHED: Final[dict[str, Reached]] = {}
+"""Ids of customers somebody may use through their work, such as those of their sites; `app.py` adds them by name."""
 
 Merged = TypeVar("Merged", bound=Any)
 
 
-def customers_within(principal: Principal, area: str, level: str, now: datetime) -> ColumnElement[bool]:
-    """The condition on Customer that says which the principal may use at this level."""
-    through_work = [Customer.id.in_(reached(principal, area, level, now)) for reached in REACHED]
-    return or_(Customer.unit_id.in_(principal.units(area, level)), *through_work)
+def customers_within(
+    principal: Principal, area: str, level: str, now: datetime, *, through_work: bool = True
+) -> ColumnElement[bool]:
+    """The condition on Customer that says which the principal may use: of their units, or those their work leads to."""
+    whole_units = Customer.unit_id.in_(principal.units(area, level))
+    if not through_work:
+        return whole_units
+    return or_(whole_units, *(Customer.id.in_(reached(principal, area, level, now)) for reached in REACHED.values()))
 
 
 async def customer_within(
@@ -40,9 +44,11 @@ async def customer_within(
     level: str,
     now: datetime,
     locked: bool = False,
+    through_work: bool = True,
 ) -> Customer:
     """Return one customer; raises not_found for one outside what the principal may use."""
-    wanted = select(Customer).where(Customer.id == customer_id, customers_within(principal, "case", level, now))
+    usable = customers_within(principal, "case", level, now, through_work=through_work)
+    wanted = select(Customer).where(Customer.id == customer_id, usable)
     customer = (await session.execute(wanted.with_for_update() if locked else wanted)).scalar_one_or_none()
     if customer is None:
         raise Problem(NOT_FOUND)

@@ -16,7 +16,7 @@ from backend.core.etags import IfMatch, must_match, with_etag
 from backend.core.once import Once
 from backend.core.paging import Page, PageRequest
 from backend.customers import actions, queries
-from backend.customers.models import ContactPoint
+from backend.customers.models import ContactPoint, Customer
 from backend.customers.schemas import (
     ContactPatch,
     ContactPointPatch,
@@ -82,7 +82,7 @@ async def edit_customer(
     if_match: IfMatch = None,
 ) -> Response[CustomerView]:
     """Change fields of a customer."""
-    customer = await queries.customer_within(write, principal, customer_id, level="write", now=now, locked=True)
+    customer = await _office_customer(write, principal, customer_id, now)
     must_match(if_match, shown(customer, CustomerView))
     if data.unit_id is not msgspec.UNSET and data.unit_id not in principal.units("case", "write"):
         raise no_such("unit_id")
@@ -95,10 +95,10 @@ async def merge_customer(
     customer_id: Id, data: JSONBody[Merge], principal: Who, write: Session, now: Now
 ) -> CustomerView:
     """Replace a customer by another record of the same; contacts, sites and pending edits follow."""
-    for known in sorted({customer_id, data.into_id}):
-        await queries.customer_within(write, principal, known, level="write", now=now, locked=True)
-    customer = await queries.customer_within(write, principal, customer_id, level="write", now=now)
-    into = await queries.customer_within(write, principal, data.into_id, level="write", now=now)
+    locked = {
+        known: await _office_customer(write, principal, known, now) for known in sorted({customer_id, data.into_id})
+    }
+    customer, into = locked[customer_id], locked[data.into_id]
     await actions.merge_customer(write, now=now, actor=principal.actor, customer=customer, into=into)
     return shown(customer, CustomerView)
 
@@ -151,10 +151,11 @@ async def edit_contact(
 @post("/contacts/{contact_id:uuid}/merge", guards=[WRITES], status_code=200)
 async def merge_contact(contact_id: Id, data: JSONBody[Merge], principal: Who, write: Session, now: Now) -> ContactView:
     """Replace a contact by another record of the same person."""
-    for known in sorted({contact_id, data.into_id}):
-        await queries.contact_within(write, principal, known, level="write", now=now, locked=True)
-    contact = await queries.contact_within(write, principal, contact_id, level="write", now=now)
-    into = await queries.contact_within(write, principal, data.into_id, level="write", now=now)
+    locked = {
+        known: await queries.contact_within(write, principal, known, level="write", now=now, locked=True)
+        for known in sorted({contact_id, data.into_id})
+    }
+    contact, into = locked[contact_id], locked[data.into_id]
     await actions.merge_contact(write, now=now, actor=principal.actor, contact=contact, into=into)
     return await queries.contact_view(write, contact)
 
@@ -205,6 +206,12 @@ async def remove_point(contact_id: Id, point_id: Id, principal: Who, write: Sess
     """Delete a way to reach a contact."""
     point = await _point(write, principal, contact_id, point_id, now)
     await actions.remove_contact_point(write, now=now, actor=principal.actor, point=point)
+
+
+async def _office_customer(session: AsyncSession, principal: Principal, customer_id: UUID, now: datetime) -> Customer:
+    return await queries.customer_within(
+        session, principal, customer_id, level="write", now=now, locked=True, through_work=False
+    )  # fmt: skip
 
 
 async def _point(
