@@ -11,7 +11,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.core.audit import Actor
+from backend.core.audit import SYSTEM, Actor
 from backend.core.changes import change, commit_clock
 from backend.core.sessions import Database
 from backend.devices.models import DeviceIncarnation, DeviceView
@@ -78,7 +78,7 @@ class SqlSnapshot:
 class SqlStore:
     """Where sync keeps everything, for one request: `actor` and `now` go into the audit trail of what it pushes."""
 
-    def __init__(self, database: Database, actor: Actor, now: datetime) -> None:
+    def __init__(self, database: Database, actor: Actor = SYSTEM, *, now: datetime) -> None:
         self._database = database
         self._actor = actor
         self._now = now
