@@ -19,8 +19,7 @@ from routing.travel import TravelTable, travel_table
 BASES = ("proven", "searched")
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(msgspec.Struct, frozen=True):
     """One thing wrong: a stable code, the element it concerns, and the figures."""
 
     code: str
@@ -100,7 +99,7 @@ def _route(case: _Case, route: Route) -> Iterator[Violation]:
     if route.technician != shift.technician:
         yield Violation("technician_wrong", route.shift, f"{route.technician}, not {shift.technician}")
     yield from _timeline(case, shift, route)
-    yield from _rests(shift, route)
+    yield from _rests(case, shift, route)
     yield from _way_back(case, shift, route)
     yield from _frozen_order(case, shift, route)
     for stop in route.stops:
@@ -141,10 +140,20 @@ def _way_back(case: _Case, shift: Shift, route: Route) -> Iterator[Violation]:
         yield Violation("travel_metres_wrong", f"{route.shift} way back", f"{route.end_travel_metres}")
     if route.end - case.seconds(place, shift.end_place) < last.departure:
         yield Violation("travel_too_short", f"{route.shift} way back", f"end {route.end}")
-    if route.end > shift.end + shift.overtime_allowed:
+    if route.end > max(shift.end + shift.overtime_allowed, _frozen_end(case, shift, route)):
         yield Violation("after_shift_end", route.shift, f"{route.end} > {shift.end} + {shift.overtime_allowed}")
     if route.overtime_seconds != max(0, route.end - shift.end):
         yield Violation("overtime_wrong", route.shift, f"{route.overtime_seconds}")
+
+
+def _frozen_end(case: _Case, shift: Shift, route: Route) -> int:
+    """Return when the technician is back after the frozen visits alone: as late as that, a shift may last anyway."""
+    frozen = [stop for stop in route.stops if case.visits[stop.visit].frozen]
+    if not frozen:
+        return 0
+    done = frozen[-1].departure
+    rested = sum(rest.end - rest.start for rest in route.rests if done <= rest.start < route.end)
+    return done + rested + case.seconds(case.visits[frozen[-1].visit].place, shift.end_place)
 
 
 def _busy(route: Route) -> Iterator[tuple[int, int]]:
@@ -155,19 +164,28 @@ def _busy(route: Route) -> Iterator[tuple[int, int]]:
     yield route.end - route.end_travel_seconds, route.end
 
 
-def _rests(shift: Shift, route: Route) -> Iterator[Violation]:
-    """Every break of the shift is taken: at its time, for its length, in one piece."""
-    if len(route.rests) != len(shift.breaks):
-        yield Violation("break_missing", route.shift, f"{len(route.rests)} of {len(shift.breaks)}")
-        return
-    busy = list(_busy(route))
-    for rest, pause in zip(route.rests, shift.breaks, strict=True):
+def _rests(case: _Case, shift: Shift, route: Route) -> Iterator[Violation]:
+    """Every break of the shift is taken: at its time, for its length, in one piece.
+
+    Left out may be only one whose latest begin is over before the last frozen visit is.
+    """
+    occupied = max((stop.departure for stop in route.stops if case.visits[stop.visit].frozen), default=shift.start)
+    due = list(shift.breaks)
+    for rest in route.rests:
+        while due and due[0].latest < min(rest.start, occupied):
+            del due[0]
+        if not due:
+            yield Violation("break_unknown", route.shift, f"begins {rest.start}")
+            return
+        pause = due.pop(0)
         if not pause.earliest <= rest.start <= pause.latest:
             yield Violation("break_outside_window", route.shift, f"begins {rest.start}")
         if rest.end - rest.start != pause.duration:
             yield Violation("break_length_wrong", route.shift, f"{rest.end - rest.start}")
-        if any(rest.start < end and begin < rest.end for begin, end in busy):
+        if any(rest.start < end and begin < rest.end for begin, end in _busy(route)):
             yield Violation("break_interrupted", route.shift, f"{rest.start} to {rest.end}")
+    if any(pause.latest >= occupied for pause in due):
+        yield Violation("break_missing", route.shift, f"{len(route.rests)} of {len(shift.breaks)}")
     for before, after in pairwise(route.rests):
         if after.start < before.end:
             yield Violation("breaks_overlap", route.shift, f"{after.start} < {before.end}")
@@ -223,9 +241,10 @@ def _past_promise(visit: Visit, start: int) -> int:
 
 
 def _frozen_order(case: _Case, shift: Shift, route: Route) -> Iterator[Violation]:
-    """Frozen visits come first, in their old order, not before their old start and not idly after it."""
+    """Frozen visits come first, in their old order, each at its old start or as soon after it as one can be there."""
     begun: list[int] = []
     free_before = False
+    place, free = shift.start_place, shift.start
     for stop in route.stops:
         visit = case.visits[stop.visit]
         if not visit.frozen or visit.previous is None:
@@ -234,8 +253,9 @@ def _frozen_order(case: _Case, shift: Shift, route: Route) -> Iterator[Violation
         begun.append(visit.previous.start)
         if visit.previous.shift != shift.id or free_before or begun != sorted(begun):
             yield Violation("frozen_moved", visit.id, f"on {shift.id}")
-        if stop.start < visit.previous.start or (stop.start > visit.previous.start and stop.waiting_seconds > 0):
+        if stop.start != max(visit.previous.start, free + case.seconds(place, visit.place)):
             yield Violation("frozen_start_moved", visit.id, f"{stop.start}, was {visit.previous.start}")
+        place, free = visit.place, stop.departure
 
 
 def _explanations(plan: Plan) -> Iterator[Violation]:

@@ -1,11 +1,11 @@
 """A plan under construction: the routes as lists of visit indices, each with its exact price, always legal."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from routing.instance import Instance, ShiftData
-from routing.problem import ProblemError
-from routing.simulate import Label, finish, stages
+from routing.instance import FOREVER, Instance, ShiftData
+from routing.simulate import Label, finish, run, stages
 
 
 @dataclass(slots=True)
@@ -24,12 +24,7 @@ class DraftRoute:
 
     def starts(self) -> list[int]:
         """Return when service starts at each visit on the cheapest schedule."""
-        starts: list[int] = []
-        label = self.last
-        while label is not None and label.parent is not None:
-            starts.append(label.start)
-            label = label.parent
-        return starts[::-1]
+        return [] if self.last is None else self.last.starts()
 
 
 @dataclass(slots=True)
@@ -54,6 +49,14 @@ class Draft:
         self.unplanned.update(self.routes[shift].visits)
         self.routes[shift] = route
         self.unplanned.difference_update(route.visits)
+
+
+def simulated(instance: Instance, shift: int, visits: Sequence[int]) -> DraftRoute:
+    """Return the route of `visits`, which are known to fit."""
+    route = simulate_route(instance, shift, visits)
+    if route is None:
+        raise AssertionError(f"visits {visits} do not fit on shift {shift}")
+    return route
 
 
 def simulate_route(instance: Instance, shift: int, visits: Sequence[int]) -> DraftRoute | None:
@@ -94,17 +97,38 @@ def overfull(shift: ShiftData, work: int) -> bool:
 def empty_draft(instance: Instance) -> Draft:
     """Return the draft that holds the frozen visits and nothing else.
 
-    Raises `ProblemError` 'frozen_does_not_fit' when the frozen visits of a shift exclude each other.
+    Where frozen visits run past the end of their shift or over a break, that end or that break gives way: the draft's
+    instance has such a shift as long as its frozen visits take, without the breaks they leave no room for.
     """
-    routes: list[DraftRoute] = []
-    for shift, frozen in enumerate(instance.frozen):
-        route = simulate_route(instance, shift, frozen)
-        if route is None:
-            name = instance.problem.shifts[shift].id
-            raise ProblemError("frozen_does_not_fit", f"shifts[{shift}] '{name}'")
-        routes.append(route)
+    shifts = tuple(_fitted(instance, day, instance.frozen[day.index]) for day in instance.shifts)
+    horizon = max((day.last for day in shifts), default=0)
+    fitted = dataclasses.replace(instance, shifts=shifts, horizon=horizon)
+    routes = [simulated(fitted, shift, frozen) for shift, frozen in enumerate(fitted.frozen)]
     planned = {index for frozen in instance.frozen for index in frozen}
-    return Draft(instance, routes, set(range(len(instance.visits))) - planned)
+    return Draft(fitted, routes, set(range(len(instance.visits))) - planned)
+
+
+def _fitted(instance: Instance, day: ShiftData, frozen: Sequence[int]) -> ShiftData:
+    """Return `day` with its end and breaks changed as far as the `frozen` visits force it.
+
+    Breaks that can still begin after the last of them stay; an earlier one stays if it delays none of them.
+    """
+    if not frozen:
+        return day
+    endless = dataclasses.replace(day, last=FOREVER, pauses=())
+    undisturbed = stages(instance, endless, frozen)[-1][0]
+    starts = undisturbed.starts()
+    kept = [pause for pause in day.pauses if pause.latest >= undisturbed.time]
+    for pause in day.pauses:
+        if pause not in kept:
+            ending = run(instance, dataclasses.replace(endless, pauses=tuple(sorted([*kept, pause]))), frozen)
+            if ending is not None and ending.last.starts() == starts:
+                kept.append(pause)
+    fitted = dataclasses.replace(endless, pauses=tuple(sorted(kept)))
+    ending = run(instance, fitted, frozen)
+    if ending is None:
+        raise AssertionError("frozen visits fit a day without end and without the breaks in their way")
+    return dataclasses.replace(fitted, last=max(day.last, ending.end))
 
 
 def put_in_order(draft: Draft, shift: int, visits: Iterable[int]) -> None:

@@ -101,7 +101,8 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     minutes early is already taken off by who builds the problem.
     `told`: a person was told of the time in `previous`; moving it costs `Prices.told_moved`.
     `frozen`: stays on `previous.shift`, before everything that is not frozen, in the order of `previous.start`, and
-    starts then or as soon after as can be. Reality has decided it, so its windows and skills are not asked again.
+    starts then or as soon after as can be. Reality has decided it, so its windows and skills are not asked again, and
+    where it runs past the end of its shift or over a break, that end or that break gives way.
     """
 
     id: str

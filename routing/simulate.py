@@ -29,6 +29,15 @@ class Label:
     start: int
     rests: tuple[int, ...]
 
+    def starts(self) -> list[int]:
+        """Return when service starts at each visit up to here."""
+        starts: list[int] = []
+        label = self
+        while label.parent is not None:
+            starts.append(label.start)
+            label = label.parent
+        return starts[::-1]
+
 
 class Ending(NamedTuple):
     """A whole route: back at `end`, at `price` in all, `last` being the label of its last visit."""
@@ -79,6 +88,9 @@ def advance(instance: Instance, shift: ShiftData, labels: Sequence[Label], place
                     continue
                 price = label.price + fixed + sum(start_terms(visit, shift.index, start, instance))
                 grown.append(Label(time, price, taken, label, leaves, arrival, start, rests))
+    if visit.frozen and grown:
+        first = min(label.start for label in grown)  # a break never delays what is frozen
+        grown = [label for label in grown if label.start == first]
     return grown if len(grown) <= 1 else _undominated(grown)
 
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from routing.draft import Draft, empty_draft
 from routing.finish import finished
-from routing.improve import begin, first_plan, improve, late_visits
+from routing.improve import first_plan, improve
 from routing.instance import prepare
+from routing.lots import begin, late_visits
 from routing.plan import Plan, Progress
 from routing.problem import Problem
 from routing.stop import Budget, StopWhen

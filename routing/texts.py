@@ -131,10 +131,6 @@ PROBLEM_TEXTS: Final[Mapping[str, Text]] = {
         "{where} is frozen on the shift '{shift}' and pinned elsewhere. Remove one of the two.",
         "{where} 冻结在班次“{shift}”，却固定在别处。请去掉其一。",
     ),
-    "frozen_does_not_fit": Text(
-        "{where}: its frozen visits do not fit into it one after the other. Unfreeze one, or lengthen the shift.",
-        "{where}：冻结的上门无法依次排入该班次。请解除其中一个，或延长班次。",
-    ),
     "price_out_of_range": Text("{where} is {found}. Give 0 to {limit}.", "{where} 为 {found}。请填 0 到 {limit}。"),
     "stop_limit": Text(
         "{where}: give seconds or a number of solutions, above 0 and at most {limit}.",

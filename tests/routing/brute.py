@@ -1,0 +1,42 @@
+"""Brute force over small problems: every order of every subset of visits on every shift."""
+
+from itertools import permutations
+
+from routing.draft import empty_draft
+from routing.instance import Instance, prepare
+from routing.problem import Problem
+from routing.simulate import run
+
+
+def lowest_price(problem: Problem) -> int:
+    """Return the lowest price of any plan of a problem without frozen visits."""
+    instance = prepare(problem)
+    assert not any(empty_draft(instance).instance.frozen)
+    everything = (1 << len(instance.visits)) - 1
+    # best[mask]: lowest price of shifts so far having served exactly the visits of mask.
+    best = {0: 0}
+    for shift in range(len(instance.shifts)):
+        routes = _cheapest_routes(instance, shift)
+        grown: dict[int, int] = {}
+        for mask, price in best.items():
+            for served, added in routes.items():
+                if not mask & served:
+                    grown[mask | served] = min(grown.get(mask | served, price + added), price + added)
+        best = grown
+    return min(price + _left_out(instance, everything & ~mask) for mask, price in best.items())
+
+
+def _left_out(instance: Instance, mask: int) -> int:
+    return sum(visit.unserved for visit in instance.visits if mask >> visit.index & 1)
+
+
+def _cheapest_routes(instance: Instance, shift: int) -> dict[int, int]:
+    able = [visit for visit in range(len(instance.visits)) if shift in instance.eligible[visit]]
+    cheapest = {0: 0}
+    for count in range(1, len(able) + 1):
+        for order in permutations(able, count):
+            ending = run(instance, instance.shifts[shift], order)
+            if ending is not None:
+                mask = sum(1 << visit for visit in order)
+                cheapest[mask] = min(cheapest.get(mask, ending.price), ending.price)
+    return cheapest
