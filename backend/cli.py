@@ -120,7 +120,9 @@ def _shown_url(settings: Settings) -> str:
 
 def _welcome(address: str, started: float, *, made: bool) -> None:
     seconds = time.monotonic() - started
-    logins = "\n".join(f"  {login.employee_number}  {login.role_zh} / {login.role_en}: {login.name}" for login in demo_logins())
+    logins = "\n".join(
+        f"  {login.employee_number}  {login.role_zh} / {login.role_en}: {login.name}" for login in demo_logins()
+    )
     click.echo(
         f"""
 Paigong 派工  {address}
@@ -136,7 +138,8 @@ Paigong 派工  {address}
 
 接下来 / next
   另开一个终端,照 README 的"最初十分钟"走一遍 / in another terminal, follow "The first ten minutes" of the README:
-  curl -s {address}/auth/sign-in -H 'Content-Type: application/json' -d '{{"login": "YQ009", "password": "{DEMO_PASSWORD}"}}'
+  curl -s {address}/auth/sign-in -H 'Content-Type: application/json' \\
+       -d '{{"login": "YQ009", "password": "{DEMO_PASSWORD}"}}'
   按 Ctrl-C 停止;下次 make demo 会接着用同样的数据 / Ctrl-C stops; the next `make demo` goes on with the same data
 """
     )

@@ -55,7 +55,10 @@ class AnnouncingServer(uvicorn.Server):
 
 
 def serve(app: Litestar, listening: socket.socket, *, on_up: Callable[[], None], log_level: str) -> bool:
-    """Serve until SIGINT or SIGTERM; return whether the start succeeded. Open requests get SHUTDOWN_SECONDS to finish."""
+    """Serve until SIGINT or SIGTERM; return whether the start succeeded.
+
+    Open requests get SHUTDOWN_SECONDS to finish.
+    """
     config = uvicorn.Config(
         app, log_level=log_level, access_log=False, timeout_graceful_shutdown=SHUTDOWN_SECONDS, server_header=False,
         ws="none", lifespan="on",

@@ -46,7 +46,7 @@ class PlanRunner:
         await self._settle(run_id, task, answer)
 
     async def _begin(self, run_id: UUID) -> PlanningTask | None:
-        now = self._clock.now()
+        now = self._clock.now().replace(microsecond=0)
         async with self._database.read() as session:
             run = await session.get_one(PlanRun, run_id)
             units = (await unit_trees(session, {run.unit_id}))[run.unit_id]

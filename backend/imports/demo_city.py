@@ -6,7 +6,7 @@ One seed draws the same city; days are counted from the day of the first start.
 import asyncio
 import math
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from random import Random
@@ -23,6 +23,7 @@ from backend.core.auth import hash_password
 from backend.core.db import Row
 from backend.core.sessions import Database
 from backend.customers.models import Contact, ContactPoint, Customer
+from backend.imports.demo_state import City
 from backend.imports.demo_work import open_demo_work
 from backend.parts.models import Part, StockLocation, StockMovement
 from backend.people.models import (
@@ -61,37 +62,6 @@ class DemoLogin:
     name: str
     role_zh: str
     role_en: str
-
-
-@dataclass
-class City:
-    """What has been generated so far, by the keys of demo.toml."""
-
-    source: dict[str, Any]
-    random: Random
-    now: datetime
-    zone: ZoneInfo
-    units: dict[str, Unit] = field(default_factory=dict)
-    people: dict[str, Person] = field(default_factory=dict)
-    crews: dict[str, Crew] = field(default_factory=dict)
-    customers: dict[str, Customer] = field(default_factory=dict)
-    contacts: dict[str, list[Contact]] = field(default_factory=dict)
-    models: dict[str, list[tuple[dict[str, Any], AssetModel]]] = field(default_factory=dict)
-    sites: list[Site] = field(default_factory=list)
-    assets: dict[UUID, list[Asset]] = field(default_factory=dict)
-
-    @property
-    def today(self) -> date:
-        """The first day, at the city's own clock."""
-        return self.now.astimezone(self.zone).date()
-
-    def at(self, day: date, clock: time) -> datetime:
-        """An instant by the city's own clock."""
-        return datetime.combine(day, clock, self.zone)
-
-    def both(self, entry: dict[str, Any]) -> str:
-        """A name in both languages, for a column that holds one text."""
-        return f"{entry['zh']} {entry['en']}"
 
 
 def demo_logins() -> list[DemoLogin]:
