@@ -1,0 +1,138 @@
+"""What work costs the customer: who pays, the quote and its answer, a dispute, money and its receipt."""
+
+from datetime import date
+from typing import Any, Final
+
+import pytest
+from sqlalchemy import select
+
+from backend.people.models import Role, RoleGrant
+from backend.sites.models import Asset
+from tests.make import LONG_AGO, Desk, Office
+from tests.personas import CHEN_JING, TANG_MIN, WANG_FANG, ZHOU_TAO
+from tests.work import NOBODY, ok, opened, order_of, refused, report, sent, walk
+
+LINES: Final[list[dict[str, Any]]] = [
+    {"kind": "parts", "text": "电源板", "quantity": 2, "unit_fen": 12000},
+    {"kind": "travel", "text": "上门费", "quantity": 1, "unit_fen": 5000},
+]
+
+
+async def quoting_desk(office: Office) -> Desk:
+    """唐敏 also quotes, for both units."""
+    async with office.database.write() as session:
+        role = (await session.execute(select(Role.id).where(Role.key == "quoting"))).scalar_one()
+        session.add(
+            RoleGrant(
+                person_id=office.house.id_of(TANG_MIN), role_id=role, unit_id=office.house.company, valid_from=LONG_AGO
+            )
+        )
+    return await office.sign_in_for_long(TANG_MIN)
+
+
+async def quoted(office: Office, **values: object) -> tuple[Desk, Desk, str, dict[str, Any]]:
+    """A repair with an offered quote: the quoting desk, the technician's, the order's path, the quote."""
+    wang_fang, li_wei, visit_id = await sent(office)
+    tang_min = await quoting_desk(office)
+    path = f"/work-orders/{(await order_of(wang_fang, visit_id))['order']['id']}"
+    quote = ok(await tang_min.post(f"{path}/quotes", {"lines": LINES, "payment_way": "wechat", **values}), 201)
+    return tang_min, li_wei, path, quote
+
+
+@pytest.mark.rule("A148", "A149", "A150")
+@pytest.mark.parametrize(
+    ("cause", "warranty_until", "verdict"),
+    [
+        ("manufacture", date(2026, 3, 2), "free"),
+        ("manufacture", date(2026, 3, 1), "quote"),
+        ("misuse", date(2030, 1, 1), "quote"),
+        ("no_fault_found", None, "call_out"),
+    ],
+)
+async def test_the_cause_decides_first_and_the_warranty_of_the_day_second(
+    sqlite_office: Office, cause: str, warranty_until: date | None, verdict: str
+) -> None:
+    office = sqlite_office
+    wang_fang = await office.sign_in_for_long(WANG_FANG)
+    async with office.database.write() as session:
+        (await session.get_one(Asset, office.house.camera)).warranty_until = warranty_until
+    order = (await opened(wang_fang, office, asset_id=str(office.house.camera)))["order"]
+    decided = ok(await wang_fang.post(f"/work-orders/{order['id']}/coverage", {"cause": cause}), 201)
+    assert (decided["verdict"], decided["in_warranty"]) == (verdict, verdict == "free" or cause == "misuse")
+    assert ok(await wang_fang.get(f"/work-orders/{order['id']}"))["order"]["cause"] == cause
+
+
+async def test_an_order_without_an_asset_is_out_of_warranty_unless_somebody_says_otherwise(office: Office) -> None:
+    wang_fang = await office.sign_in_for_long(WANG_FANG)
+    path = f"/work-orders/{(await opened(wang_fang, office))['order']['id']}/coverage"
+    assert ok(await wang_fang.post(path, {"cause": "material"}), 201)["verdict"] == "quote"
+    assert ok(await wang_fang.post(path, {"cause": "material", "in_warranty": True}), 201)["verdict"] == "free"
+    refused(await wang_fang.post(path, {"cause": "gremlins"}), "invalid")
+
+
+@pytest.mark.rule("A085", "A150", "A098")
+async def test_a_quote_is_accepted_paid_and_receipted(office: Office) -> None:
+    _, li_wei, path, quote = await quoted(office)
+    assert (quote["version"], quote["total_fen"], quote["state"]) == (1, 29000, "offered")
+    answer = {"answer": "accepted", "given_by": "赵敏", "channel": "on_site"}
+    assert ok(await li_wei.post(f"/quotes/{quote['id']}/answers", answer), 201)["dispute_id"] is None
+    refused(await li_wei.post(f"/quotes/{quote['id']}/answers", answer | {"answer": "refused"}), "quote_state")
+    money = {"amount_fen": 29000, "way": "wechat", "quote_id": quote["id"]}
+    payment = ok(await li_wei.post(f"{path}/payments", money), 201)
+    receipt = ok(await li_wei.post(f"/payments/{payment['id']}/receipt"), 201)
+    assert receipt["number"].startswith("RC-")
+    refused(await li_wei.post(f"/payments/{payment['id']}/receipt"), "receipt_given")
+    fees = ok(await li_wei.get(f"{path}/fees"))
+    assert {name: len(rows) for name, rows in fees.items()} == {
+        "coverage": 0, "quotes": 1, "answers": 1, "disputes": 0, "payments": 1, "receipts": 1,
+    }  # fmt: skip
+    assert fees["quotes"][0]["state"] == "accepted"
+
+
+async def test_a_draft_is_offered_before_it_is_answered_and_a_new_version_follows_it(office: Office) -> None:
+    tang_min, li_wei, path, draft = await quoted(office, offered=False)
+    answer = {"answer": "accepted", "given_by": "赵敏", "channel": "phone"}
+    refused(await li_wei.post(f"/quotes/{draft['id']}/answers", answer), "quote_state")
+    for _ in range(2):
+        assert ok(await tang_min.post(f"/quotes/{draft['id']}/offer"))["state"] == "offered"
+    ok(await tang_min.post(f"/quotes/{draft['id']}/answers", answer | {"answer": "refused"}), 201)
+    refused(await tang_min.post(f"/quotes/{draft['id']}/offer"), "quote_state")
+    assert ok(await tang_min.post(f"{path}/quotes", {"lines": LINES[:1]}), 201)["version"] == 2
+
+
+async def test_a_disputed_fee_goes_to_the_head_and_blocks_no_work(office: Office) -> None:
+    tang_min, li_wei, path, quote = await quoted(office)
+    disputed = {"answer": "disputed", "given_by": "赵敏", "channel": "on_site", "note": "应属保修"}
+    dispute_id = ok(await li_wei.post(f"/quotes/{quote['id']}/answers", disputed), 201)["dispute_id"]
+    (mine,) = ok(await li_wei.get("/my/visits"))
+    await walk(office, li_wei, mine["visit"]["id"], "arrive", "start")
+    assert (await report(li_wei, mine["visit"]["id"], "finish"))["visit"]["outcome"] == "done"
+    decision = {"decision": "按保修免费"}
+    refused(await tang_min.post(f"/fee-disputes/{dispute_id}/decide", decision), "forbidden")
+    chen_jing = await office.sign_in_for_long(CHEN_JING)
+    decided = ok(await chen_jing.post(f"/fee-disputes/{dispute_id}/decide", decision))
+    assert (decided["decision"], decided["claim"]) == ("按保修免费", "应属保修")
+    ok(await tang_min.post(f"/quotes/{quote['id']}/answers", disputed | {"answer": "accepted"}), 201)
+    assert ok(await chen_jing.get(f"{path}/fees"))["disputes"][0]["decided_by_id"]
+
+
+async def test_money_is_handled_by_those_on_the_order_and_bad_figures_are_refused(office: Office) -> None:
+    tang_min, li_wei, path, quote = await quoted(office)
+    zhou_tao = await office.sign_in_for_long(ZHOU_TAO)
+    accepted = {"answer": "accepted", "given_by": "x", "channel": "x"}
+    refused(await zhou_tao.post(f"/quotes/{quote['id']}/answers", accepted), "not_found")
+    refused(await zhou_tao.post(f"{path}/payments", {"amount_fen": 1, "way": "cash"}), "not_found")
+    refused(await zhou_tao.get(f"{path}/fees"), "not_found")
+    refused(await li_wei.post(f"{path}/quotes", {"lines": LINES}), "forbidden")
+    for desk, where, body in (
+        (li_wei, "payments", {"amount_fen": 0, "way": "cash"}),
+        (li_wei, "payments", {"amount_fen": 1, "way": "shells"}),
+        (li_wei, "payments", {"amount_fen": 1, "way": "cash", "quote_id": NOBODY}),
+        (tang_min, "quotes", {"lines": []}),
+        (tang_min, "quotes", {"lines": [LINES[0] | {"kind": "magic"}]}),
+        (tang_min, "quotes", {"lines": [LINES[0] | {"unit_fen": -1}]}),
+        (tang_min, "quotes", {"lines": LINES, "price_list_id": NOBODY}),
+    ):  # fmt: skip
+        refused(await desk.post(f"{path}/{where}", body), "invalid")
+    refused(await tang_min.post(f"/work-orders/{NOBODY}/quotes", {"lines": LINES}), "not_found")
+    refused(await tang_min.post(f"/quotes/{NOBODY}/offer"), "not_found")
