@@ -14,9 +14,12 @@ import msgspec
 
 from backend.app import create_app
 from backend.core import migrate
+from backend.core.auth import PASSWORD_MAXIMUM, PASSWORD_MINIMUM, hash_password
+from backend.core.errors import Problem
 from backend.core.sessions import Database
 from backend.imports.demo_city import DEMO_PASSWORD, build_demo_city, demo_logins
 from backend.imports.presets import load_presets
+from backend.people.founding import Founding, found_organisation
 from backend.serving import NoFreePortError, open_port, serve
 from backend.settings import Settings, SettingsError, read_settings
 
@@ -45,6 +48,29 @@ def serve_command(host: str | None, port: int | None) -> None:
     settings = msgspec.structs.replace(settings, host=host or settings.host, port=port or settings.port)
     _prepare(settings)
     _run(settings, lambda address: click.echo(f"Paigong 派工: {address}  (API: {address}/docs)"))
+
+
+@main.command("found")
+@click.option("--organisation-zh", prompt="组织名称(中文) / organisation, in Chinese")
+@click.option("--organisation-en", prompt="组织名称(英文) / organisation, in English")
+@click.option("--time-zone", default="Asia/Shanghai", show_default=True, help="IANA zone. 时区。")
+@click.option("--employee-number", prompt="管理员工号 / administrator's employee number")
+@click.option("--name", prompt="管理员姓名 / administrator's name")
+@click.password_option(help="Asked for when left out. 不填则询问。")
+def found_command(
+    *, organisation_zh: str, organisation_en: str, time_zone: str, employee_number: str, name: str, password: str
+) -> None:
+    """Create the organisation and its first administrator. 建立组织和第一位管理员。"""
+    if not PASSWORD_MINIMUM <= len(password) <= PASSWORD_MAXIMUM:
+        raise click.ClickException(f"密码至少 {PASSWORD_MINIMUM} 位 / at least {PASSWORD_MINIMUM} characters")
+    settings = _settings()
+    _prepare(settings)
+    founding = Founding(
+        name_zh=organisation_zh, name_en=organisation_en, time_zone=time_zone, employee_number=employee_number,
+        person_name=name, password_hash=hash_password(password),
+    )  # fmt: skip
+    asyncio.run(_found(settings, founding))
+    click.echo(f"已建立,请用 {employee_number} 登录 / founded; sign in as {employee_number}")
 
 
 @main.command("demo")
@@ -89,6 +115,18 @@ async def _load_presets(settings: Settings) -> None:
     async with database.write() as session:
         await load_presets(session, now=settings.clock().now())
     await database.close()
+
+
+async def _found(settings: Settings, founding: Founding) -> None:
+    database = Database(settings.database_url)
+    try:
+        async with database.write() as session:
+            await found_organisation(session, now=settings.clock().now(), founding=founding)
+    except Problem as problem:
+        told = problem.details()
+        raise click.ClickException(f"{told.detail_zh}{told.todo_zh} / {told.detail} {told.todo}") from problem
+    finally:
+        await database.close()
 
 
 async def _demo_city(settings: Settings) -> bool:
