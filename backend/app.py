@@ -48,6 +48,7 @@ from backend.jobs.models import Visit, WorkOrder
 from backend.jobs.queries import orders_within
 from backend.notifications.actions import SEND_NOTIFICATION, OutboxFile, sending_task
 from backend.parts import routes as parts_routes
+from backend.people import roster_routes
 from backend.people import routes as people_routes
 from backend.people.bearer import BearerMiddleware
 from backend.people.queries import DUTIES
@@ -65,6 +66,7 @@ TOKEN_KEY_BYTES: Final = 32
 
 ROUTERS: Final[tuple[Router, ...]] = (
     people_routes.router,
+    roster_routes.router,
     customers_routes.router,
     attachments_routes.router,
     sites_routes.router,

@@ -26,6 +26,7 @@ from backend.people.models import (
     Role,
     RoleGrant,
     Skill,
+    TerritoryMember,
     Unit,
 )
 from backend.people.queries import no_such, within
@@ -199,6 +200,8 @@ async def grant_role(
     if await session.get(Role, new.role_id) is None:
         raise no_such("role_id")
     starts, ends = _dates(new.valid_from or now, new.valid_until)
+    if starts < now:
+        raise Problem(INVALID, Finding("valid_from", "不能早于现在", "must not lie in the past"))
     same = {"person_id": person.id, "role_id": new.role_id, "unit_id": new.unit_id}
     await _not_held(session, RoleGrant, same, starts, ends)
     grant = RoleGrant(**same, valid_from=starts, valid_until=ends)
@@ -209,7 +212,12 @@ async def grant_role(
 
 
 async def end_tenure(
-    session: AsyncSession, *, now: datetime, actor: Actor, row: RoleGrant | CrewMember | PersonSkill, at: datetime
+    session: AsyncSession,
+    *,
+    now: datetime,
+    actor: Actor,
+    row: RoleGrant | CrewMember | PersonSkill | TerritoryMember,
+    at: datetime,
 ) -> None:
     """End something with effective dates, now or later; what is over already stays as it was."""
     if at < now:

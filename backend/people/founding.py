@@ -16,7 +16,8 @@ from backend.people.models import Person, Role, RoleGrant, Unit
 FIRST_ROLE: Final = "admin"
 
 ALREADY_FOUNDED = Fault(
-    "already_founded", 409, "组织已经建立,不能再次初始化。", "The organisation exists already; it is founded only once.",
+    "already_founded", 409, "组织已经建立,不能再次初始化。",
+    "The organisation exists already; it is founded only once.",
     "请让现有管理员新增人员。", "Ask an existing administrator to add people.",
 )  # fmt: skip
 NO_PRESETS = Fault(

@@ -1,9 +1,9 @@
 """Decisions about people that need no database: telephone numbers, passwords, the rotation of refresh tokens."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import pairwise
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
 import msgspec
 import phonenumbers
@@ -58,20 +58,9 @@ def rotate(chain: Chain, offered: str, fresh: str) -> Chain | None:
     return None
 
 
-class Span(Protocol):
-    """A stretch of somebody's time."""
-
-    starts_at: datetime
-    ends_at: datetime
-
-
-Stretch = TypeVar("Stretch", bound=Span)
-
-
-def overlapping(spans: Sequence[Stretch]) -> tuple[Stretch, Stretch] | None:
-    """Return two stretches that share time, or None; one may begin the instant another ends."""
-    ordered = sorted(spans, key=lambda span: (span.starts_at, span.ends_at))
-    for earlier, later in pairwise(ordered):
-        if later.starts_at < earlier.ends_at:
-            return earlier, later
+def overlapping(spans: Iterable[tuple[datetime, datetime]]) -> datetime | None:
+    """Return the first instant two stretches of time share, or None; one may begin the instant another ends."""
+    for (_, earlier_ends), (later_starts, _) in pairwise(sorted(spans)):
+        if later_starts < earlier_ends:
+            return later_starts
     return None
