@@ -87,9 +87,6 @@ PROBLEM_TEXTS: Final[Mapping[str, Text]] = {
     "duration_out_of_range": Text(
         "{where}: the duration is {found} s. Give 0 to {limit} s.", "{where}：时长为 {found} 秒。请填 0 到 {limit} 秒。"
     ),
-    "priority_unknown": Text(
-        "{where}: priority {found} does not exist. Use 1 to 4.", "{where}：没有优先级 {found}。请用 1 到 4。"
-    ),
     "crew_not_supported": Text(
         "{where} needs {found} technicians; one is planned at a time so far. Make one visit for each person.",
         "{where} 需要 {found} 名技术员；目前一次上门只排一人。请为每人各建一次上门。",
@@ -158,10 +155,6 @@ PROBLEM_TEXTS: Final[Mapping[str, Text]] = {
     "out_of_memory": Text(
         "{where}: the planner met its memory limit of {limit} bytes. Split the problem or raise the limit.",
         "{where}：计划程序达到内存上限 {limit} 字节。请拆分问题或提高上限。",
-    ),
-    "plan_refused": Text(
-        "{where}: the referee refused the plan that was found ({detail}). Report this; nothing was changed.",
-        "{where}：裁判程序否决了所得计划（{detail}）。请报告此错误；数据未改动。",
     ),
 }
 """Errors: what is wrong and what to do about it."""

@@ -22,8 +22,6 @@ from routing.problem import (
     Window,
 )
 
-PRIORITIES = (1, 2, 3, 4)
-
 
 def validate(problem: Problem) -> None:
     """Raise `ProblemError` for the first thing in `problem` that cannot be planned as given."""
@@ -161,8 +159,6 @@ def _check_visit(where: str, visit: Visit, places: set[str]) -> None:
     _check_place_known(where, visit.place, places)
     if not 0 <= visit.duration <= limits.MAX_HORIZON_SECONDS:
         _refuse("duration_out_of_range", where, found=visit.duration, limit=limits.MAX_HORIZON_SECONDS)
-    if visit.priority not in PRIORITIES:
-        _refuse("priority_unknown", where, found=visit.priority)
     if visit.technicians != 1:
         _refuse("crew_not_supported", where, found=visit.technicians)
     for index, window in enumerate(visit.windows):
@@ -188,7 +184,7 @@ def _check_pin(where: str, visit: Visit, shifts: dict[str, Shift]) -> None:
     if pin is None:
         return
     where = f"{where} .pin"
-    if pin.start is not None and visit.windows and not any(w.start <= pin.start <= w.end for w in visit.windows):
+    if pin.start is not None and not _may_start(visit, pin.start):
         _refuse("pin_outside_windows", where, start=pin.start)
     if pin.shift is None:
         if pin.technician is None:
@@ -198,6 +194,12 @@ def _check_pin(where: str, visit: Visit, shifts: dict[str, Shift]) -> None:
     if shift is None:
         raise ProblemError("pin_unknown_shift", where, shift=pin.shift)
     _check_pinned_shift(where, visit, shift)
+
+
+def _may_start(visit: Visit, start: int) -> bool:
+    begin = max(visit.earliest, visit.earliest if visit.promise is None else visit.promise.start)
+    inside = not visit.windows or any(window.start <= start <= window.end for window in visit.windows)
+    return visit.frozen or (start >= begin and inside)
 
 
 def _check_pinned_shift(where: str, visit: Visit, shift: Shift) -> None:

@@ -1,0 +1,180 @@
+"""The exact simulation of one route, against all schedules written out one by one."""
+
+from itertools import product
+from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from routing.draft import empty_draft, overfull
+from routing.instance import Instance, ShiftData, prepare
+from routing.problem import Break, Previous, Problem, Window
+from routing.simulate import run, start_terms
+from tests.routing.make import HOUR, line, problem, problems, shift, visit
+
+NOON = Break(earliest=4 * HOUR, latest=5 * HOUR, duration=HOUR // 2)
+
+
+def prepared(single: Problem) -> Instance:
+    return empty_draft(prepare(single)).instance
+
+
+class Day(NamedTuple):
+    """How one route goes."""
+
+    starts: list[int]
+    end: int
+    rests: list[int]
+
+
+def simulated(single: Problem) -> Day | None:
+    """Return how the visits go, in their order, on the first shift."""
+    instance = prepared(single)
+    ending = run(instance, instance.shifts[0], range(len(single.visits)))
+    if ending is None:
+        return None
+    rests = list(ending.rests)
+    label = ending.last
+    while label.parent is not None:
+        rests = [*label.rests, *rests]
+        label = label.parent
+    return Day(ending.last.starts(), ending.end, rests)
+
+
+def possible(single: Problem) -> Day:
+    day = simulated(single)
+    assert day is not None
+    return day
+
+
+def on_a_line(*wanted: tuple[str, dict[str, Any]], **day: Any) -> Problem:
+    """Places 20 minutes apart in the order depot, north, south, east."""
+    visits = tuple(visit(f"v{index}", place, **changes) for index, (place, changes) in enumerate(wanted))
+    return problem((shift(**day),), visits, travel=line(4, 1200))
+
+
+def test_driving_and_service_one_after_the_other() -> None:
+    day = possible(on_a_line(("north", {}), ("east", {})))
+    assert day == Day([1200, 1200 + HOUR + 2400], 2 * HOUR + 3600 + 3600, [])
+
+
+def test_waiting_for_a_window_and_for_parts() -> None:
+    window = Window(start=3 * HOUR, end=4 * HOUR)
+    assert simulated(on_a_line(("north", {"windows": (window,)}))) == Day([3 * HOUR], 4 * HOUR + 1200, [])
+    assert simulated(on_a_line(("north", {"earliest": 5 * HOUR}))) == Day([5 * HOUR], 6 * HOUR + 1200, [])
+    assert simulated(on_a_line(("north", {"windows": (Window(start=0, end=1199),)}))) is None
+
+
+def test_the_second_window_is_used_when_the_first_is_missed() -> None:
+    windows = (Window(start=0, end=60), Window(start=2 * HOUR, end=3 * HOUR))
+    assert simulated(on_a_line(("north", {"windows": windows}))) == Day([2 * HOUR], 3 * HOUR + 1200, [])
+
+
+def test_the_way_back_counts_and_overtime_extends_it() -> None:
+    long = ("east", {"duration": 7 * HOUR})
+    assert simulated(on_a_line(long)) is None
+    assert simulated(on_a_line(long, overtime_allowed=HOUR)) == Day([HOUR], 9 * HOUR, [])
+
+
+def test_a_break_falls_into_waiting_where_it_costs_nothing() -> None:
+    day = possible(on_a_line(("north", {"windows": (Window(start=6 * HOUR, end=7 * HOUR),)}), breaks=(NOON,)))
+    assert (day.starts, day.end) == ([6 * HOUR], 7 * HOUR + 1200)
+    assert NOON.earliest <= day.rests[0] <= NOON.latest
+
+
+def test_a_break_is_taken_before_a_service_that_would_run_over_it() -> None:
+    day = possible(on_a_line(("north", {"duration": 6 * HOUR}), breaks=(NOON,), end=12 * HOUR))
+    assert day.rests == [4 * HOUR]
+    assert day.starts == [4 * HOUR + HOUR // 2]
+
+
+def test_a_break_after_the_day_needs_no_time_of_it() -> None:
+    assert simulated(on_a_line(("north", {}), breaks=(NOON,))) == Day([1200], HOUR + 2400, [NOON.earliest])
+
+
+def test_a_drive_is_not_interrupted_by_a_break() -> None:
+    """Service ends at 3:20, the drive takes 40 minutes: a break due from 3:30 to 3:50 comes before it."""
+    wanted = ("north", {"duration": 3 * HOUR}), ("east", {"duration": HOUR})
+    due = Break(earliest=3 * HOUR + 1800, latest=3 * HOUR + 3000, duration=900)
+    day = possible(on_a_line(*wanted, breaks=(due,)))
+    assert day.rests == [3 * HOUR + 1800]
+    assert day.starts[1] == 3 * HOUR + 1800 + 900 + 2400
+
+
+def test_waiting_keeps_a_told_customer_where_it_is_cheaper() -> None:
+    told = {"told": True, "previous": Previous(shift="li-wei/mon", start=3 * HOUR)}
+    assert simulated(on_a_line(("north", told))) == Day([3 * HOUR - 900], 4 * HOUR + 300, [])
+
+
+def written_out(instance: Instance, day: ShiftData, order: list[int]) -> int | None:
+    """Return the lowest price over every placing of breaks and every choice to wait for a told customer."""
+    gaps = range(2 * len(order) + 3)
+    best: int | None = None
+    for placing in product(gaps, repeat=len(day.pauses)):
+        if list(placing) != sorted(placing):
+            continue
+        for waits in product((False, True), repeat=len(order)):
+            price = one_schedule(instance, day, order, placing, waits)
+            if price is not None and (best is None or price < best):
+                best = price
+    return best
+
+
+def one_schedule(
+    instance: Instance, day: ShiftData, order: list[int], placing: tuple[int, ...], waits: tuple[bool, ...]
+) -> int | None:
+    """Gap 2i is before the drive to stop i, gap 2i + 1 after it; the last two surround the way back, then the end."""
+    time, place, price = day.start, day.start_place, 0
+
+    def rest(now: int, gap: int) -> int | None:
+        for pause, chosen in zip(day.pauses, placing, strict=True):
+            if chosen == gap:
+                begin = max(now, pause.earliest)
+                if begin > pause.latest:
+                    return None
+                now = begin + pause.duration
+        return now
+
+    for step, (index, wait) in enumerate(zip(order, waits, strict=True)):
+        data = instance.visits[index]
+        leaves = rest(time, 2 * step)
+        leg = instance.seconds[place][data.place]
+        ready = None if leaves is None else rest(leaves + leg, 2 * step + 1)
+        if ready is None:
+            return None
+        ready = max(ready, data.told_from) if wait and data.told_shift == day.index else ready
+        starts = [max(ready, opens) for opens, closes in data.opens if ready <= closes]
+        if not starts:
+            return None
+        start = min(starts)
+        price += instance.prices.travel_second * leg + instance.preference[index][day.index]
+        price += sum(start_terms(data, day.index, start, instance))
+        time, place = start + data.duration, data.place
+    leaves = rest(time, 2 * len(order))
+    leg = instance.seconds[place][day.end_place]
+    if leaves is None or leaves + leg > day.last or rest(leaves + leg, 2 * len(order) + 1) is None:
+        return None
+    if any(gap > 2 * len(order) + 1 for gap in placing):
+        return None
+    overtime = max(0, leaves + leg - day.end)
+    return price + instance.prices.travel_second * leg + instance.prices.overtime_second * overtime
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    derandomize=True,
+)
+@given(problems(most_visits=3, most_shifts=2), st.data())
+def test_the_simulation_finds_the_cheapest_schedule_of_an_order(random_problem: Problem, data: st.DataObject) -> None:
+    instance = prepared(random_problem)
+    if not instance.shifts or not instance.visits:
+        return
+    day = instance.shifts[data.draw(st.integers(0, len(instance.shifts) - 1))]
+    order = data.draw(st.permutations(range(len(instance.visits))))
+    ending = run(instance, day, order)
+    assert (None if ending is None else ending.price) == written_out(instance, day, list(order))
+    if ending is not None:
+        work = sum(instance.visits[index].duration for index in order)
+        assert not overfull(day, work)
