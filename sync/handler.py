@@ -38,11 +38,6 @@ class Outcome:
     held: tuple[str, ...] = ()
     granted: tuple[str, ...] = ()
 
-    @property
-    def kept_inert(self) -> bool:
-        """Whether a person has to look at it before anything happens."""
-        return self.status is Status.QUARANTINED
-
 
 def applied(*, granted: tuple[str, ...] = ()) -> Outcome:
     """The effect is part of this transaction."""

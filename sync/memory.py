@@ -328,6 +328,15 @@ class MemoryStore:
             tx.stamp()
             self._tables = tx.tables
 
+    def backup(self) -> MemorySnapshot:
+        """Return everything as it is now."""
+        return MemorySnapshot(self._tables, self._rules)
+
+    def restore(self, backup: MemorySnapshot, *, epoch: str) -> None:
+        """Go back to a backup; phones learn of it by the epoch."""
+        self._tables = backup.tables.copy()
+        self._tables.epoch = epoch
+
     @property
     def quarantine(self) -> list[LedgerEntry]:
         """Mutations that wait for a person, oldest first."""

@@ -147,9 +147,13 @@ def _read(path: str, reply: Reply, kind: type[Answer]) -> Answer | None:
 
 async def enrol(line: Line, request: EnrolRequest) -> EnrolAnswer:
     """Register a phone; raises Refused, Offline."""
-    answer = await line.ask(DEVICES_PATH, encode(request), EnrolAnswer)
+    return await _identity(line, DEVICES_PATH, encode(request))
+
+
+async def _identity(line: Line, path: str, body: bytes) -> EnrolAnswer:
+    answer = await line.ask(path, body, EnrolAnswer)
     if answer is None:
-        raise Refused(NO_CONTENT, "")
+        raise Refused(NO_CONTENT, "no_identity")
     return answer
 
 
@@ -262,9 +266,7 @@ class Phone:
         self._save()
 
     async def _renew(self) -> None:
-        answer = await self.line.ask(INCARNATIONS_PATH, b"{}", EnrolAnswer)
-        if answer is not None:
-            self.replica.renewed(answer)
+        self.replica.renewed(await _identity(self.line, INCARNATIONS_PATH, b"{}"))
         self._save()
 
     def _restart(self, contact: Contact, refusal: Refused) -> None:

@@ -174,10 +174,12 @@ async def test_a_bucket_that_leaves_and_comes_back_between_pages_is_whole(
     assignment = await world.assign(world.li_wei, job)
     for _ in range(3):
         assert await li_wei.pull(PULL_BYTES_LEAST) is Pulled.MORE
+    sent = [op for page in li_wei.replica.pages for op in page.ops if isinstance(op, Put) and op.entity == "asset"]
+    await world.change("asset", sent[0].row, name="发送后才改")
     await world.withdraw(assignment)
     assert await li_wei.pull(PULL_BYTES_LEAST) is Pulled.MORE
-    sent = [op for page in li_wei.replica.pages[3:] for op in page.ops]
-    assert any(isinstance(op, Drop) and op.bucket == f"site:{other}" for op in sent)
+    since = [op for page in li_wei.replica.pages[3:] for op in page.ops]
+    assert any(isinstance(op, Drop) and op.bucket == f"site:{other}" for op in since)
     await world.assign(world.li_wei, job)
     await li_wei.pull_all(PULL_BYTES_LEAST)
     assert await holds_all(li_wei)
@@ -194,6 +196,22 @@ async def test_nothing_of_a_bucket_is_sent_once_it_has_left(world: World, li_wei
     while await li_wei.pull(PULL_BYTES_LEAST) is Pulled.MORE:
         later = [op for page in li_wei.replica.pages[before:] for op in page.ops]
         assert not [op for op in later if isinstance(op, Put) and op.bucket == f"site:{other}"]
+    assert await holds_all(li_wei)
+
+
+async def test_a_page_already_full_of_exits_goes_on_with_the_first_row(
+    world: World, li_wei: Handset, site: str
+) -> None:
+    others = [await world.site(name=f"门 {place}") for place in range(60)]
+    assignments = [await world.assign(world.li_wei, await world.job(other)) for other in others]
+    await li_wei.pull_all()
+    for assignment in assignments:
+        await world.withdraw(assignment)
+    first = await world.site(name="新的")
+    await world.assign(world.li_wei, await world.job(first))
+    assert await li_wei.pull(PULL_BYTES_LEAST) is Pulled.MORE
+    assert not [op for op in li_wei.replica.pages[0].ops if isinstance(op, Put)]
+    assert await li_wei.pull_all(PULL_BYTES_LEAST) is Pulled.DONE
     assert await holds_all(li_wei)
 
 

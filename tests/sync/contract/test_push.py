@@ -217,7 +217,8 @@ async def test_what_cannot_be_understood_takes_its_number_and_is_kept(
     [
         b'{"id":"x","n":1}', b'{"id":"0197c0de-0000-7000-8000-000000000001"}', b"[]", b"7",
         b'{"id":"0197c0de-0000-7000-8000-000000000001","n":0}', b'{"id":"0197C0DE-0000-7000-8000-000000000001","n":1}',
-        b'{"id":"0197c0de-0000-7000-8000-000000000001\\n","n":1}', b'{"id":"0197c0de-0000-7000-8000-000000000001","n":9999999999}',
+        b'{"id":"0197c0de-0000-7000-8000-000000000001\\n","n":1}',
+        b'{"id":"0197c0de-0000-7000-8000-000000000001","n":9999999999}',
     ],
 )  # fmt: skip
 async def test_what_has_no_number_or_id_is_refused(li_wei: Handset, mutation: bytes) -> None:
