@@ -1,4 +1,7 @@
-"""The real server for the run: one process on SQLite, or several on PostgreSQL, on a clock that is stepped through a file."""
+"""The real server for the run: one process on SQLite, or several on PostgreSQL.
+
+On a clock that is stepped through a file.
+"""
 
 import os
 import signal
@@ -54,7 +57,7 @@ def environment(data_dir: Path, clock: SteppedClock, database_url: str) -> dict[
 
 def run_command(env: dict[str, str], *words: str, say: str = "") -> str:
     """Run `paigong WORDS` to its end and return its output; raises ServerError."""
-    done = subprocess.run([*PAIGONG, *words], env=env, input=say, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+    done = subprocess.run([*PAIGONG, *words], env=env, input=say, capture_output=True, text=True, check=False)
     if done.returncode:
         msg = f"paigong {' '.join(words)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         raise ServerError(msg)
@@ -72,7 +75,7 @@ def servers(env: dict[str, str], count: int, log_dir: Path) -> Generator[list[st
 def _server(env: dict[str, str], log: Path) -> Generator[str]:
     port = _free_port()
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own command
+        process = subprocess.Popen(
             [*PAIGONG, "serve", "--port", str(port)], env=env, stdout=output, stderr=subprocess.STDOUT
         )
     try:
