@@ -10,6 +10,7 @@ import select
 import signal
 import sys
 import time
+from typing import BinaryIO
 
 from routing import limits
 from routing.plan import Progress
@@ -18,14 +19,15 @@ from routing.protocol import CANCEL, Message, Request, decode_request, encode, f
 from routing.stop import StopWhen
 from routing.validate import validate
 
-STDIN = 0
 CHUNK_BYTES = 1 << 20
 
 
 class Parent:
-    """The other end of the pipes."""
+    """The other end of the pipes: `reads` is the file descriptor it writes to, `writes` the stream it reads from."""
 
-    def __init__(self) -> None:
+    def __init__(self, reads: int, writes: BinaryIO) -> None:
+        self._reads = reads
+        self._writes = writes
         self._waiting = b""
         self._told = 0.0
 
@@ -34,7 +36,7 @@ class Parent:
         parts: list[bytes] = []
         size = 0
         while not (parts and b"\n" in parts[-1]):
-            chunk = os.read(STDIN, CHUNK_BYTES)
+            chunk = os.read(self._reads, CHUNK_BYTES)
             if not chunk:
                 break
             parts.append(chunk)
@@ -46,8 +48,8 @@ class Parent:
 
     def cancelled(self) -> bool:
         """Return whether the parent asked to stop, or is gone."""
-        while select.select([STDIN], [], [], 0)[0]:
-            chunk = os.read(STDIN, CHUNK_BYTES)
+        while select.select([self._reads], [], [], 0)[0]:
+            chunk = os.read(self._reads, CHUNK_BYTES)
             if not chunk:
                 return True
             self._waiting += chunk
@@ -63,8 +65,8 @@ class Parent:
 
     def send(self, message: Message) -> None:
         """Send one line."""
-        sys.stdout.buffer.write(encode(message))
-        sys.stdout.buffer.flush()
+        self._writes.write(encode(message))
+        self._writes.flush()
 
 
 def bound(request: Request) -> None:
@@ -83,7 +85,7 @@ def address_space(request: Request) -> int:
     return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
 
-def plan(parent: Parent) -> Message:
+def answer(parent: Parent) -> Message:
     """Return the answer to the parent's request."""
     try:
         request = parent.request()
@@ -107,9 +109,9 @@ def plan(parent: Parent) -> Message:
 def main() -> int:
     """Plan one request; return 0 with a plan, 2 with an error."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # tables are small: threads would only cost address space
-    parent = Parent()
+    parent = Parent(sys.stdin.fileno(), sys.stdout.buffer)
     try:
-        message = plan(parent)
+        message = answer(parent)
         parent.send(message)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

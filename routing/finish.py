@@ -5,10 +5,14 @@ from routing.check import violations
 from routing.draft import Draft
 from routing.explain import Explainer
 from routing.plan import Plan, Status
+from routing.problem import ProblemError
 
 
-class PlanRefused(RuntimeError):
-    """The referee refused our own plan: a fault of the planner, never of the problem. `violations` says what."""
+class PlanRefused(ProblemError):
+    """The referee refused our own plan: a fault of the planner, never of the problem."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("plan_refused", "plan", detail=detail)
 
 
 def finished(base: Draft, draft: Draft, *, status: Status, seed: int, solutions: int) -> Plan:
@@ -34,5 +38,6 @@ def passed(draft: Draft, plan: Plan) -> Plan:
     """Return `plan`, or raise `PlanRefused` when the referee or the search's own price disagrees with it."""
     broken = violations(draft.instance.problem, plan)
     if broken or plan.cost.total != draft.price():
-        raise PlanRefused([violation.sentence for violation in broken] or [plan.cost.total, draft.price()])
+        sentences = [violation.sentence for violation in broken]
+        raise PlanRefused("; ".join(sentences) or f"it costs {plan.cost.total}, the search said {draft.price()}")
     return plan

@@ -156,6 +156,10 @@ PROBLEM_TEXTS: Final[Mapping[str, Text]] = {
         "{where}: the planner met its memory limit of {limit} bytes. Split the problem or raise the limit.",
         "{where}：计划程序达到内存上限 {limit} 字节。请拆分问题或提高上限。",
     ),
+    "plan_refused": Text(
+        "{where}: the referee refused what was found ({detail}). Plan again with another seed, and report this.",
+        "{where}：裁判程序否决了所得计划（{detail}）。请换一个种子重新计划，并报告此错误。",
+    ),
 }
 """Errors: what is wrong and what to do about it."""
 

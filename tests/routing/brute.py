@@ -1,5 +1,6 @@
 """Brute force over small problems: every order of every subset of visits on every shift."""
 
+from collections.abc import Iterator
 from itertools import permutations
 
 from routing.draft import empty_draft
@@ -40,3 +41,29 @@ def _cheapest_routes(instance: Instance, shift: int) -> dict[int, int]:
                 mask = sum(1 << visit for visit in order)
                 cheapest[mask] = min(cheapest.get(mask, ending.price), ending.price)
     return cheapest
+
+
+def _orders_with(instance: Instance, visit: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+    for shift in range(len(instance.shifts)):
+        able = [index for index in range(len(instance.visits)) if shift in instance.eligible[index]]
+        for count in range(1, len(able) + 1):
+            for order in permutations(able, count):
+                if visit in order:
+                    yield shift, order
+
+
+def can_ever_be_served(problem: Problem, name: str) -> bool:
+    """Return whether any order of any visits on any shift serves the visit."""
+    return earliest_ever(problem, name) is not None
+
+
+def earliest_ever(problem: Problem, name: str) -> int | None:
+    """Return the earliest start of the visit in any order of any visits on any shift, or None when there is none."""
+    instance = prepare(problem)
+    visit = next(index for index, one in enumerate(problem.visits) if one.id == name)
+    starts: list[int] = []
+    for shift, order in _orders_with(instance, visit):
+        ending = run(instance, instance.shifts[shift], order)
+        if ending is not None:
+            starts.append(ending.last.starts()[order.index(visit)])
+    return min(starts, default=None)

@@ -9,6 +9,9 @@ import pytest
 
 import routing.check
 from routing.check import violations
+from routing.draft import empty_draft
+from routing.finish import PlanRefused, passed
+from routing.instance import prepare
 from routing.plan import Cost, Plan, Reason, Rest, Route, Stop, Unplanned
 from routing.problem import Break, Pin, Previous, Problem, Window
 from routing.solve import solve
@@ -290,6 +293,14 @@ def test_a_told_customer_moved_in_time_or_to_another_shift_costs() -> None:
     assert codes(plan, elsewhere) == {"cost_wrong"}
     earlier = problem(DAYS, (changed(told, previous=Previous(shift="zhang-qiang/mon", start=0)),))
     assert codes(plan, earlier) == {"cost_wrong"}
+
+
+def test_a_plan_the_referee_refuses_never_leaves(legal: Plan) -> None:
+    draft = empty_draft(prepare(PROBLEM))
+    with pytest.raises(PlanRefused, match="visit_missing"):
+        passed(draft, changed(legal, routes=legal.routes[1:]))
+    with pytest.raises(PlanRefused):
+        passed(draft, legal)  # legal, but not the draft's price
 
 
 def test_nothing_of_the_search_is_used() -> None:

@@ -26,7 +26,7 @@ def planned(plan: Plan) -> dict[str, tuple[str, int]]:
     return {stop.visit: (route.shift, stop.start) for route in plan.routes for stop in route.stops}
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=SLOW, derandomize=True)
+@settings(max_examples=200, deadline=None, suppress_health_check=SLOW, derandomize=True)
 @given(problems())
 def test_every_plan_passes_the_referee_and_accounts_for_every_visit(random_problem: Problem) -> None:
     plan = solve(random_problem, QUICK)

@@ -1,0 +1,169 @@
+"""Reasons: proven ones hold against brute force, searched ones say what was tried, all make sentences."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from routing import explain
+from routing.draft import empty_draft
+from routing.instance import prepare
+from routing.plan import Reason
+from routing.problem import Break, Pin, Place, Previous, Problem, Window
+from routing.reach import shortest_paths
+from routing.solve import solve
+from routing.stop import StopWhen
+from routing.travel import travel_table
+from tests.routing.brute import can_ever_be_served, earliest_ever
+from tests.routing.make import DAY, HOUR, line, problem, problems, shift, visit
+
+QUICK = StopWhen(solutions=20)
+
+
+def reason_of(single: Problem, name: str = "v1") -> Reason:
+    plan = solve(single, QUICK)
+    found = {one.visit: one.reasons for one in (*plan.unplanned, *plan.late)}
+    (reason,) = found[name]
+    for language in ("en", "zh"):
+        assert "{" not in reason.sentence(language)
+    return reason
+
+
+def alone(shifts: tuple[Any, ...] = (shift(),), **changes: Any) -> Problem:
+    return problem(shifts, (visit("v1", **changes),))
+
+
+PROVEN: list[tuple[str, Problem, dict[str, Any]]] = [
+    ("no_technicians", alone(()), {}),
+    ("no_skill", alone(skills=("crane", "lift")), {"shifts": 1, "skills": ["crane", "lift"]}),
+    ("not_allowed", alone(allowed_technicians=("zhao-min",)), {"skilled": 1}),
+    ("not_allowed", alone(forbidden_technicians=("li-wei",)), {"skilled": 1}),
+    ("pinned_away", alone(pin=Pin(technician="zhao-min")), {"pinned": "zhao-min"}),
+    ("too_long", alone(duration=9 * HOUR), {"duration": 9 * HOUR, "longest": 8 * HOUR}),
+    ("no_shift_in_window", alone(windows=(Window(start=9 * HOUR, end=DAY),)), {"candidates": 1}),
+    ("no_shift_in_window", alone(earliest=7 * HOUR + 1), {"candidates": 1}),
+    ("unreachable", alone(windows=(Window(start=0, end=60),)), {"candidates": 1}),
+    ("unreachable", alone(duration=8 * HOUR), {"candidates": 1}),
+    ("overdue", alone(commitment_due=-60), {"overdue": 60}),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "single", "facts"), PROVEN, ids=[f"{code}{n}" for n, (code, _, _) in enumerate(PROVEN)]
+)
+def test_what_the_rules_exclude_is_called_proven(code: str, single: Problem, facts: dict[str, Any]) -> None:
+    assert reason_of(single) == Reason(code=code, basis="proven", facts=facts)
+
+
+def test_a_commitment_nobody_can_reach_in_time_says_when_somebody_could() -> None:
+    reason = reason_of(problem((shift(),), (visit("v1", commitment_due=60),), travel=line(4, 1200)))
+    assert reason == Reason(code="due_before_reachable", basis="proven", facts={"earliest": 1200, "due": 60})
+
+
+def test_a_way_round_that_is_shorter_is_no_proof() -> None:
+    """Straight to the north takes 10 hours, by way of the south two minutes: nothing is proven by going straight."""
+    straight = ((0, 36000, 60, 60), (60, 0, 60, 60), (60, 60, 0, 60), (60, 60, 60, 0))
+    table = msgspec.structs.replace(line(4, 60), seconds=straight)
+    reason = reason_of(problem((shift(),), (visit("v1"),), travel=table))
+    assert reason.basis == "searched"
+
+
+def test_beyond_the_limit_for_shortest_paths_unreachable_is_only_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explain, "CLOSURE_PLACES", 3)
+    reason = reason_of(alone(windows=(Window(start=0, end=60),)))
+    assert (reason.code, reason.basis) == ("unreachable", "searched")
+
+
+def test_no_room_says_what_was_tried_and_what_stood_in_the_way() -> None:
+    full = problem((shift(),), (visit("big", "depot", duration=8 * HOUR, priority=1), visit("v1", "depot")))
+    reason = reason_of(full)
+    assert (reason.code, reason.basis) == ("no_room", "searched")
+    assert reason.facts == {
+        "tried": 2,
+        "shifts": 1,
+        "late_back": 2,
+        "window_missed": 0,
+        "later_visit_missed": 0,
+        "no_break": 0,
+    }
+
+
+def test_each_obstacle_is_told_apart() -> None:
+    noon = Break(earliest=4 * HOUR, latest=4 * HOUR, duration=HOUR)
+    window = (Window(start=3 * HOUR, end=3 * HOUR),)
+    visits = (
+        visit("fixed", "depot", windows=window),
+        visit("missed", "depot", windows=(Window(start=0, end=60),)),
+        visit("pushes", "depot", duration=3 * HOUR + 60),
+        visit("long", "depot", duration=7 * HOUR),
+        visit("over_noon", "depot", duration=HOUR + 60),
+    )
+    instance = empty_draft(prepare(problem((shift(breaks=(noon,)),), visits))).instance
+    assert explain.obstacle(instance, 0, [0, 1], 1) == "window_missed"
+    assert explain.obstacle(instance, 0, [2, 0], 0) == "later_visit_missed"
+    assert explain.obstacle(instance, 0, [0, 3], 1) == "late_back"
+    calm = empty_draft(prepare(problem((shift(end=8 * HOUR + 60, breaks=(noon,)),), visits))).instance
+    assert explain.obstacle(calm, 0, [3, 4], 1) == "no_break"
+
+
+def test_room_that_would_make_others_late_is_called_dearer() -> None:
+    due = visit("due", "depot", duration=4 * HOUR, priority=1, commitment_due=HOUR)
+    early = visit("v1", "depot", duration=2 * HOUR, priority=4, windows=(Window(start=0, end=HOUR),))
+    reason = reason_of(problem((shift(),), (due, early)))
+    assert (reason.code, reason.basis) == ("costs_more", "searched")
+    assert reason.facts["made_late"] == 1
+    assert int(str(reason.facts["price"])) > int(str(reason.facts["unserved_price"]))
+
+
+def test_a_visit_late_for_the_sake_of_others_says_what_was_tried() -> None:
+    rivals = tuple(
+        visit(name, "depot", duration=4 * HOUR, priority=priority, commitment_due=HOUR)
+        for name, priority in (("first", 1), ("v1", 4))
+    )
+    reason = reason_of(problem((shift(),), rivals))
+    assert (reason.code, reason.basis) == ("no_earlier_room", "searched")
+    assert (reason.facts["due"], reason.facts["feasible"]) == (HOUR, 1)
+
+
+def test_a_search_cut_short_says_that_room_was_found() -> None:
+    crowd = problem((shift(),), tuple(visit(f"v{index}", "depot", duration=60) for index in range(3)))
+    plan = solve(crowd, StopWhen(seconds=60, cancelled=lambda: True))
+    assert plan.status == "cancelled"
+    assert {one.reasons[0].code for one in plan.unplanned} == {"not_settled"}
+    late = problem(
+        (shift(),),
+        (
+            visit("v1", "depot", commitment_due=0, previous=Previous(shift="li-wei/mon", start=99)),
+            visit("v2", "depot", duration=HOUR, previous=Previous(shift="li-wei/mon", start=0)),
+        ),
+    )
+    settled = solve(late, StopWhen(seconds=60, cancelled=lambda: True))
+    assert [one.reasons[0].code for one in settled.late] == ["not_settled"]
+
+
+def test_a_frozen_visit_behind_time_is_late_for_a_reason() -> None:
+    frozen = visit("v1", frozen=True, previous=Previous(shift="li-wei/mon", start=2 * HOUR), commitment_due=HOUR)
+    assert reason_of(problem((shift(),), (frozen,))).code == "due_before_reachable"
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@given(problems(most_visits=4, most_shifts=3))
+def test_reasons_marked_proven_hold_against_brute_force(random_problem: Problem) -> None:
+    plan = solve(random_problem, StopWhen(solutions=4))
+    for one in plan.unplanned:
+        if one.reasons[0].basis == "proven":
+            assert not can_ever_be_served(random_problem, one.visit)
+    for late in plan.late:
+        if late.reasons[0].code == "due_before_reachable":
+            earliest = earliest_ever(random_problem, late.visit)
+            assert earliest is not None
+            assert earliest >= int(str(late.reasons[0].facts["earliest"]))
+            assert earliest > int(str(late.reasons[0].facts["due"]))
+
+
+def test_shortest_paths_go_round() -> None:
+    places = tuple(Place(id=str(index)) for index in range(3))
+    table = msgspec.structs.replace(line(3, 60), seconds=((0, 500, 100), (500, 0, 100), (100, 100, 0)))
+    seconds = travel_table(Problem(places=places, shifts=(), visits=(), travel=table)).seconds
+    assert shortest_paths(seconds).tolist() == [[0, 200, 100], [200, 0, 100], [100, 100, 0]]
