@@ -48,8 +48,25 @@ LIN_LI = Persona("林立", "A001", "+8613800000009", "admin", grant_unit="compan
 """Administrator (管理员): sees people and roles, no customer content."""
 TANG_MIN = Persona("唐敏", "Q001", "+8613800000010", "quality", grant_unit="company")
 """Quality specialist: reads, writes nothing."""
+GAO_JIE = Persona("高洁", "P001", "+8613800000011", "case_monitor", grant_unit="company")
+"""Case monitor: reads every Case and may reopen one."""
+XU_HUI = Persona("徐慧", "S001", "+8613800000012", "quoting", grant_unit="company")
+"""Sales (营销中心): quotes and makes service contracts."""
 
-EVERYBODY: Final = (LI_WEI, ZHOU_TAO, WU_GANG, SUN_LEI, WANG_FANG, MA_CHAO, HE_LI, CHEN_JING, LIN_LI, TANG_MIN)
+EVERYBODY: Final = (
+    LI_WEI,
+    ZHOU_TAO,
+    WU_GANG,
+    SUN_LEI,
+    WANG_FANG,
+    MA_CHAO,
+    HE_LI,
+    CHEN_JING,
+    LIN_LI,
+    TANG_MIN,
+    GAO_JIE,
+    XU_HUI,
+)
 
 CUSTOMER_CONTACT: Final = "赵敏"
 """Of the customer 云桥物业; signs forms."""

@@ -125,8 +125,12 @@ async def request_detail(
     """A Case with clocks, owners, questions and escalations; raises not_found."""
     await must_reach(session, principal, request_id, now)
     view = await request_view(session, request_id)
-    place = select(Customer.name.label("customer_name"), Site.name, Site.address, Site.time_zone).where(
-        Customer.id == view.customer_id, Site.id == view.site_id
+    place = (
+        select(Customer.name.label("customer_name"), Site.name, Site.address, Site.time_zone)
+        .select_from(ServiceRequest)
+        .join(Customer, Customer.id == ServiceRequest.customer_id)
+        .join(Site, Site.id == ServiceRequest.site_id)
+        .where(ServiceRequest.id == request_id)
     )
     site = (await session.execute(place)).one()
     contract = await contract_of_site(session, view.site_id, day_in(site.time_zone, view.received_at))

@@ -1,0 +1,629 @@
+"""Cases over HTTP: intake, clocks, moves, owners, escalation, and who may see what."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from sqlalchemy import func, select
+
+from backend.contracts.models import CommitmentClock
+from backend.core.audit import AuditEntry
+from backend.customers.models import Customer
+from backend.followup.models import FollowUp
+from backend.notifications.models import Notification
+from backend.requests.models import ServiceRequest
+from backend.sites.models import Asset, AssetModel, Site
+from tests.make import START, Desk, Office
+from tests.personas import (
+    CHEN_JING,
+    GAO_JIE,
+    HE_LI,
+    LI_WEI,
+    LIN_LI,
+    MA_CHAO,
+    SUN_LEI,
+    TANG_MIN,
+    WANG_FANG,
+    WU_GANG,
+    XU_HUI,
+    ZHOU_TAO,
+)
+
+FAULT = {
+    "channel": "phone", "reporter_name": "赵敏", "reporter_phone": "139 0000 0001", "symptom": "大厅摄像机无图像",
+}  # fmt: skip
+PROMISE = {"promised_at": "2026-03-06T10:00:00+08:00", "moved_by": "us", "channel": "phone", "reason": "缺件"}
+NOBODY = "00000000-0000-7000-8000-000000000000"
+TRIAGE = {"priority": "P3", "service_mode": "on_site", "nature": "fault", "required_skills": ["cctv"]}
+
+
+async def report(desk: Desk, office: Office, **values: Any) -> dict[str, Any]:
+    """Take a request in for the house's site; answer its view."""
+    answer = await desk.post("/requests", {"site_id": str(office.house.site), **FAULT, **values})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+async def clocks(desk: Desk, request: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    answer = await desk.get(f"/requests/{request['id']}/clocks")
+    assert answer.status_code == 200, answer.text
+    return {clock["kind"]: clock for clock in answer.json()["clocks"]}
+
+
+async def move(desk: Desk, request: dict[str, Any], what: str, body: Any = None) -> dict[str, Any]:
+    answer = await desk.post(f"/requests/{request['id']}/{what}", body)
+    assert answer.status_code in {200, 201}, answer.text
+    return answer.json()
+
+
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def is_problem(answer: httpx.Response, status: int, code: str, *fields: str) -> bool:
+    assert answer.headers["content-type"].startswith("application/problem+json"), answer.text
+    body = answer.json()
+    assert body["detail"]
+    assert body["detail_zh"]
+    found = {one["field"] for one in body.get("findings", [])}
+    assert (answer.status_code, body["code"]) == (status, code), answer.text
+    assert set(fields) <= found, body
+    return True
+
+
+async def count(office: Office, model: Any) -> int:
+    async with office.database.read() as session:
+        return (await session.execute(select(func.count()).select_from(model))).scalar_one()
+
+
+# --- intake -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("A001", "A002", "A004", "A029", "A030", "A031")
+async def test_a_request_starts_its_clocks_when_it_is_received_and_names_what_is_missing(office: Office) -> None:
+    desk = await office.sign_in(HE_LI)
+    request = await report(desk, office, asset_id=str(office.house.camera))
+    assert (request["number"], request["state"], request["channel"]) == ("SR-1", "received", "phone")
+    assert request["missing_facts"] == ["product_model", "purchased_on"]
+    assert request["customer_id"] == str(office.house.customer)
+    running = await clocks(desk, request)
+    assert list(running) == ["respond", "answer", "arrive", "solve"]
+    limits = {kind: clock["due_at"] and instant(clock["due_at"]) - START for kind, clock in running.items()}
+    hours = {"respond": timedelta(hours=2), "answer": timedelta(hours=24), "arrive": timedelta(hours=48), "solve": None}
+    assert limits == hours
+    assert running["arrive"]["zh"] == "到场还剩 48 小时（周一 09:00 起 48 小时）"
+    assert running["arrive"]["en"] == "48 h left to arrive (48 h from Mon 09:00)"
+
+
+async def test_the_clocks_of_a_case_are_in_its_own_bucket(sqlite_office: Office) -> None:
+    request = await report(await sqlite_office.sign_in(HE_LI), sqlite_office)
+    async with sqlite_office.database.read() as session:
+        buckets = (await session.execute(select(CommitmentClock.bucket))).scalars().all()
+    assert set(buckets) == {f"request:{request['id']}"}
+
+
+@pytest.mark.rule("A002", "A003", "A024")
+async def test_facts_are_completed_one_by_one(office: Office) -> None:
+    async with office.database.write() as session:
+        model = AssetModel(asset_type="camera", brand="云眼", model="YE-2", needs_original_box=False)
+        session.add(model)
+        await session.flush()
+        camera = await session.get_one(Asset, office.house.camera)
+        camera.asset_model_id, camera.purchased_on = model.id, START.date()
+    desk = await office.sign_in(HE_LI)
+    request = await report(desk, office, reporter_phone="", symptom=" ")
+    assert request["missing_facts"] == ["reporter_phone", "product_model", "purchased_on", "symptom"]
+    path = f"/requests/{request['id']}"
+    asked = await desk.post(f"{path}/inquiries", {"fact": "symptom", "asked_of": "门店店长", "answer": "不清楚"})
+    assert asked.status_code == 201, asked.text
+    edited = await desk.edit(
+        path, {"reporter_phone": "13900000001", "symptom": "无图像", "asset_id": str(office.house.camera)}
+    )
+    assert (edited.status_code, edited.json()["missing_facts"]) == (200, [])
+    detail = (await desk.get(path)).json()
+    assert [(one["fact"], one["asked_of"]) for one in detail["inquiries"]] == [("symptom", "门店店长")]
+    assert (detail["customer_name"], detail["contract"]) == ("云桥物业", None)
+
+
+@pytest.mark.rule("A020")
+async def test_the_customer_gets_a_receipt_once_it_is_committed(office: Office) -> None:
+    desk = await office.sign_in(HE_LI)
+    await report(desk, office)
+    await office.work()
+    await office.work()
+    lines = (office.settings.data_dir / "outbox.jsonl").read_text("utf-8").splitlines()
+    assert len(lines) == 1
+    assert "赵敏您好，您的报修已收到，编号 SR-1，正在处理中。我们将在 周一 11:00 前与您联系。" in lines[0]
+    async with office.database.read() as session:
+        message = (await session.execute(select(Notification))).scalar_one()
+    assert (message.channel, message.address, message.sent_at) == ("sms", "+8613900000001", START)
+
+
+async def test_without_an_address_there_is_no_receipt(sqlite_office: Office) -> None:
+    desk = await sqlite_office.sign_in(HE_LI)
+    await report(desk, sqlite_office, reporter_phone="")
+    assert await count(sqlite_office, Notification) == 0
+    await report(desk, sqlite_office, reporter_phone="", contact_id=str(sqlite_office.house.contact))
+    assert await count(sqlite_office, Notification) == 1
+
+
+async def test_an_earlier_time_of_receipt_needs_a_reason_and_is_audited(office: Office) -> None:
+    desk = await office.sign_in(HE_LI)
+    earlier = {"received_at": "2026-03-01T22:00:00+08:00"}
+    refused = await desk.post("/requests", {"site_id": str(office.house.site), **FAULT, **earlier})
+    assert is_problem(refused, 422, "invalid", "backdating_reason")
+    request = await report(desk, office, **earlier, backdating_reason="夜间电话留言")
+    assert instant(request["received_at"]) == datetime(2026, 3, 1, 14, tzinfo=UTC)
+    assert instant((await clocks(desk, request))["respond"]["due_at"]) == datetime(2026, 3, 2, 3, tzinfo=UTC)
+    async with office.database.read() as session:
+        entry = (await session.execute(select(AuditEntry).filter_by(action="service_request.received"))).scalar_one()
+    assert (entry.reason, entry.person_id) == ("夜间电话留言", office.house.id_of(HE_LI))
+
+
+@pytest.mark.rule("A014", "A036")
+async def test_the_policy_comes_from_the_sites_contract(office: Office) -> None:
+    sales = await office.sign_in(XU_HUI)
+    contract = {
+        "customer_id": str(office.house.customer), "number": "HT-2026-1", "starts_on": "2026-01-01",
+        "clock_policy": "same_day", "site_ids": [str(office.house.site)],
+    }  # fmt: skip
+    made = await sales.post("/service-contracts", contract)
+    assert made.status_code == 201, made.text
+    desk = await office.sign_in(HE_LI)
+    request = await report(desk, office)
+    detail = (await desk.get(f"/requests/{request['id']}")).json()
+    assert detail["contract"]["number"] == "HT-2026-1"
+    assert instant((await clocks(desk, request))["arrive"]["due_at"]) == datetime(2026, 3, 2, 16, tzinfo=UTC)
+
+
+async def test_a_site_and_its_customer_may_be_named_by_their_external_ids(sqlite_office: Office) -> None:
+    async with sqlite_office.database.write() as session:
+        (await session.get_one(Site, sqlite_office.house.site)).external_id = "GIS-1"
+        (await session.get_one(Customer, sqlite_office.house.customer)).external_id = "CRM-1"
+        (await session.get_one(Asset, sqlite_office.house.lift)).external_id = "LIFT-1"
+    desk = await sqlite_office.sign_in(HE_LI)
+    named = {"site_external_id": "GIS-1", "customer_external_id": "CRM-1", "asset_external_id": "LIFT-1"}
+    answer = await desk.post("/requests", {**FAULT, **named})
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["asset_id"] == str(sqlite_office.house.lift)
+
+
+async def test_a_merged_site_leads_to_the_one_it_was_merged_into(sqlite_office: Office) -> None:
+    async with sqlite_office.database.write() as session:
+        site = await session.get_one(Site, sqlite_office.house.site)
+        old = Site(**{
+            column.name: getattr(site, column.name) for column in Site.__table__.columns
+        } | {"id": uuid4(), "number": "S-OLD", "external_id": None, "merged_into_id": site.id})  # fmt: skip
+        session.add(old)
+    request = await report(await sqlite_office.sign_in(HE_LI), sqlite_office, site_id=str(old.id))
+    assert request["site_id"] == str(sqlite_office.house.site)
+
+
+BAD_INTAKES: list[tuple[dict[str, Any], str]] = [
+    ({"colour": "red"}, "colour"),
+    ({"symptom": 7}, "symptom"),
+    ({"symptom": "\x00"}, "symptom"),
+    ({"symptom": "长" * 4001}, "symptom"),
+    ({"channel": ""}, "channel"),
+    ({"channel": "by pigeon"}, "channel"),
+    ({"reporter_phone": "1" * 41}, "reporter_phone"),
+    ({"received_at": "2026-03-02T09:00:00"}, "received_at"),
+    ({"received_at": "yesterday"}, "received_at"),
+    ({"received_at": "2026-03-02T09:10:00+08:00"}, "received_at"),
+    ({"occurred_at": "soon"}, "occurred_at"),
+    ({"priority": "P9"}, "priority"),
+    ({"site_id": "not-an-id"}, "site_id"),
+    ({"site_external_id": "GIS-1"}, "site_id"),
+    ({"asset_id": NOBODY}, "asset_id"),
+    ({"asset_external_id": "nobody"}, "asset_external_id"),
+    ({"contact_id": NOBODY}, "contact_id"),
+    ({"customer_id": NOBODY}, "customer_id"),
+]
+
+
+async def test_bad_intakes_say_what_is_wrong_and_change_nothing(office: Office) -> None:
+    desk = await office.sign_in(HE_LI)
+    for wrong, field in BAD_INTAKES:
+        answer = await desk.post("/requests", {"site_id": str(office.house.site), **FAULT, **wrong})
+        assert answer.status_code in {400, 404, 422}, f"{wrong}: {answer.text}"
+        assert field in answer.text, wrong
+    assert await count(office, ServiceRequest) == 0
+
+
+async def test_a_request_without_a_site_or_at_a_strange_one_is_refused(office: Office) -> None:
+    desk = await office.sign_in(HE_LI)
+    assert is_problem(await desk.post("/requests", FAULT), 422, "invalid", "site_id")
+    for site in (office.house.north_site, uuid4()):
+        assert is_problem(await desk.post("/requests", {"site_id": str(site), **FAULT}), 404, "not_found")
+    assert await count(office, ServiceRequest) == 0
+
+
+async def test_things_of_other_customers_are_refused(sqlite_office: Office) -> None:
+    head = await sqlite_office.sign_in(CHEN_JING)
+    at_school = {"site_id": str(sqlite_office.house.north_site), **FAULT}
+    house = sqlite_office.house
+    for field, value in (("asset_id", house.lift), ("contact_id", house.contact), ("customer_id", house.customer)):
+        assert is_problem(await head.post("/requests", {**at_school, field: str(value)}), 422, "invalid", field)
+
+
+async def test_the_same_key_creates_once_and_another_request_under_it_is_refused(office: Office) -> None:
+    desk = await office.sign_in(HE_LI)
+    body, key = {"site_id": str(office.house.site), **FAULT}, {"Idempotency-Key": "case-1"}
+    first = await desk.post("/requests", body, headers=key)
+    again = await desk.post("/requests", body, headers=key)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.content == again.content
+    other = await desk.post("/requests", {**body, "symptom": "别的"}, headers=key)
+    assert is_problem(other, 409, "idempotency_key_reused")
+    missing = await desk.post("/requests", body, headers={"Idempotency-Key": ""})
+    assert is_problem(missing, 400, "idempotency_key_missing")
+    assert await count(office, ServiceRequest) == 1
+
+
+async def test_an_external_id_is_taken_once(sqlite_office: Office) -> None:
+    desk = await sqlite_office.sign_in(HE_LI)
+    await report(desk, sqlite_office, external_id="OLD-1")
+    again = await desk.post("/requests", {"site_id": str(sqlite_office.house.site), **FAULT, "external_id": "OLD-1"})
+    assert is_problem(again, 409, "constraint")
+
+
+# --- who may see what -------------------------------------------------------------------------------------------------
+
+
+REACHES = [
+    (HE_LI, 200, 200), (WANG_FANG, 200, 200), (CHEN_JING, 200, 200), (WU_GANG, 200, 200),  # unit, kind, all, crew
+    (TANG_MIN, 200, 403), (GAO_JIE, 200, 403), (XU_HUI, 200, 403), (LIN_LI, 403, 403),  # read only, nothing
+    (MA_CHAO, 404, 404), (SUN_LEI, 404, 404), (ZHOU_TAO, 404, 404), (LI_WEI, 404, 404),  # elsewhere, not theirs
+]  # fmt: skip
+
+
+@pytest.mark.rule("A270")
+async def test_each_role_sees_and_moves_what_its_reach_covers(office: Office) -> None:
+    request = await report(await office.sign_in(HE_LI), office)
+    path = f"/requests/{request['id']}"
+    for persona, reads, writes in REACHES:
+        desk = await office.sign_in(persona)
+        assert (await desk.get(path)).status_code == reads, persona
+        assert (await desk.get(f"{path}/clocks")).status_code == reads, persona
+        listed = (await desk.get("/requests")).json().get("items", [])
+        assert [one["id"] for one in listed] == ([request["id"]] if reads == 200 else []), persona
+        edited = await desk.ask("PATCH", path, json={"wishes": "尽快"}, headers={"If-Match": '"x"'})
+        assert edited.status_code == (412 if writes == 200 else writes), persona
+        assert (await desk.post(f"{path}/triage", TRIAGE)).status_code == writes, persona
+
+
+@pytest.mark.rule("A016", "A026")
+async def test_a_technician_reports_only_where_the_work_is_and_then_owns_the_case(sqlite_office: Office) -> None:
+    zhou = await sqlite_office.sign_in(ZHOU_TAO)
+    body = {"site_id": str(sqlite_office.house.site), **FAULT}
+    assert is_problem(await zhou.post("/requests", body), 404, "not_found")
+    wu = await sqlite_office.sign_in(WU_GANG)
+    request = await report(wu, sqlite_office)
+    detail = (await wu.get(f"/requests/{request['id']}")).json()
+    assert [(one["person_name"], one["ended_at"]) for one in detail["owners"]] == [("吴刚", None)]
+
+
+async def test_without_signing_in_nothing_is_told(sqlite_office: Office) -> None:
+    request = await report(await sqlite_office.sign_in(HE_LI), sqlite_office)
+    for path in ("/requests", f"/requests/{request['id']}", f"/requests/{uuid4()}"):
+        assert is_problem(await sqlite_office.client.get(path), 401, "not_signed_in")
+
+
+# --- edits ------------------------------------------------------------------------------------------------------------
+
+
+async def test_an_edit_rests_on_what_its_author_saw(office: Office) -> None:
+    desk, other = await office.sign_in(HE_LI), await office.sign_in(WANG_FANG)
+    request = await report(desk, office)
+    path = f"/requests/{request['id']}"
+    assert is_problem(await desk.ask("PATCH", path, json={"wishes": "上午"}), 428, "if_match_missing")
+    seen = (await desk.get(path)).headers["ETag"]
+    office.move_clock(minutes=1)
+    assert (await desk.get(path)).headers["ETag"] == seen, "clocks tick, the facts stay"
+    assert (await other.edit(path, {"wishes": "下午"})).status_code == 200
+    stale = await desk.ask("PATCH", path, json={"wishes": "上午"}, headers={"If-Match": seen})
+    assert is_problem(stale, 412, "stale")
+    assert (await desk.get(path)).json()["request"]["wishes"] == "下午"
+
+
+async def test_bad_edits_are_refused(sqlite_office: Office) -> None:
+    desk = await sqlite_office.sign_in(HE_LI)
+    request = await report(desk, sqlite_office)
+    wrongs: list[Any] = [{"state": "closed"}, {"received_at": None}, {"asset_id": "x"}, {"symptom": None}, []]
+    for wrong in wrongs:
+        edited = await desk.edit(f"/requests/{request['id']}", wrong)
+        assert edited.status_code in {400, 422}, f"{wrong}: {edited.text}"
+
+
+# --- moves ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("A009", "A011", "A012", "A022", "A029", "A104")
+async def test_a_case_from_report_to_close(office: Office) -> None:
+    desk = await office.sign_in(WANG_FANG)
+    request = await report(desk, office)
+    office.move_clock(minutes=30)
+    desk = await office.sign_in(WANG_FANG)
+    assert (await move(desk, request, "triage", TRIAGE | {"estimated_minutes": 60}))["state"] == "triaged"
+    contacted = await move(desk, request, "contact", {"channel": "phone"})
+    assert instant(contacted["first_contact_at"]) == START + timedelta(minutes=30)
+    assert instant(contacted["opened_at"]) == START
+    await move(desk, request, "answer", {"channel": "phone", "solution": "明日上门更换摄像机"})
+    office.move_clock(hours=3)
+    desk = await office.sign_in(WANG_FANG)
+    solved = await move(
+        desk, request, "solve", {"confirmed_by": "赵敏", "resolution": "cleaned_adjusted", "cause": "wear"}
+    )
+    assert (solved["state"], solved["cause"]) == ("solved", "wear")
+    states = {kind: clock["state"] for kind, clock in (await clocks(desk, request)).items()}
+    assert states == {"respond": "met", "answer": "met", "arrive": "void", "solve": "met"}
+    closed = await move(desk, request, "close", {})
+    assert (closed["state"], closed["resolution"]) == ("closed", "cleaned_adjusted")
+
+
+@pytest.mark.rule("A010")
+async def test_a_question_answered_on_the_spot_is_still_recorded(sqlite_office: Office) -> None:
+    desk = await sqlite_office.sign_in(HE_LI)
+    request = await report(desk, sqlite_office, symptom="怎样导出录像?")
+    answered = await move(
+        desk, request, "answer", {"channel": "phone", "solution": "在回放页面导出", "resolution": "answered"}
+    )
+    assert (answered["state"], answered["resolution"]) == ("solved", "answered")
+    assert {clock["state"] for clock in (await clocks(desk, request)).values()} == {"met", "void"}
+
+
+@pytest.mark.rule("A012")
+async def test_closing_needs_the_customers_word_or_a_reason_to_end_unsolved(office: Office) -> None:
+    desk = await office.sign_in(WANG_FANG)
+    request, other = await report(desk, office), await report(desk, office)
+    path = f"/requests/{request['id']}/close"
+    assert is_problem(await desk.post(path, {}), 422, "invalid", "resolution")
+    assert is_problem(await desk.post(path, {"resolution": "magic"}), 422, "invalid", "resolution")
+    assert is_problem(await desk.post(path, {"resolution": "repaired"}), 409, "illegal_move", "state")
+    assert is_problem(await desk.post(path, {"resolution": "outside_contract"}), 422, "invalid", "note")
+    assert is_problem(await desk.post(path, {"resolution": "duplicate"}), 422, "invalid", "duplicate_of_id")
+    twin = {"resolution": "duplicate", "duplicate_of_id": request["id"]}
+    assert is_problem(await desk.post(path, twin), 422, "invalid", "duplicate_of_id")
+    closed = await move(desk, request, "close", {"resolution": "duplicate", "duplicate_of_id": other["id"]})
+    assert (closed["state"], closed["duplicate_of_id"]) == ("closed", other["id"])
+    assert {clock["state"] for clock in (await clocks(desk, request)).values()} == {"void"}
+
+
+async def test_what_is_not_possible_says_what_is(sqlite_office: Office) -> None:
+    desk = await sqlite_office.sign_in(WANG_FANG)
+    request = await report(desk, sqlite_office)
+    refused = await desk.post(f"/requests/{request['id']}/reopen", {"reason": "仍有问题"})
+    assert is_problem(refused, 409, "illegal_move", "state")
+    assert refused.json()["facts"] == {"state": "received", "move": "reopen"}
+    assert refused.json()["findings"][0]["en"] == "possible: triage, begin, solve, close, cancel"
+    await move(desk, request, "cancel", {"asked_by": "赵敏", "reason": "已自行解决"})
+    for what, body in (
+        ("triage", TRIAGE), ("cancel", {"asked_by": "赵敏", "reason": "再次"}), ("close", {"resolution": "cancelled"}),
+        ("solve", {"confirmed_by": "赵敏", "resolution": "no_fault", "note": "自行恢复"}),
+    ):  # fmt: skip
+        assert is_problem(await desk.post(f"/requests/{request['id']}/{what}", body), 409, "illegal_move")
+    for what, body in (
+        ("contact", {"channel": "phone"}), ("answer", {"channel": "phone", "solution": "x"}),
+        ("escalate", {"reason": "x"}), ("inquiries", {"fact": "symptom", "asked_of": "赵敏"}),
+        ("owner", {"person_id": str(sqlite_office.house.id_of(HE_LI)), "reason": "x"}),
+    ):  # fmt: skip
+        assert is_problem(await desk.post(f"/requests/{request['id']}/{what}", body), 409, "case_not_open")
+    assert is_problem(await desk.edit(f"/requests/{request['id']}", {"wishes": "x"}), 409, "case_not_open")
+
+
+BAD_MOVES: list[tuple[str, dict[str, Any], str]] = [
+    ("triage", TRIAGE | {"priority": "P9"}, "priority"),
+    ("triage", TRIAGE | {"service_mode": "teleport"}, "service_mode"),
+    ("triage", TRIAGE | {"required_skills": ["cctv", "magic"]}, "required_skills.1"),
+    ("triage", TRIAGE | {"cause": "magic"}, "cause"),
+    ("triage", TRIAGE | {"estimated_minutes": 0}, "estimated_minutes"),
+    ("triage", {"service_mode": "remote"}, "priority"),
+    ("contact", {"channel": "phone", "at": "2026-03-02T08:59:00+08:00"}, "at"),
+    ("contact", {"channel": "phone", "at": "2026-03-02T09:05:00+08:00"}, "at"),
+    ("answer", {"channel": "phone", "solution": " "}, "solution"),
+    ("answer", {"channel": "phone", "solution": "x", "resolution": "workaround"}, "resolution"),
+    ("solve", {"confirmed_by": "赵敏", "resolution": "quote_refused"}, "resolution"),
+    ("solve", {"confirmed_by": "赵敏", "resolution": "repaired"}, "cause"),
+    ("solve", {"confirmed_by": "赵敏", "resolution": "remote", "cause": "wear"}, "note"),
+    ("owner", {"person_id": NOBODY, "reason": "x"}, "person_id"),
+    ("escalate", {"reason": "x", "chain": "none"}, "chain"),
+    ("escalate", {"reason": "x", "person_id": NOBODY}, "person_id"),
+    ("inquiries", {"fact": "colour", "asked_of": "x"}, "fact"),
+    ("clocks/arrive/promises", PROMISE | {"promised_at": "2026-03-02T08:00:00+08:00"}, "promised_at"),
+    ("clocks/arrive/promises", PROMISE | {"moved_by": "them"}, "moved_by"),
+]  # fmt: skip
+
+
+async def test_bad_moves_say_what_is_wrong_and_change_nothing(office: Office) -> None:
+    desk = await office.sign_in(WANG_FANG)
+    request = await report(desk, office)
+    entries = await count(office, AuditEntry)
+    for what, body, field in BAD_MOVES:
+        answer = await desk.post(f"/requests/{request['id']}/{what}", body)
+        assert answer.status_code in {400, 422}, f"{what} {body}: {answer.text}"
+        assert field in answer.text, f"{what} {body}: {answer.text}"
+    assert (await desk.get(f"/requests/{request['id']}")).json()["request"] == request
+    assert await count(office, AuditEntry) == entries
+
+
+@pytest.mark.rule("A035")
+async def test_an_emergency_brings_its_limits_forward_and_never_back(office: Office) -> None:
+    office.move_clock(hours=12)  # 21:00: service ends at 22:00
+    desk = await office.sign_in(HE_LI)
+    request = await report(desk, office)
+    late = (await clocks(desk, request))["respond"]
+    assert instant(late["due_at"]) == START + timedelta(hours=25)
+    await move(desk, request, "triage", TRIAGE | {"priority": "P1"})
+    tightened = (await clocks(desk, request))["respond"]
+    assert instant(tightened["due_at"]) == START + timedelta(hours=14)
+    assert tightened["policy_due_at"] == late["policy_due_at"], "the policy's limit is never edited"
+    await move(desk, request, "triage", TRIAGE | {"priority": "P4"})
+    assert (await clocks(desk, request))["respond"]["due_at"] == tightened["due_at"]
+
+
+@pytest.mark.rule("A170")
+async def test_a_closed_case_makes_one_call_back_due_and_reopening_starts_solving_again(office: Office) -> None:
+    desk, quality, monitor = [await office.sign_in(one) for one in (WANG_FANG, TANG_MIN, GAO_JIE)]
+    request = await report(desk, office)
+    done = {"confirmed_by": "赵敏", "resolution": "cleaned_adjusted", "cause": "wear"}
+    for _ in range(2):
+        await move(desk, request, "solve", done)
+        await move(desk, request, "close", {})
+        await office.work()
+        assert (await quality.post(f"/requests/{request['id']}/reopen", {"reason": "x"})).status_code == 403
+        reopened = await move(monitor, request, "reopen", {"reason": "回访:仍无图像"})
+    assert (reopened["state"], reopened["reopened_count"], reopened["closed_at"]) == ("reopened", 2, None)
+    assert (await clocks(desk, request))["solve"]["stopped_at"] is None
+    async with office.database.read() as session:
+        due = (await session.execute(select(FollowUp))).scalar_one()
+    # Closed on Monday; the second working day at the site ends on Wednesday at midnight.
+    assert (due.request_id, due.due_at) == (UUID(request["id"]), datetime(2026, 3, 4, 16, tzinfo=UTC))
+
+
+async def test_a_broken_commitment_stays_broken_however_the_case_ends(sqlite_office: Office) -> None:
+    desk = await sqlite_office.sign_in(WANG_FANG)
+    request = await report(desk, sqlite_office)
+    sqlite_office.move_clock(hours=30)
+    desk = await sqlite_office.sign_in(WANG_FANG)
+    await move(desk, request, "cancel", {"asked_by": "赵敏", "reason": "等不及了"})
+    states = {kind: clock["state"] for kind, clock in (await clocks(desk, request)).items()}
+    assert states == {"respond": "breached", "answer": "breached", "arrive": "void", "solve": "void"}
+
+
+# --- promises ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("A036", "A048", "A058")
+async def test_whose_wish_moved_a_clock_decides_its_limit(office: Office) -> None:
+    desk = await office.sign_in(WANG_FANG)
+    request = await report(desk, office)
+    path = f"/requests/{request['id']}/clocks/arrive/promises"
+    answer = await desk.post(path, PROMISE)
+    assert answer.status_code == 201, answer.text
+    assert instant((await clocks(desk, request))["arrive"]["due_at"]) == START + timedelta(hours=48)
+    theirs = PROMISE | {"moved_by": "customer", "promised_at": "2026-03-07T10:00:00+08:00", "reason": "客户出差"}
+    body = (await desk.post(path, theirs)).json()
+    arrive = next(clock for clock in body["clocks"] if clock["kind"] == "arrive")
+    assert instant(arrive["due_at"]) == datetime(2026, 3, 7, 2, tzinfo=UTC)
+    assert arrive["policy_due_at"] == (await clocks(desk, request))["arrive"]["policy_due_at"]
+    assert [(one["moved_by"], one["reason"]) for one in body["promises"]] == [("us", "缺件"), ("customer", "客户出差")]
+
+
+async def test_nothing_is_promised_on_a_clock_that_is_not_there_or_has_stopped(sqlite_office: Office) -> None:
+    desk = await sqlite_office.sign_in(WANG_FANG)
+    request = await report(desk, sqlite_office)
+    path = f"/requests/{request['id']}/clocks"
+    assert is_problem(await desk.post(f"{path}/handover/promises", PROMISE), 404, "not_found")
+    await move(desk, request, "contact", {"channel": "phone"})
+    assert is_problem(await desk.post(f"{path}/respond/promises", PROMISE), 409, "clock_stopped")
+
+
+# --- owners and escalation --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("A015", "A016")
+async def test_a_case_is_handed_over_without_a_gap(office: Office) -> None:
+    he, wang, zhou = [await office.sign_in(one) for one in (HE_LI, WANG_FANG, ZHOU_TAO)]
+    request = await report(he, office)
+    path = f"/requests/{request['id']}"
+    office.move_clock(minutes=5)
+    await move(he, request, "owner", {"person_id": str(office.house.id_of(ZHOU_TAO)), "reason": "转技术员"})
+    owners = (await he.get(path)).json()["owners"]
+    assert [(one["person_name"], one["accepted_at"] is None) for one in owners] == [("何丽", False), ("周涛", True)]
+    assert (await zhou.get(path)).status_code == 200, "an offer can be read before it is answered"
+    assert is_problem(await wang.post(f"{path}/owner/accept"), 409, "no_offer")
+    office.move_clock(minutes=5)
+    await move(zhou, request, "owner/accept")
+    first, second = (await he.get(path)).json()["owners"]
+    assert first["ended_at"] == second["started_at"] == second["accepted_at"]
+    assert is_problem(await zhou.post(f"{path}/owner/accept"), 409, "no_offer")
+    await move(zhou, request, "owner", {"person_id": str(office.house.id_of(WANG_FANG)), "reason": "转调度"})
+    await move(wang, request, "owner/decline")
+    assert is_problem(await wang.post(f"{path}/owner/decline"), 409, "no_offer")
+    await move(wang, request, "owner", {"person_id": str(office.house.id_of(WANG_FANG)), "reason": "自己跟进"})
+    listed = (await wang.get("/requests", params={"owner_id": str(office.house.id_of(WANG_FANG))})).json()
+    assert [one["owner_id"] for one in listed["items"]] == [str(office.house.id_of(WANG_FANG))]
+    assert (await zhou.get(path)).status_code == 404, "what was handed over is out of reach"
+
+
+async def test_a_case_goes_to_nobody_who_works_on_none(sqlite_office: Office) -> None:
+    desk = await sqlite_office.sign_in(HE_LI)
+    request = await report(desk, sqlite_office)
+    for nobody in (LIN_LI, TANG_MIN):
+        offer = {"person_id": str(sqlite_office.house.id_of(nobody)), "reason": "x"}
+        assert is_problem(await desk.post(f"/requests/{request['id']}/owner", offer), 422, "invalid", "person_id")
+
+
+@pytest.mark.rule("A016", "A188")
+async def test_help_climbs_the_chain_and_the_owner_stays(office: Office) -> None:
+    wu = await office.sign_in(WU_GANG)
+    request = await report(wu, office)
+    path = f"/requests/{request['id']}"
+    taken: list[tuple[str, str | None]] = []
+    for _ in range(4):
+        (step,) = (await move(wu, request, "escalate", {"reason": "查不出原因"}))["steps"]
+        taken.append((step["role_key"], step["person_id"]))
+    assert [role for role, _ in taken] == ["technician", "expert", "head", "vice_president"]
+    assert taken[2][1] == str(office.house.id_of(CHEN_JING))
+    assert taken[3][1] is None, "nobody holds that role here; the step is recorded all the same"
+    assert is_problem(await wu.post(f"{path}/escalate", {"reason": "x"}), 409, "chain_exhausted")
+    detail = (await wu.get(path)).json()
+    assert len(detail["escalations"]) == 4
+    assert [one["person_name"] for one in detail["owners"]] == ["吴刚"]
+
+
+@pytest.mark.rule("A189")
+async def test_a_serious_case_is_told_to_everybody_of_its_chain_at_once(sqlite_office: Office) -> None:
+    desk = await sqlite_office.sign_in(WANG_FANG)
+    request = await report(desk, sqlite_office)
+    wanted = {"reason": "全楼停电", "chain": "serious", "person_id": str(sqlite_office.house.id_of(CHEN_JING))}
+    steps = (await move(desk, request, "escalate", wanted))["steps"]
+    assert [(one["role_key"], one["person_id"]) for one in steps] == [
+        ("head", str(sqlite_office.house.id_of(CHEN_JING))), ("vice_president", None),
+    ]  # fmt: skip
+
+
+# --- lists ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule("A007", "A023")
+async def test_lists_filter_and_page(office: Office) -> None:
+    desk = await office.sign_in(WANG_FANG)
+    requests = [await report(desk, office, priority=priority) for priority in ("P1", "P2", "P3")]
+    await move(desk, requests[0], "contact", {"channel": "phone"})
+    await move(desk, requests[1], "triage", TRIAGE)
+    office.move_clock(hours=3)
+    desk = await office.sign_in(WANG_FANG)
+
+    async def numbers(**params: Any) -> list[str]:
+        answer = await desk.get("/requests", params=params)
+        assert answer.status_code == 200, answer.text
+        return [one["number"] for one in answer.json()["items"]]
+
+    assert await numbers() == ["SR-3", "SR-2", "SR-1"]
+    assert await numbers(state="triaged") == ["SR-2"]
+    assert await numbers(state=["triaged", "received"]) == ["SR-3", "SR-2", "SR-1"]
+    assert await numbers(priority="P1") == ["SR-1"]
+    assert await numbers(overdue=True) == ["SR-3", "SR-2"]
+    assert await numbers(overdue=False) == ["SR-1"]
+    assert await numbers(incomplete=True) == ["SR-3", "SR-2", "SR-1"]
+    assert await numbers(incomplete=False) == []
+    assert await numbers(unit_id=str(office.house.north)) == []
+    assert await numbers(site_id=str(office.house.site), customer_id=str(office.house.customer)) == await numbers()
+    first = (await desk.get("/requests", params={"limit": 2})).json()
+    second = (await desk.get("/requests", params={"limit": 2, "cursor": first["next"]})).json()
+    assert [one["number"] for one in first["items"] + second["items"]] == ["SR-3", "SR-2", "SR-1"]
+    assert second["next"] is None
+    late = first["items"][0]
+    assert (late["next_kind"], late["late"], late["site_name"]) == ("respond", True, "云桥大厦")
+    assert second["items"][0]["next_kind"] == "answer"
+
+
+async def test_bad_filters_are_refused(sqlite_office: Office) -> None:
+    desk = await sqlite_office.sign_in(WANG_FANG)
+    for wrong in ("state=lost", "limit=0", "limit=201", "cursor=zzz", "unit_id=x", "overdue=perhaps"):
+        answer = await desk.get(f"/requests?{wrong}")
+        assert answer.status_code in {400, 422}, f"{wrong}: {answer.text}"
+        assert answer.headers["content-type"].startswith("application/problem+json")
