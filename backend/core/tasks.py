@@ -76,11 +76,19 @@ def add_task(
     return task
 
 
-async def ensure_task(session: AsyncSession, *, now: datetime, kind: str, key: str, payload: dict[str, Any]) -> None:
-    """Add a task to this transaction unless one with this key was ever added; for reactions that may run again."""
+async def ensure_task(
+    session: AsyncSession,
+    *,
+    now: datetime,
+    kind: str,
+    key: str,
+    payload: dict[str, Any],
+    run_at: datetime | None = None,
+) -> None:
+    """Add a task to this transaction unless one with this key was ever added; for what may ask for it again."""
     task = {
-        "id": new_id(), "kind": kind, "key": f"{kind}:{key}", "payload": payload, "state": "waiting", "run_at": now,
-        "attempts": 0,
+        "id": new_id(), "kind": kind, "key": f"{kind}:{key}", "payload": payload, "state": "waiting",
+        "run_at": run_at or now, "attempts": 0,
     }  # fmt: skip
     await session.run_sync(insert_ignoring, Task.__table__, [task])
 

@@ -10,10 +10,9 @@ from backend.jobs.schemas import LINES_MAXIMUM, Channel, Count, Fen, Instant, Ke
 
 
 class CoverageEntry(Refusing, frozen=True, kw_only=True):
-    """Why it broke. `in_warranty` left out is looked up: the asset's warranty on the day of the report."""
+    """Why it broke; the warranty is looked up for the day of the report."""
 
     cause: Key
-    in_warranty: bool | None = None
     reason: Text = ""
 
 

@@ -2,13 +2,14 @@
 
 from datetime import date, datetime
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.contracts.models import PriceList, Warranty
+from backend.calendars.rules import day_in
+from backend.contracts.models import PriceList
+from backend.contracts.queries import fee_verdict_of
 from backend.core.audit import Actor, record
 from backend.core.errors import INVALID, Finding, Problem
 from backend.core.events import tell
@@ -17,10 +18,9 @@ from backend.jobs.faults import QUOTE_STATE, RECEIPT_GIVEN
 from backend.jobs.fee_schemas import CoverageEntry, NewPayment, NewQuote, NewQuoteAnswer
 from backend.jobs.history import locked_order
 from backend.jobs.models import CoverageDecision, FeeDispute, Payment, Quote, QuoteAnswer, Receipt, WorkOrder
-from backend.jobs.presets import cause, preset_body
-from backend.jobs.rules import coverage_verdict
+from backend.jobs.presets import preset_body
 from backend.requests.models import ServiceRequest
-from backend.sites.models import Asset, Site
+from backend.sites.models import Site
 
 CURRENCY = "CNY"
 
@@ -32,16 +32,17 @@ async def decide_coverage(
 
     Raises invalid for an unknown cause.
     """
-    why = await cause(session, entry.cause)
-    in_warranty = entry.in_warranty if entry.in_warranty is not None else await _in_warranty(session, order, now)
-    verdict = coverage_verdict(why.in_warranty, why.out_of_warranty, in_warranty=in_warranty)
+    on = await _reported_on(session, order, now)
+    verdict = await fee_verdict_of(session, cause=entry.cause, asset_id=order.asset_id, on=on)
+    if verdict is None:
+        raise Problem(INVALID, Finding("cause", f"没有原因“{entry.cause}”", f"there is no cause {entry.cause!r}"))
     decision = CoverageDecision(
-        work_order_id=order.id, cause=entry.cause, in_warranty=in_warranty, verdict=verdict, reason=entry.reason,
-        decided_at=now, decided_by_id=actor.person_id,
+        work_order_id=order.id, cause=entry.cause, in_warranty=verdict.in_warranty, verdict=verdict.decision,
+        reason=entry.reason or f"{verdict.zh} / {verdict.en}", decided_at=now, decided_by_id=actor.person_id,
     )  # fmt: skip
     session.add(decision)
     order.cause = entry.cause
-    facts = {"cause": entry.cause, "in_warranty": in_warranty, "verdict": verdict}
+    facts = {"cause": entry.cause, "in_warranty": verdict.in_warranty, "verdict": verdict.decision}
     record(session, now=now, actor=actor, action="work_order.coverage_decided", row=order, after=facts)
     return decision
 
@@ -155,23 +156,8 @@ async def give_receipt(session: AsyncSession, *, now: datetime, actor: Actor, pa
     return receipt
 
 
-async def _in_warranty(session: AsyncSession, order: WorkOrder, now: datetime) -> bool:
-    """Whether the order's asset was under warranty on the day the fault was reported, by the site's calendar."""
-    if order.asset_id is None:
-        return False
+async def _reported_on(session: AsyncSession, order: WorkOrder, now: datetime) -> date:
+    """The day the fault was reported, on the site's clocks."""
     request = await session.get(ServiceRequest, order.request_id) if order.request_id else None
     site = await session.get_one(Site, order.site_id)
-    day = (request.received_at if request else now).astimezone(ZoneInfo(site.time_zone)).date()
-    asset = await session.get_one(Asset, order.asset_id)
-    return _covers(asset.warranty_until, day) or await _has_warranty(session, asset, day)
-
-
-def _covers(until: date | None, day: date) -> bool:
-    return until is not None and day <= until
-
-
-async def _has_warranty(session: AsyncSession, asset: Asset, day: date) -> bool:
-    running = select(Warranty.id).where(
-        Warranty.asset_id == asset.id, Warranty.starts_on <= day, Warranty.ends_on >= day
-    )
-    return (await session.execute(running.limit(1))).first() is not None
+    return day_in(site.time_zone, request.received_at if request else now)

@@ -1,4 +1,4 @@
-"""The presets work rests on: kinds of work order (an order copies what it needs), reasons of visits, causes."""
+"""The presets work rests on: kinds of work order (an order copies what it needs), reasons of visits, priorities."""
 
 from datetime import datetime
 
@@ -51,13 +51,6 @@ class VisitReason(msgspec.Struct, frozen=True):
     needs: list[str] = []
 
 
-class Cause(msgspec.Struct, frozen=True):
-    """Why it broke, and who pays inside and outside warranty (presets §4)."""
-
-    in_warranty: str
-    out_of_warranty: str
-
-
 async def preset_body(session: AsyncSession, kind: str, key: str) -> dict[str, object] | None:
     """Return the newest active version's body, or None for a key nobody knows."""
     versions = select(Preset.body).where(Preset.kind == kind, Preset.key == key, Preset.active.is_(True))
@@ -78,14 +71,6 @@ async def visit_reason(session: AsyncSession, key: str) -> VisitReason:
     if body is None:
         raise Problem(INVALID, Finding("reason", f"没有原因“{key}”", f"there is no reason {key!r}"))
     return msgspec.convert(body, VisitReason)
-
-
-async def cause(session: AsyncSession, key: str) -> Cause:
-    """Return a cause; raises invalid for an unknown one."""
-    body = await preset_body(session, "cause", key)
-    if body is None:
-        raise Problem(INVALID, Finding("cause", f"没有原因“{key}”", f"there is no cause {key!r}"))
-    return msgspec.convert(body, Cause)
 
 
 async def known_priority(session: AsyncSession, key: str) -> str:

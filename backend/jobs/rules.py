@@ -274,11 +274,6 @@ def missing_needs(
     return [need for need in needs if need in given and not given[need]]
 
 
-def coverage_verdict(in_warranty_verdict: str, out_of_warranty_verdict: str, *, in_warranty: bool) -> str:
-    """Return who pays: the cause names a verdict for either side of the warranty's end, the date chooses (A148)."""
-    return in_warranty_verdict if in_warranty else out_of_warranty_verdict
-
-
 def _judge_correction(mine: Sequence[Happening], new: Happening) -> Verdict:
     target = next((event for event in mine if event.id == new.amends_id), None)
     if target is None or target.kind is EventKind.REVERT or target.id in _reverted(mine):

@@ -27,7 +27,6 @@ from backend.jobs.rules import (
     attended,
     counted,
     counted_arrival,
-    coverage_verdict,
     effective_time,
     judge,
     missing_needs,
@@ -194,12 +193,6 @@ def test_a_reason_says_what_the_report_still_owes() -> None:
     assert missing_needs(needs, note=None, next_step="call", next_at=None) == ["note", "new_time"]
     assert missing_needs(needs, note="asked for Friday", next_step="call", next_at=NINE) == []
     assert missing_needs(["promise"], note=None, next_step=None, next_at=None) == ["promise"]
-
-
-@pytest.mark.rule("A148", "A149")
-def test_the_cause_names_who_pays_on_either_side_of_the_warranty() -> None:
-    assert coverage_verdict("free", "quote", in_warranty=True) == "free"
-    assert coverage_verdict("free", "quote", in_warranty=False) == "quote"
 
 
 @pytest.mark.parametrize(
