@@ -3,16 +3,17 @@
 Everything happens at once and in one order: coroutines of the store in memory never wait, so a history replays exactly.
 """
 
-from collections.abc import Coroutine, Mapping
+import random
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
 
 import msgspec
 
 from sync import work
-from sync.limits import PULL_BYTES
+from sync.limits import PULL_BYTES, PULL_BYTES_LEAST
 from sync.outbox import Item
 from sync.protocol import Mutation, PullAnswer, PullRequest, PushAnswer, Put, Refusal, Result, Status
 from sync.replica import Pulled
@@ -89,7 +90,7 @@ class Simulation:
         self.office = Office()
         self.sites = [self._site(name) for name in ("东门", "西门", "南门")]
         self.jobs = [run(self.world.job(site)) for site in self.sites]
-        self.assets = [run(self.world.asset(site)) for site in self.sites]
+        self.assets = [run(self.world.asset(site, note="长" * 500)) for site in self.sites for _ in range(3)]
         self.assignments: list[str] = []
         self.assign(0, self.world.li_wei, 0)
         self.assign(0, self.world.zhang_min, 0)
@@ -382,6 +383,10 @@ class Simulation:
         entry = self.world.store.backup().tables.mutations.get(mutation_id)
         return entry.status if entry else None
 
+    def _behind(self, carried: Carried) -> bool:
+        carried.handset.now = self.now
+        return run(carried.handset.ask_pull(carried.handset.replica.pull_request())) is not None
+
     def heal(self) -> None:
         """With a working connection everything is delivered and every phone holds its scope."""
         for place, carried in enumerate(self.phones):
@@ -393,7 +398,7 @@ class Simulation:
                 pushes += 1
             assert pushes <= (2 if waiting else 0), "one push, and one more if it had to be renumbered"
         for place, carried in enumerate(self.phones):
-            for _ in range(50):
+            while carried.handset.replica.pages or self._behind(carried):
                 self.pull(place, Fault.NONE)
             assert buckets(carried.handset) == run(self.world.expected(carried.handset.person, self.now))
             for item in carried.handset.replica.outbox.items.values():
@@ -402,6 +407,64 @@ class Simulation:
         self.check_values()
 
 
-def at(hours: float) -> datetime:
-    """An instant of the simulation."""
-    return START + timedelta(hours=hours)
+def walk(seed: int, steps: int) -> None:
+    """Let `steps` things happen, drawn from a seed, then heal; the same seed gives the same history."""
+    dice = random.Random(seed)  # noqa: S311 - a history that repeats is the purpose
+    company = Simulation()
+    choices = [choice for weight, choice in _CHOICES for _ in range(weight)]
+    for step in range(steps):
+        dice.choice(choices)(company, dice)
+        if step % CHECK_EVERY == 0:
+            company.check_effects()
+            company.check_values()
+    company.heal()
+
+
+CHECK_EVERY = 10
+NAMES = ("东门", "西门", "南门")
+DATES = (None, "2026-01-01")
+COMMANDS = ("sign", "sign", "sign", "sign_then_refuse", "sign_then_fail", "refuse", "nothing", "unheard of")
+FAULTS = (*[Fault.NONE] * 8, *Fault)
+
+Choice = Callable[[Simulation, random.Random], None]
+
+
+def _any(dice: random.Random) -> int:
+    return dice.randrange(1000)
+
+
+def _one(dice: random.Random) -> int:
+    return dice.randrange(3)
+
+
+def _assign(company: Simulation, dice: random.Random) -> None:
+    person = company.phones[_one(dice)].handset.person
+    company.assign(_one(dice), person, dice.choice((0, 0, 3, 20)))
+
+
+_CHOICES: tuple[tuple[int, Choice], ...] = (
+    (2, lambda company, dice: company.change_site(_one(dice), "name", dice.choice(NAMES))),
+    (1, lambda company, dice: company.change_site(_one(dice), "acceptance_on", dice.choice(DATES))),
+    (2, lambda company, dice: company.change_asset(_any(dice), dice.choice(NAMES))),
+    (1, lambda company, dice: company.move_asset(_any(dice), _one(dice))),
+    (1, lambda company, dice: company.delete_asset(_any(dice))),
+    (1, lambda company, dice: company.add_asset(_one(dice), dice.choice((1, 500)))),
+    (2, _assign),
+    (1, lambda company, dice: company.withdraw(_any(dice))),
+    (2, lambda company, dice: company.wait(dice.choice((1, 1, 1, 1, 8, 24, 24 * 8, 24 * 31)))),
+    (4, lambda company, dice: company.edit(_one(dice), "site", _any(dice), {"name": dice.choice(NAMES)})),
+    (1, lambda company, dice: company.edit(_one(dice), "site", _any(dice), {"acceptance_on": dice.choice(DATES)})),
+    (1, lambda company, dice: company.edit(_one(dice), "site", _any(dice), {"lat": dice.choice((30.0, 31.0))})),
+    (2, lambda company, dice: company.edit(_one(dice), "asset", _any(dice), {"note": dice.choice(NAMES)})),
+    (1, lambda company, dice: company.add(_one(dice), _one(dice))),
+    (1, lambda company, dice: company.remove(_one(dice), _any(dice))),
+    (4, lambda company, dice: company.command(_one(dice), dice.choice(COMMANDS), _one(dice))),
+    (6, lambda company, dice: company.push(_one(dice), dice.choice(FAULTS), dice.choice((1, 3, 200)))),
+    (4, lambda company, dice: company.pull(_one(dice), dice.choice(FAULTS))),
+    (8, lambda company, dice: company.pull(_one(dice), dice.choice(FAULTS), PULL_BYTES_LEAST)),
+    (1, lambda company, dice: company.deliver_late(_one(dice), _any(dice))),
+    (1, lambda company, dice: company.kill(_one(dice))),
+    (1, lambda company, dice: company.back_up(_one(dice))),
+    (1, lambda company, dice: company.restore(_one(dice))),
+)
+"""What can happen, with its weight."""

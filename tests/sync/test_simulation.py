@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sync.limits import PULL_BYTES, PULL_BYTES_LEAST
-from tests.sync.simulation import Fault, Simulation
+from tests.sync.simulation import Fault, Simulation, walk
 
 PHONES = st.integers(0, 2)
 PLACES = st.integers(0, 2)
@@ -126,3 +127,8 @@ TestHistory = History.TestCase
 TestHistory.settings = settings(
     max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_long_history_keeps_every_promise(seed: int) -> None:
+    walk(seed, steps=250)
