@@ -12,11 +12,12 @@ from typing import Final
 import click
 import msgspec
 
-from backend.app import create_app
+from backend.app import create_app, register_reactions
 from backend.core import migrate
 from backend.core.auth import PASSWORD_MAXIMUM, PASSWORD_MINIMUM, hash_password
 from backend.core.errors import Problem
 from backend.core.sessions import Database
+from backend.imports.cli import COMMANDS as IMPORT_COMMANDS
 from backend.imports.demo_city import DEMO_PASSWORD, build_demo_city, demo_logins
 from backend.imports.presets import load_presets
 from backend.people.founding import Founding, found_organisation
@@ -29,6 +30,7 @@ DEMO_DATA: Final = Path("var/demo")
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Paigong 派工: field service that keeps its 48-hour promise."""
+    register_reactions()  # a command that writes tells events too, and what reacts to them must hear of it
 
 
 @main.command("migrate")
@@ -181,6 +183,10 @@ Paigong 派工  {address}
   按 Ctrl-C 停止;下次 make demo 会接着用同样的数据 / Ctrl-C stops; the next `make demo` goes on with the same data
 """
     )
+
+
+for import_command in IMPORT_COMMANDS:
+    main.add_command(import_command)
 
 
 if __name__ == "__main__":
