@@ -46,6 +46,9 @@ from backend.forms.seals import Sealer
 from backend.jobs import routes as jobs_routes
 from backend.jobs.models import Visit, WorkOrder
 from backend.jobs.queries import orders_within
+from backend.maintenance import routes as maintenance_routes
+from backend.maintenance.actions import reopen_due, settle_due
+from backend.maintenance.timer import MAINTENANCE_ROUND, round_task, start_rounds
 from backend.notifications.actions import SEND_NOTIFICATION, OutboxFile, sending_task
 from backend.parts import routes as parts_routes
 from backend.people import roster_routes
@@ -75,6 +78,7 @@ ROUTERS: Final[tuple[Router, ...]] = (
     contracts_routes.router,
     requests_routes.router,
     jobs_routes.router,
+    maintenance_routes.router,
     dispatch_routes.router,
     devices_routes.router,
 )
@@ -115,6 +119,7 @@ def task_handlers(settings: Settings, database: Database) -> dict[str, TaskHandl
     clock = settings.clock()
     return {
         HANDLE_EVENT: event_task(database, clock),
+        MAINTENANCE_ROUND: round_task(database, clock),
         SEAL_FORM: Sealer(database, clock, settings).run,
         SEND_NOTIFICATION: sending_task(database, clock, OutboxFile(settings.data_dir / "outbox.jsonl")),
     }
@@ -131,6 +136,9 @@ def register_reactions() -> None:
     REACTIONS.on("person.deactivated", "hand_over_sites", hand_over_sites)
     REACTIONS.on("customer.merged", "follow_customer", follow_customer)
     REACTIONS.on("service_request.closed", "plan_call_back", plan_call_back)
+    REACTIONS.on("work_order.completed", "settle_due", settle_due)
+    REACTIONS.on("completion_form.filed", "settle_due", settle_due)
+    REACTIONS.on("work_order.reopened", "reopen_due", reopen_due)
 
 
 def register_reach() -> None:
@@ -240,6 +248,8 @@ def _dependencies(settings: Settings, database: Database) -> dict[str, Provide]:
 def _lifespan(settings: Settings, database: Database) -> Any:
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncGenerator[None]:
+        async with database.write() as session:
+            await start_rounds(session, now=settings.clock().now())
         kinds = (task_handlers(settings, database), plan_handlers(settings, database))
         workers = [Worker(database, settings.clock(), handlers, settings.task_poll_seconds) for handlers in kinds]
         working = [asyncio.create_task(worker.run()) for worker in workers]
