@@ -237,7 +237,7 @@ def _dependencies(settings: Settings, database: Database) -> dict[str, Provide]:
         "write": Provide(write),
         "now": Provide(clock.now, sync_to_thread=False),
         "principal": Provide(principal, sync_to_thread=False),
-        "once": Provide(provide_once),
+        "once": Provide(provide_once, sync_to_thread=False),
         "page": Provide(provide_page, sync_to_thread=False),
         "database": constant(database),
         "settings": constant(settings),

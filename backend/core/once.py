@@ -36,37 +36,48 @@ class Creation(Base):
 
 
 class Once:
-    """One request's idempotency key: `return await once.create(session, now, lambda: actions.open_case(...))`."""
+    """One request's idempotency key: `return await once.create(session, now, lambda: actions.open_case(...))`.
 
-    def __init__(self, person_id: UUID, key: str, request_sha256: str) -> None:
-        self._person_id = person_id
-        self._key = key
-        self._request_sha256 = request_sha256
+    The key is read in `create`, not when the dependency is made: see paging.PageRequest for why.
+    """
+
+    def __init__(self, request: Request[Any, Any, Any]) -> None:
+        self._request = request
 
     async def create(
         self, session: AsyncSession, now: datetime, produce: Callable[[], Awaitable[msgspec.Struct]]
     ) -> Response[bytes]:
-        """Produce the view of a new record, or repeat the earlier answer; a key used for another request is refused."""
+        """Produce the view of a new record, or repeat the earlier answer.
+
+        Raises idempotency_key_missing, and idempotency_key_reused for a key used for another request.
+        """
+        person_id, key, request_sha256 = signed_in(self._request).person_id, self._key(), await self._sha256()
         claim = {
-            "person_id": self._person_id, "key": self._key, "request_sha256": self._request_sha256,
-            "answer": b"", "created_at": now,
+            "person_id": person_id, "key": key, "request_sha256": request_sha256, "answer": b"", "created_at": now,
         }  # fmt: skip
         claimed = await session.run_sync(insert_ignoring, Creation.__table__, [claim])
-        creation = await session.get_one(Creation, (self._person_id, self._key))
-        if creation.request_sha256 != self._request_sha256:
+        creation = await session.get_one(Creation, (person_id, key))
+        if creation.request_sha256 != request_sha256:
             raise Problem(IDEMPOTENCY_KEY_REUSED)
         if claimed:
             creation.answer = msgspec.json.encode(await produce())
         return Response(creation.answer, status_code=CREATED, media_type=MediaType.JSON)
 
+    def _key(self) -> str:
+        key = self._request.headers.get("Idempotency-Key", "")
+        if not 1 <= len(key) <= KEY_LENGTH:
+            raise Problem(IDEMPOTENCY_KEY_MISSING)
+        return key
 
-async def provide_once(request: Request[Any, Any, Any]) -> Once:
-    """Dependency `once`: read the Idempotency-Key header; raises idempotency_key_missing."""
-    key = request.headers.get("Idempotency-Key", "")
-    if not 1 <= len(key) <= KEY_LENGTH:
-        raise Problem(IDEMPOTENCY_KEY_MISSING)
-    seen = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body())
-    return Once(signed_in(request).person_id, key, seen.hexdigest())
+    async def _sha256(self) -> str:
+        seen = hashlib.sha256(f"{self._request.method} {self._request.url.path}\n".encode())
+        seen.update(await self._request.body())
+        return seen.hexdigest()
+
+
+def provide_once(request: Request[Any, Any, Any]) -> Once:
+    """Dependency `once`: the request's Idempotency-Key."""
+    return Once(request)
 
 
 async def forget_old_creations(session: AsyncSession, now: datetime) -> int:

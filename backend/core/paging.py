@@ -3,11 +3,11 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
-from litestar.params import FromQuery
+from litestar.params import QueryParameter
 from sqlalchemy import RowMapping, Select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -28,19 +28,43 @@ class Page(msgspec.Struct, Generic[View], frozen=True):
 
 
 class PageRequest(msgspec.Struct, frozen=True):
-    """Which page is wanted: after which id, and how many rows."""
+    """Which page is wanted, as it was asked for: after which row, and how many rows.
 
-    after: UUID | None
-    limit: int
+    It is read when the page is fetched, inside the handler. A dependency that raises while another opens a transaction
+    would leave that one open: the framework starts both at once and forgets those it has started.
+    """
+
+    cursor: str | None = None
+    rows: str | None = None
+
+    @property
+    def after(self) -> UUID | None:
+        """The key of the last row already sent; raises invalid."""
+        return _read_cursor(self.cursor) if self.cursor else None
+
+    @property
+    def limit(self) -> int:
+        """How many rows; raises invalid."""
+        try:
+            limit = PAGE_DEFAULT if self.rows is None else int(self.rows)
+        except ValueError:
+            limit = 0
+        if not 1 <= limit <= PAGE_MAXIMUM:
+            zh, en = f"limit 须在 1 到 {PAGE_MAXIMUM} 之间", f"limit must be 1 to {PAGE_MAXIMUM}"
+            raise Problem(INVALID, Finding("limit", zh, en))
+        return limit
 
 
-def provide_page(cursor: FromQuery[str | None] = None, limit: FromQuery[int] = PAGE_DEFAULT) -> PageRequest:
-    """Dependency `page`: read `?cursor=` and `?limit=`; raises invalid."""
-    if not 1 <= limit <= PAGE_MAXIMUM:
-        raise Problem(
-            INVALID, Finding("limit", f"limit 须在 1 到 {PAGE_MAXIMUM} 之间", f"limit must be 1 to {PAGE_MAXIMUM}")
-        )
-    return PageRequest(after=_read_cursor(cursor) if cursor else None, limit=limit)
+Cursor = Annotated[str | None, QueryParameter(name="cursor", description="`next` of the page before.")]
+Rows = Annotated[
+    str | None,
+    QueryParameter(name="limit", description=f"Rows a page, 1 to {PAGE_MAXIMUM}; {PAGE_DEFAULT} if left out."),
+]
+
+
+def provide_page(cursor: Cursor = None, limit: Rows = None) -> PageRequest:
+    """Dependency `page`: take `?cursor=` and `?limit=` as they are."""
+    return PageRequest(cursor, limit)
 
 
 async def fetch_page(

@@ -91,7 +91,7 @@ async def sign_in(
     async with database.read() as session:
         person = await _person_called(session, offer.login)
     account = _account(person, offer.login)
-    await _count_attempt(database, account, address, now=now)
+    await _count_attempt(database, person, account, address, now=now)
     stored = person.password_hash if person and person.active and person.password_hash else UNUSABLE_HASH
     matches = await asyncio.to_thread(password_matches, offer.password, stored)
     if not matches or person is None:
@@ -153,7 +153,7 @@ async def change_password(
     """
     async with database.read() as session:
         person = await session.get_one(Person, principal.person_id)
-    await _count_attempt(database, _account(person, ""), address, now=now)
+    await _count_attempt(database, person, _account(person, ""), address, now=now)
     stored = person.password_hash or UNUSABLE_HASH
     if not await asyncio.to_thread(password_matches, change.old, stored):
         raise Problem(WRONG_PASSWORD)
@@ -168,7 +168,7 @@ async def reset_password(database: Database, reset: ResetPassword, *, now: datet
 
     Raises reset_code_invalid, too_many_sign_ins, invalid.
     """
-    await _count_attempt(database, secret_hash(f"reset {address}"), address, now=now)
+    await _count_attempt(database, None, secret_hash(f"reset {address}"), address, now=now)
     code = select(PasswordReset).where(PasswordReset.code_hash == secret_hash(reset.code))
     good = code.where(PasswordReset.used_at.is_(None), PasswordReset.expires_at > now)
     async with database.read() as session:
@@ -218,7 +218,9 @@ def read_refresh_token(key: bytes, token: str) -> UUID:
     except ValueError as error:
         raise Problem(NOT_SIGNED_IN) from error
     body, tag = raw[:-TAG_BYTES], raw[-TAG_BYTES:]
-    if len(body) != 16 + SECRET_BYTES or not hmac.compare_digest(tag, _tag(key, body)):
+    # Base64 spells the same bytes in several ways; only ours counts, because its text is what was hashed.
+    spelled_as_issued = base64.urlsafe_b64encode(raw).decode() == token
+    if len(body) != 16 + SECRET_BYTES or not hmac.compare_digest(tag, _tag(key, body)) or not spelled_as_issued:
         raise Problem(NOT_SIGNED_IN)
     return UUID(bytes=body[:16])
 
@@ -264,13 +266,21 @@ def _account(person: Person | None, login: str) -> str:
     return hashlib.sha256(str(person.id if person else login.casefold()).encode()).hexdigest()
 
 
-async def _count_attempt(database: Database, account: str, address: str, *, now: datetime) -> None:
-    """Note an attempt before it is checked, so that many at once cannot slip through; raises too_many_sign_ins."""
+async def _count_attempt(
+    database: Database, person: Person | None, account: str, address: str, *, now: datetime
+) -> None:
+    """Note an attempt before it is checked; raises too_many_sign_ins.
+
+    The person's row is locked, so that of many attempts at once none slips through. A name nobody has needs no lock:
+    there is no password behind it to guess.
+    """
     limits = (
         (SignInAttempt.account == account, ATTEMPTS_PER_ACCOUNT),
         (SignInAttempt.address == address, ATTEMPTS_PER_ADDRESS),
     )
     async with database.write() as session:
+        if person is not None:
+            await session.get_one(Person, person.id, with_for_update=True)
         await session.execute(delete(SignInAttempt).where(SignInAttempt.at <= now - ATTEMPTS_WINDOW))
         for of_one, limit in limits:
             count, oldest = (
