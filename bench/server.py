@@ -21,6 +21,10 @@ class ServerDidNotStart(RuntimeError):
     """The demo server ended, or kept silent, before it said where it listens; the message holds what it did say."""
 
 
+class ServerEnded(RuntimeError):
+    """The demo server ended before it was told to; the message holds what it said."""
+
+
 def newcomers_environment(home: Path) -> dict[str, str]:
     """A newcomer's shell: our Python first, an empty home, none of this machine's settings."""
     return {"PATH": f"{Path(sys.executable).parent}:{os.defpath}", "HOME": str(home), "LANG": "C.UTF-8"}
@@ -28,7 +32,10 @@ def newcomers_environment(home: Path) -> dict[str, str]:
 
 @contextmanager
 def demo_server(folder: Path) -> Generator[str]:
-    """Run a demo server with its data below `folder`; yields the address it says. Raises ServerDidNotStart."""
+    """Run a demo server with its data below `folder`; yields the address it says.
+
+    Raises ServerDidNotStart, and ServerEnded when it did not live to the end of the block.
+    """
     command = [sys.executable, "-u", "-m", "backend.cli", "demo", "--port", str(free_port())]
     said = folder / "server.log"
     with (
@@ -39,6 +46,8 @@ def demo_server(folder: Path) -> Generator[str]:
     ):
         try:
             yield _address_said(said, server)
+            if server.poll() is not None:
+                raise ServerEnded(f"exit code {server.returncode}\n{said.read_text('utf-8', 'replace')}")
         finally:
             server.send_signal(signal.SIGINT)
 

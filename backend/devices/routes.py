@@ -1,6 +1,7 @@
 """Routes of sync (docs/reference/sync-protocol.md). Bodies are read and written by sync/, byte for byte."""
 
 import hashlib
+import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -49,6 +50,8 @@ NO_DEVICE = Fault(
     "no_device", 403, "这次登录没有绑定手机,不能同步。", "This sign-in is not bound to a phone, so it cannot sync.",
     "请先登记手机,再用登记的手机登录。", "Register the phone first, then sign in with its device_id.",
 )  # fmt: skip
+
+log = logging.getLogger(__name__)
 
 Answering = Callable[[], Awaitable[msgspec.Struct | None]]
 
@@ -114,7 +117,8 @@ async def _answer(now: datetime, produce: Answering) -> Response[bytes]:
         message = await produce()
     except Refusal as refusal:
         return _refuse(refusal, headers)
-    except Transient:
+    except Transient as error:
+        log.warning("sync could not be served now: %s", error)
         return _refuse(Refusal(BUSY_STATUS, "busy"), headers | {"Retry-After": str(RETRY_SECONDS)})
     if message is None:
         return Response(b"", status_code=204, headers=headers)

@@ -38,6 +38,8 @@ OFFLINE_HOURS: Final = (1.0, 5.0)
 NEVER: Final = datetime.min.replace(tzinfo=UTC)
 STALE: Final = timedelta(hours=12)
 """An assignment whose time is so far behind was forgotten by a plan, not by the technician."""
+BEFORE_WORK: Final = timedelta(hours=1)
+"""Phones are switched on this long before their owner's shift."""
 KILLED_SHARE: Final = 0.02
 """How often the phone's battery dies between two looks at it."""
 UPLOAD_TRIES: Final = 40
@@ -103,6 +105,8 @@ class Technician:
 
     async def live_until(self, now: datetime) -> None:
         """Do everything up to `now`: work, and look for signal."""
+        if not (self._on_shift(now) or self._on_shift(now + BEFORE_WORK)) and self.job is None:
+            return
         self._maybe_die()
         self._work_until(now)
         self.now = now
@@ -193,18 +197,18 @@ class Technician:
 
     def _next_job(self, until: datetime) -> Job | None:
         """Take the next assignment whose departure has come, within the present shift."""
-        shift = next(((start, end) for start, end in self.shifts if start <= until and end > self.free_at), None)
-        if shift is None:
-            return None
         shown = self.phone.replica.shown()
         todo = [assignment for assignment in shown.all("assignment").values() if self._waits(shown, assignment)]
         for assignment in sorted(todo, key=lambda one: one["arrives_at"]):
             departs_at, arrives_at = parse_instant(assignment["departs_at"]), parse_instant(assignment["arrives_at"])
-            leaves_at = max(departs_at, self.free_at, shift[0])
-            if leaves_at > until or leaves_at >= shift[1] or until - arrives_at > STALE:
+            leaves_at = max(departs_at, self.free_at)
+            if leaves_at > until or not self._on_shift(leaves_at) or until - arrives_at > STALE:
                 continue
             return self._job(shown, assignment, leaves_at, leaves_at + (arrives_at - departs_at))
         return None
+
+    def _on_shift(self, at: datetime) -> bool:
+        return any(start <= at < end for start, end in self.shifts)
 
     def _waits(self, shown: Shown, assignment: Seen) -> bool:
         if assignment["withdrawn_at"] or not assignment["arrives_at"] or assignment["visit_id"] in self.begun:

@@ -42,8 +42,9 @@ class HttpTransport:
 
     async def __call__(self, path: str, body: bytes) -> Reply:
         """Post a body; raises NoAnswer."""
-        headers = {
-            "Authorization": f"Bearer {self.token()}",
+        token = self.token()
+        headers = {"Authorization": f"Bearer {token}"} if token else {}  # a phone that registers has none yet
+        headers |= {
             "Content-Type": "application/json",
             DEVICE_TIME: self.clock().isoformat(),
             DEVICE_MONOTONIC: str(int(self.monotonic() * 1000)),

@@ -1,0 +1,199 @@
+"""A technician's day on a model phone: register, pull, work without signal, push, and fetch the sealed report.
+
+    .venv/bin/python docs/examples/phone_day.py http://127.0.0.1:8300
+
+It needs a demo server with a published plan (README, "The first ten minutes").
+"""
+
+import asyncio
+import base64
+import hashlib
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import msgspec
+
+from backend.forms.rules import InspectedAsset
+from backend.forms.shown import Customer, FormFacts, Organisation, Site, Worker
+from backend.forms.template import Template
+from backend.forms.verify import verify_sealed
+from bench.acceptance.paperwork import fill, photo_png, sign
+from sync.client.disk import Disk
+from sync.client.phone import Line, Phone, enrol
+from sync.client.transport import HttpTransport
+from sync.protocol import EnrolRequest
+from sync.replica import Replica
+from sync.work import command
+
+PASSWORD = "paigong-demo"
+ADMINISTRATOR, TECHNICIANS = "YQ018", [f"YQ00{number}" for number in range(1, 9)]
+REPORT = Path("report.pdf")
+WAIT_SECONDS = 30
+
+
+class Handset:
+    """One technician's phone, with the little an app has around it: tokens and a clock."""
+
+    def __init__(self, server: httpx.AsyncClient, login: str) -> None:
+        self.server, self.login = server, login
+        self.tokens: dict[str, Any] = {}
+        self.phone: Phone | None = None
+
+    async def register(self, code: str, folder: Path) -> Phone:
+        """Register with a one-use code from the office, then sign in on the registered phone."""
+        line = Line(HttpTransport(self.server, self.token, self.now, time.monotonic), asyncio.sleep, self.refresh)
+        key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
+        identity = await enrol(line, EnrolRequest(code, key, "model phone", "example", 1))
+        self.tokens = await sign_in(self.server, self.login, identity.device)
+        self.phone = Phone(Replica.fresh(identity), Disk(folder / f"{self.login}.db"), line, self.now, new_id)
+        return self.phone
+
+    def token(self) -> str:
+        """The access token, empty before the first sign-in."""
+        return self.tokens.get("access_token", "")
+
+    async def refresh(self) -> bool:
+        """Exchange the refresh token; the phone asks for it when the server says 401."""
+        device = self.phone.replica.identity.device if self.phone else None
+        body = {"refresh_token": self.tokens["refresh_token"], "device_id": device}
+        answer = await self.server.post("/auth/refresh", json=body)
+        self.tokens = answer.json() if answer.is_success else self.tokens
+        return answer.is_success
+
+    @staticmethod
+    def now() -> datetime:
+        """The phone's clock."""
+        return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """Ids are made on the phone."""
+    return str(uuid4())
+
+
+async def sign_in(server: httpx.AsyncClient, login: str, device: str | None = None) -> dict[str, Any]:
+    """Sign in; on a registered phone with its device id."""
+    body = {"login": login, "password": PASSWORD} | ({"device_id": device} if device else {})
+    return (await server.post("/auth/sign-in", json=body)).raise_for_status().json()
+
+
+async def office_code(server: httpx.AsyncClient, login: str) -> str:
+    """Ask the office for a code to register a phone."""
+    headers = {"Authorization": f"Bearer {(await sign_in(server, ADMINISTRATOR))['access_token']}"}
+    people = (await server.get("/people", params={"limit": 200}, headers=headers)).raise_for_status().json()["items"]
+    person = next(person["id"] for person in people if person["employee_number"] == login)
+    answer = await server.post(f"/people/{person}/enrolment-codes", headers=headers | {"Idempotency-Key": new_id()})
+    return answer.raise_for_status().json()["code"]
+
+
+def tap(phone: Phone, visit: str, kind: str) -> None:
+    """One tap on the big button; it is on the phone's disk when this returns, with signal or without."""
+    args = {"id": new_id(), "kind": kind, "claimed_at": phone.clock().isoformat()}
+    phone.do(
+        lambda replica: command(replica, "visit.event", "visit", visit, args, mutation_id=new_id(), now=phone.clock())
+    )
+
+
+def file_form(phone: Phone, assignment: dict[str, Any], login: str, photo: bytes) -> str:
+    """Fill in the order's checklist, show it to the customer, have it signed; return the form's id."""
+    shown, random = phone.replica.shown(), Random()
+    order = shown.get("work_order", assignment["work_order_id"]) or {}
+    site = shown.get("site", order["site_id"]) or {}
+    version = shown.get("checklist_template_version", order["form_template_version_id"]) or {}
+    template = msgspec.convert(version["body"], Template)
+    asset = shown.get("asset", order["asset_id"] or "")
+    assets = [InspectedAsset(id=asset["id"], label=asset["name"], type=asset["asset_type"])] if asset else []
+    filled = fill(template, assets, hashlib.sha256(photo).hexdigest(), now=phone.clock(), random=random)
+    facts = FormFacts(
+        number=phone.replica.next_number(), language="zh+en", zone=site["time_zone"],
+        organisation=Organisation(name="云桥智能服务有限公司 Yunqiao Building Services"),
+        customer=Customer(name=(shown.get("customer", site["customer_id"]) or {}).get("name", "")),
+        site=Site(name=site["name"], address=site["address"]), technicians=(Worker(name=login, number=login),),
+        times=(("finished", phone.clock()),), shown_at=phone.clock(), order_number=order["number"],
+        reported=order["title"], done="已更换并测试 replaced and tested",
+    )  # fmt: skip
+    document, signatures = sign(template, filled, facts, random)
+    form = new_id()
+    args = {
+        "id": form, "template_version_id": version["id"], "shown": document.decode(),
+        "signatures": msgspec.to_builtins(signatures), "claimed_at": phone.clock().isoformat(),
+    }  # fmt: skip
+    visit = assignment["visit_id"]
+    phone.do(
+        lambda replica: command(replica, "form.file", "visit", visit, args, mutation_id=new_id(), now=phone.clock())
+    )
+    return form
+
+
+async def upload(handset: Handset, photo: bytes) -> None:
+    """Send a photo's bytes under their sha256; the form was taken without waiting for them."""
+    sha256, headers = hashlib.sha256(photo).hexdigest(), {"Authorization": f"Bearer {handset.token()}"}
+    (await handset.server.put(f"/blobs/{sha256}", content=photo, headers=headers)).raise_for_status()
+
+
+async def fetch_report(handset: Handset, form: str) -> bytes:
+    """Wait until the server has rendered and sealed the report, and download it."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        headers = {"Authorization": f"Bearer {handset.token()}"}
+        answer = await handset.server.get(f"/forms/{form}/report.pdf", headers=headers)
+        if answer.is_success or time.monotonic() > deadline:
+            return answer.raise_for_status().content
+        await asyncio.sleep(0.2)
+
+
+async def main(address: str) -> None:
+    """Play the day of the first technician who has a visit."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with httpx.AsyncClient(base_url=address, timeout=30) as server:
+            for login in TECHNICIANS:
+                handset = Handset(server, login)
+                phone = await handset.register(await office_code(server, login), Path(folder))
+                await phone.contact()
+                visits = list(waiting_visits(phone))
+                print(f"{login}: {len(visits)} visits on the phone")
+                if visits:
+                    await play(handset, phone, min(visits, key=lambda one: one["arrives_at"]), login)
+                    return
+
+
+def waiting_visits(phone: Phone) -> Iterator[dict[str, Any]]:
+    """Visits that wait for this technician, at sites where photos are allowed."""
+    shown = phone.replica.shown()
+    for assignment in shown.all("assignment").values():
+        visit = shown.get("visit", assignment["visit_id"]) or {}
+        order = shown.get("work_order", assignment["work_order_id"]) or {}
+        site = shown.get("site", order.get("site_id", "")) or {}
+        if not assignment["withdrawn_at"] and visit.get("state") == "planned" and not site.get("no_photos", True):
+            yield dict(assignment)
+
+
+async def play(handset: Handset, phone: Phone, assignment: dict[str, Any], login: str) -> None:
+    """Do one visit without signal, then deliver it."""
+    for kind in ("depart", "arrive", "start"):
+        tap(phone, assignment["visit_id"], kind)
+    photo = photo_png(Random())
+    form = file_form(phone, assignment, login, photo)
+    tap(phone, assignment["visit_id"], "finish")
+    print(f"without signal: {len(phone.replica.outbox.pending())} not yet sent")
+    contact = await phone.contact()
+    for item in contact.settled:
+        print(f"  {item.mutation.name}: {phone.replica.state_of(item.id)}")
+    await upload(handset, photo)
+    report = await fetch_report(handset, form)
+    REPORT.write_bytes(report)
+    check = verify_sealed(report, now=phone.clock())
+    print(f"{REPORT}: seal intact={check.intact} whole document={check.whole} trusted={check.trusted}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))
