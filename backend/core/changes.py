@@ -158,7 +158,8 @@ def stamp(session: Session) -> int | None:
     fresh = _fresh(session, touched)
     buckets = _lock_buckets(session, {entry.bucket for entry in fresh} | {bucket_name for _, _, bucket_name in old})
     v = session.execute(update(commit_clock).values(v=commit_clock.c.v + 1).returning(commit_clock.c.v)).scalar_one()
-    _write(session, v, fresh, old, buckets)
+    if buckets:  # rows no phone holds leave no entry, only the step of the clock
+        _write(session, v, fresh, old, buckets)
     session.execute(delete(unstamped).where(mine))
     return v
 
