@@ -30,6 +30,7 @@ from tests.personas import (
     XU_HUI,
     ZHOU_TAO,
 )
+from tests.work import sent
 
 FAULT = {
     "channel": "phone", "reporter_name": "赵敏", "reporter_phone": "139 0000 0001", "symptom": "大厅摄像机无图像",
@@ -305,6 +306,20 @@ async def test_a_technician_reports_only_where_the_work_is_and_then_owns_the_cas
     assert [(one["person_name"], one["ended_at"]) for one in detail["owners"]] == [("吴刚", None)]
 
 
+@pytest.mark.rule("A270")
+async def test_whoever_is_sent_to_a_case_may_read_it_as_long_as_the_order_is_theirs(office: Office) -> None:
+    request = await report(await office.sign_in(HE_LI), office)
+    path = f"/requests/{request['id']}"
+    wang, zhou, visit_id = await sent(office, ZHOU_TAO, request_id=request["id"])
+    detail = (await zhou.get(path)).json()
+    assert (detail["request"]["symptom"], detail["site_name"]) == (FAULT["symptom"], "云桥大厦")
+    listed = (await zhou.get("/requests")).json()["items"]
+    assert [one["id"] for one in listed] == [request["id"]]
+    assert (await zhou.post(f"{path}/escalate", {"reason": "需要专家"})).status_code == 201
+    assert (await wang.post(f"/visits/{visit_id}/withdraw", {"reason": "改派"})).status_code == 200
+    assert is_problem(await zhou.get(path), 404, "not_found")
+
+
 async def test_without_signing_in_nothing_is_told(sqlite_office: Office) -> None:
     request = await report(await sqlite_office.sign_in(HE_LI), sqlite_office)
     for path in ("/requests", f"/requests/{request['id']}", f"/requests/{uuid4()}"):
@@ -467,6 +482,7 @@ async def test_an_emergency_brings_its_limits_forward_and_never_back(office: Off
 async def test_a_closed_case_makes_one_call_back_due_and_reopening_starts_solving_again(office: Office) -> None:
     desk, quality, monitor = [await office.sign_in(one) for one in (WANG_FANG, TANG_MIN, GAO_JIE)]
     request = await report(desk, office)
+    reopened = request
     done = {"confirmed_by": "赵敏", "resolution": "cleaned_adjusted", "cause": "wear"}
     for _ in range(2):
         await move(desk, request, "solve", done)
