@@ -1,0 +1,52 @@
+"""The protocol's page says what the code says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sync import limits, policy, protocol, task, texts
+from sync.edits import ROW_MUTATIONS
+
+PAGE = (Path(__file__).parents[2] / "docs/reference/sync-protocol.md").read_text("utf-8")
+WORDS = set(re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)))
+
+
+@pytest.mark.parametrize("code", texts.TEXTS)
+def test_every_code_is_on_the_page(code: str) -> None:
+    assert code in WORDS
+
+
+def test_every_status_notice_and_mutation_is_on_the_page() -> None:
+    assert {*protocol.Status, *protocol.Notice, *ROW_MUTATIONS, task.VOID} <= WORDS
+
+
+@pytest.mark.parametrize(
+    "path", [protocol.DEVICES_PATH, protocol.INCARNATIONS_PATH, protocol.PULL_PATH, protocol.PUSH_PATH]
+)
+def test_every_endpoint_is_on_the_page(path: str) -> None:
+    assert f"`POST {path}`" in PAGE
+
+
+def test_the_numbers_are_those_of_the_code() -> None:
+    for sentence in (
+        f"good for {limits.CODE_MINUTES} minutes",
+        f"at most {limits.DEVICES_A_PERSON} active phones",
+        f"At most {limits.PUSH_MUTATIONS} mutations and {limits.PUSH_BYTES // 2**20} MiB",
+        f"and {limits.GRANT_DAYS} days more",
+        "after " + ", ".join(f"{pause:.0f}" for pause in limits.RETRY_SECONDS) + " s",
+    ):
+        assert sentence in PAGE
+
+
+def test_every_text_is_in_both_languages() -> None:
+    for text in texts.TEXTS.values():
+        assert re.search(r"[\u4e00-\u9fff]", text.zh)
+        assert text.en.isascii()
+
+
+def test_groups_are_named_and_hold_each_field_once() -> None:
+    for rules in policy.POLICY.entities.values():
+        names = list(rules.editable())
+        assert len(names) == len(set(names))
+        assert bool(rules.parent) == bool(rules.parent_column)
