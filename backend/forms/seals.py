@@ -70,7 +70,7 @@ class Sealer:
         form = material.form
         images = {sha256: self._store.read(sha256) for sha256 in material.images}
         report = render_report(
-            form.shown.encode(), material.signatures, verify_reference=form.shown_sha256, now=now, images=images
+            form.shown.encode(), material.signatures, verify_reference=f"{self._settings.public_url}/verify/{form.shown_sha256}", now=now, images=images
         )
         key = load_seal_key(self._settings.data_dir / SEAL_FOLDER, self._settings.organisation_en, now=now)
         sealed = seal(report, key, reason=REASON, location=self._settings.organisation_en, now=now)

@@ -1,6 +1,6 @@
 """A technician's day on a model phone: register, pull, work without signal, push, and fetch the sealed report.
 
-    .venv/bin/python docs/examples/phone_day.py http://127.0.0.1:8300
+    .venv/bin/python -m docs.examples.phone_day http://127.0.0.1:8300
 
 It needs a demo server with a published plan (README, "The first ten minutes").
 """
@@ -191,7 +191,7 @@ async def play(handset: Handset, phone: Phone, assignment: dict[str, Any], login
     await upload(handset, photo)
     report = await fetch_report(handset, form)
     REPORT.write_bytes(report)
-    check = verify_sealed(report, now=phone.clock())
+    check = await asyncio.to_thread(verify_sealed, report, now=phone.clock())
     print(f"{REPORT}: seal intact={check.intact} whole document={check.whole} trusted={check.trusted}")
 
 
