@@ -101,6 +101,8 @@ class Simulation:
         self.ended: dict[str, Status] = {}
         self.made: dict[str, list[str]] = {}
         self.marks: dict[str, str] = {}
+        self.sent: dict[str, set[str]] = {}
+        """The buckets each device was ever sent."""
 
     def _site(self, name: str) -> str:
         site = run(self.world.site(name=name))
@@ -256,6 +258,7 @@ class Simulation:
             allowed = scope_of(self._rows(), handset.person, self.now)[0]
             sent = {op.bucket for op in answer.ops if isinstance(op, Put)}
             assert sent <= set(allowed), "nothing outside the scope is ever sent"
+            self.sent.setdefault(handset.device, set()).update(sent)
         return answer
 
     def _arrive(self, carried: Carried, answer: PullAnswer | PushAnswer | None, fault: Fault) -> None:
@@ -329,12 +332,28 @@ class Simulation:
             key = (incarnation, result.n)
             assert self.results.setdefault(key, bytes(raw)) == bytes(raw), "a repeat gets the same bytes"
             item = carried.handset.replica.outbox.items[result.id]
+            if result.id not in self.ended:
+                self._check_reach(carried.handset, item.mutation, result)
             if result.id not in self.ended and result.code not in ("not_granted", "left_scope"):
                 expected = self.office.expect(carried.handset.device, item.mutation)
                 ends = (expected, Status.MERGED) if expected is Status.APPLIED else (expected,)
                 assert expected is None or result.status in ends
             assert self.ended.setdefault(result.id, result.status) is result.status, "one end, for ever"
             assert (result.status is Status.CONFLICT) == bool(result.conflicts)
+
+    def _check_reach(self, handset: Handset, mutation: Mutation, result: Result) -> None:
+        """A phone may work on what it holds or was sent, and on nothing else."""
+        site = mutation.args.get("site") if mutation.id in self.marks else mutation.row
+        if site not in self.sites or mutation.name == "unheard of":
+            return
+        bucket = f"site:{site}"
+        if bucket in scope_of(self._rows(), handset.person, self.now)[0]:
+            assert result.code not in ("not_granted", "left_scope")
+        elif bucket not in self.sent.get(handset.device, set()):
+            assert result.code == "not_granted"
+        else:
+            assert result.code != "not_granted"
+            assert not result.held
 
     def _check_complete(self, carried: Carried, answer: PullAnswer | None) -> None:
         """A complete pull is the scope of its instant, row for row; what it acknowledges is seen."""
