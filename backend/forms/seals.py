@@ -65,12 +65,16 @@ class Sealer:
             await note_blob(session, now=now, stored=Stored(sha256=pdf_sha256, size=len(pdf), media_type=PDF))
             await _keep_report(session, material.form, pdf_sha256, certificate.sha256, now)
 
+    def _reference(self, form: CompletionForm) -> str:
+        """What the report's QR code says: where anybody can check it."""
+        return f"{self._settings.public_url}/verify/{form.shown_sha256}"
+
     def _make(self, material: _Material, now: datetime) -> "tuple[bytes, _Certificate, str]":
         """Render, seal and store; runs in a thread."""
         form = material.form
         images = {sha256: self._store.read(sha256) for sha256 in material.images}
         report = render_report(
-            form.shown.encode(), material.signatures, verify_reference=f"{self._settings.public_url}/verify/{form.shown_sha256}", now=now, images=images
+            form.shown.encode(), material.signatures, verify_reference=self._reference(form), now=now, images=images
         )
         key = load_seal_key(self._settings.data_dir / SEAL_FOLDER, self._settings.organisation_en, now=now)
         sealed = seal(report, key, reason=REASON, location=self._settings.organisation_en, now=now)
