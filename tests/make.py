@@ -104,15 +104,15 @@ class Desk:
 
 
 class LongDay(Desk):
-    """A desk that refreshes its sign-in when the token has run out, as an app does over a day."""
+    """A desk that signs in anew when its token has run out, however far the test has moved the clock."""
 
     async def ask(self, method: str, path: str, **call: Any) -> httpx.Response:
-        """Send a request as this person, once more with a new token if need be."""
+        """Send a request as this person, once more after a new sign-in if need be."""
         answer = await super().ask(method, path, **dict(call))
         if answer.status_code != 401:
             return answer
-        offer = {"refresh_token": self.tokens["refresh_token"]}
-        self.tokens = (await self._client.post("/auth/refresh", json=offer)).json()
+        offer = {"login": self.persona.employee_number, "password": PASSWORD}
+        self.tokens = (await self._client.post("/auth/sign-in", json=offer)).json()
         return await super().ask(method, path, **call)
 
 

@@ -4,12 +4,10 @@ from datetime import date
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import select
 
-from backend.people.models import Role, RoleGrant
 from backend.sites.models import Asset
-from tests.make import LONG_AGO, Desk, Office
-from tests.personas import CHEN_JING, TANG_MIN, WANG_FANG, ZHOU_TAO
+from tests.make import Desk, Office
+from tests.personas import CHEN_JING, WANG_FANG, XU_HUI, ZHOU_TAO
 from tests.work import NOBODY, ok, opened, order_of, refused, report, sent, walk
 
 LINES: Final[list[dict[str, Any]]] = [
@@ -18,25 +16,13 @@ LINES: Final[list[dict[str, Any]]] = [
 ]
 
 
-async def quoting_desk(office: Office) -> Desk:
-    """唐敏 also quotes, for both units."""
-    async with office.database.write() as session:
-        role = (await session.execute(select(Role.id).where(Role.key == "quoting"))).scalar_one()
-        session.add(
-            RoleGrant(
-                person_id=office.house.id_of(TANG_MIN), role_id=role, unit_id=office.house.company, valid_from=LONG_AGO
-            )
-        )
-    return await office.sign_in_for_long(TANG_MIN)
-
-
 async def quoted(office: Office, **values: object) -> tuple[Desk, Desk, str, dict[str, Any]]:
     """A repair with an offered quote: the quoting desk, the technician's, the order's path, the quote."""
     wang_fang, li_wei, visit_id = await sent(office)
-    tang_min = await quoting_desk(office)
+    xu_hui = await office.sign_in_for_long(XU_HUI)
     path = f"/work-orders/{(await order_of(wang_fang, visit_id))['order']['id']}"
-    quote = ok(await tang_min.post(f"{path}/quotes", {"lines": LINES, "payment_way": "wechat", **values}), 201)
-    return tang_min, li_wei, path, quote
+    quote = ok(await xu_hui.post(f"{path}/quotes", {"lines": LINES, "payment_way": "wechat", **values}), 201)
+    return xu_hui, li_wei, path, quote
 
 
 @pytest.mark.rule("A148", "A149", "A150")
@@ -90,34 +76,34 @@ async def test_a_quote_is_accepted_paid_and_receipted(office: Office) -> None:
 
 
 async def test_a_draft_is_offered_before_it_is_answered_and_a_new_version_follows_it(office: Office) -> None:
-    tang_min, li_wei, path, draft = await quoted(office, offered=False)
+    xu_hui, li_wei, path, draft = await quoted(office, offered=False)
     answer = {"answer": "accepted", "given_by": "赵敏", "channel": "phone"}
     refused(await li_wei.post(f"/quotes/{draft['id']}/answers", answer), "quote_state")
     for _ in range(2):
-        assert ok(await tang_min.post(f"/quotes/{draft['id']}/offer"))["state"] == "offered"
-    ok(await tang_min.post(f"/quotes/{draft['id']}/answers", answer | {"answer": "refused"}), 201)
-    refused(await tang_min.post(f"/quotes/{draft['id']}/offer"), "quote_state")
-    assert ok(await tang_min.post(f"{path}/quotes", {"lines": LINES[:1]}), 201)["version"] == 2
+        assert ok(await xu_hui.post(f"/quotes/{draft['id']}/offer"))["state"] == "offered"
+    ok(await xu_hui.post(f"/quotes/{draft['id']}/answers", answer | {"answer": "refused"}), 201)
+    refused(await xu_hui.post(f"/quotes/{draft['id']}/offer"), "quote_state")
+    assert ok(await xu_hui.post(f"{path}/quotes", {"lines": LINES[:1]}), 201)["version"] == 2
 
 
 async def test_a_disputed_fee_goes_to_the_head_and_blocks_no_work(office: Office) -> None:
-    tang_min, li_wei, path, quote = await quoted(office)
+    xu_hui, li_wei, path, quote = await quoted(office)
     disputed = {"answer": "disputed", "given_by": "赵敏", "channel": "on_site", "note": "应属保修"}
     dispute_id = ok(await li_wei.post(f"/quotes/{quote['id']}/answers", disputed), 201)["dispute_id"]
     (mine,) = ok(await li_wei.get("/my/visits"))
     await walk(office, li_wei, mine["visit"]["id"], "arrive", "start")
     assert (await report(li_wei, mine["visit"]["id"], "finish"))["visit"]["outcome"] == "done"
     decision = {"decision": "按保修免费"}
-    refused(await tang_min.post(f"/fee-disputes/{dispute_id}/decide", decision), "forbidden")
+    refused(await xu_hui.post(f"/fee-disputes/{dispute_id}/decide", decision), "forbidden")
     chen_jing = await office.sign_in_for_long(CHEN_JING)
     decided = ok(await chen_jing.post(f"/fee-disputes/{dispute_id}/decide", decision))
     assert (decided["decision"], decided["claim"]) == ("按保修免费", "应属保修")
-    ok(await tang_min.post(f"/quotes/{quote['id']}/answers", disputed | {"answer": "accepted"}), 201)
+    ok(await xu_hui.post(f"/quotes/{quote['id']}/answers", disputed | {"answer": "accepted"}), 201)
     assert ok(await chen_jing.get(f"{path}/fees"))["disputes"][0]["decided_by_id"]
 
 
 async def test_money_is_handled_by_those_on_the_order_and_bad_figures_are_refused(office: Office) -> None:
-    tang_min, li_wei, path, quote = await quoted(office)
+    xu_hui, li_wei, path, quote = await quoted(office)
     zhou_tao = await office.sign_in_for_long(ZHOU_TAO)
     accepted = {"answer": "accepted", "given_by": "x", "channel": "x"}
     refused(await zhou_tao.post(f"/quotes/{quote['id']}/answers", accepted), "not_found")
@@ -128,11 +114,11 @@ async def test_money_is_handled_by_those_on_the_order_and_bad_figures_are_refuse
         (li_wei, "payments", {"amount_fen": 0, "way": "cash"}),
         (li_wei, "payments", {"amount_fen": 1, "way": "shells"}),
         (li_wei, "payments", {"amount_fen": 1, "way": "cash", "quote_id": NOBODY}),
-        (tang_min, "quotes", {"lines": []}),
-        (tang_min, "quotes", {"lines": [LINES[0] | {"kind": "magic"}]}),
-        (tang_min, "quotes", {"lines": [LINES[0] | {"unit_fen": -1}]}),
-        (tang_min, "quotes", {"lines": LINES, "price_list_id": NOBODY}),
+        (xu_hui, "quotes", {"lines": []}),
+        (xu_hui, "quotes", {"lines": [LINES[0] | {"kind": "magic"}]}),
+        (xu_hui, "quotes", {"lines": [LINES[0] | {"unit_fen": -1}]}),
+        (xu_hui, "quotes", {"lines": LINES, "price_list_id": NOBODY}),
     ):  # fmt: skip
         refused(await desk.post(f"{path}/{where}", body), "invalid")
-    refused(await tang_min.post(f"/work-orders/{NOBODY}/quotes", {"lines": LINES}), "not_found")
-    refused(await tang_min.post(f"/quotes/{NOBODY}/offer"), "not_found")
+    refused(await xu_hui.post(f"/work-orders/{NOBODY}/quotes", {"lines": LINES}), "not_found")
+    refused(await xu_hui.post(f"/quotes/{NOBODY}/offer"), "not_found")
