@@ -102,7 +102,7 @@ class SyncedTable:
     table: Table
     bucket: str
 
-    def bucket_of(self, row: RowMapping) -> str | None:
+    def bucket_of(self, row: Mapping[Any, Any]) -> str | None:
         """Return the one bucket the row is in, or None for a row no phone holds."""
         values = {name: row[name] for name in self._names()}
         return None if None in values.values() else self.bucket.format_map(values)

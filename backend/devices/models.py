@@ -12,7 +12,7 @@ from backend.core.db import Base, Row
 
 
 class DeviceIncarnation(Base):
-    """One numbering of a phone's mutations. Its prefix begins every number printed meanwhile, and is never used again."""
+    """One numbering of a phone's mutations. Its prefix begins every number printed meanwhile, and no other has it."""
 
     __tablename__ = "device_incarnation"
 
@@ -38,7 +38,7 @@ class DeviceView(Base):
 
 
 class DeviceGrant(Base):
-    """A bucket a phone was allowed to edit, from when until when; pushes are checked against it, never against a claim."""
+    """A bucket a phone was allowed to edit, and when; pushes are checked against it, never against a claim."""
 
     __tablename__ = "device_grant"
 

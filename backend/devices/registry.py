@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.core.db import insert_ignoring
 from backend.devices.models import DeviceIncarnation
 from backend.people.models import Device as DeviceRow
 from backend.people.models import EnrolmentCode as CodeRow
+from backend.people.models import Person
 from sync.store import Device, EnrolmentCode
 
 
@@ -22,49 +23,55 @@ class SqlRegistry:
 
     async def enrolment_code(self, code_hash: str) -> EnrolmentCode | None:
         """See sync.store.Registry."""
-        found = await self.session.execute(select(CodeRow).where(CodeRow.code_hash == code_hash).with_for_update())
-        code = found.scalar_one_or_none()
-        return code and EnrolmentCode(person=str(code.person_id), expires_at=code.expires_at, used_at=code.used_at)
+        wanted = select(CodeRow.person_id, CodeRow.expires_at, CodeRow.used_at).where(CodeRow.code_hash == code_hash)
+        code = (await self.session.execute(wanted.with_for_update())).one_or_none()
+        if code is None:
+            return None
+        return EnrolmentCode(person=str(code.person_id), expires_at=code.expires_at, used_at=code.used_at)
 
     async def use_code(self, code_hash: str, now: datetime) -> None:
         """See sync.store.Registry."""
-        code = (await self.session.execute(select(CodeRow).where(CodeRow.code_hash == code_hash))).scalar_one()
-        code.used_at = now
+        await self.session.execute(update(CodeRow).where(CodeRow.code_hash == code_hash).values(used_at=now))
 
     async def devices(self, person: str) -> Sequence[Device]:
-        """See sync.store.Registry."""
-        theirs = select(DeviceRow).where(DeviceRow.person_id == UUID(person)).order_by(DeviceRow.id).with_for_update()
-        return [_device(row) for row in (await self.session.execute(theirs)).scalars()]
+        """See sync.store.Registry; the person's row is the lock, so that phones are counted one after another."""
+        counted = select(Person.id).where(Person.id == UUID(person)).with_for_update(key_share=True)
+        await self.session.execute(counted)
+        theirs = select(DeviceRow).where(DeviceRow.person_id == UUID(person)).order_by(DeviceRow.id)
+        locked = await self.session.execute(theirs.with_for_update(key_share=True))
+        return [_device(row) for row in locked.scalars()]
 
     async def device(self, device: str) -> Device | None:
         """See sync.store.Registry."""
-        row = await self.session.get(DeviceRow, UUID(device), with_for_update=True)
+        row = await self.session.get(DeviceRow, UUID(device), with_for_update={"key_share": True})
         return row and _device(row)
 
     async def save_device(self, device: Device, now: datetime) -> bool:
-        """See sync.store.Registry; the prefix is taken from every phone before and after."""
-        row = await self.session.get(DeviceRow, UUID(device.id))
-        if await self._prefix_is_taken(device.prefix):
+        """See sync.store.Registry; a prefix belongs to one phone for ever, so the database decides."""
+        try:
+            async with self.session.begin_nested():
+                await self._put(device, now)
+        except IntegrityError:
             return False
-        if row is None:
-            row = DeviceRow(
-                id=UUID(device.id), person_id=UUID(device.person), public_key=device.public_key, enrolled_at=now,
-                view_revision=0, prefix=device.prefix, incarnation=UUID(device.incarnation),
-                incarnations=device.incarnations, name=device.name, app_version=device.app_version,
-                schema_version=device.schema,
-            )  # fmt: skip
-            self.session.add(row)
-        row.prefix, row.incarnation = device.prefix, UUID(device.incarnation)
-        row.incarnations = device.incarnations
-        await self.session.flush()
-        begun = {
-            "device_id": row.id, "incarnation": row.incarnation, "prefix": device.prefix, "begun_at": now, "acked_n": 0,
-        }  # fmt: skip
-        return bool(await self.session.run_sync(insert_ignoring, DeviceIncarnation.__table__, [begun]))
+        return True
 
-    async def _prefix_is_taken(self, prefix: str) -> bool:
-        taken = select(DeviceIncarnation.prefix).where(DeviceIncarnation.prefix == prefix)
-        return (await self.session.execute(taken)).first() is not None
+    async def _put(self, device: Device, now: datetime) -> None:
+        numbering = {
+            "prefix": device.prefix, "incarnation": UUID(device.incarnation), "incarnations": device.incarnations,
+        }  # fmt: skip
+        known = update(DeviceRow).where(DeviceRow.id == UUID(device.id)).values(numbering).returning(DeviceRow.id)
+        if (await self.session.execute(known)).first() is None:
+            new = {
+                "id": UUID(device.id), "person_id": UUID(device.person), "public_key": device.public_key,
+                "name": device.name, "app_version": device.app_version, "schema_version": device.schema,
+                "view_revision": 0, "enrolled_at": now,
+            }  # fmt: skip
+            await self.session.execute(insert(DeviceRow).values(new | numbering))
+        begun = {
+            "device_id": UUID(device.id), "incarnation": UUID(device.incarnation), "prefix": device.prefix,
+            "begun_at": now, "acked_n": 0,
+        }  # fmt: skip
+        await self.session.execute(insert(DeviceIncarnation).values(begun))
 
 
 def _device(row: DeviceRow) -> Device:

@@ -4,31 +4,37 @@ The jobs a person is assigned to from days ahead until days after they ended, wi
 the contacts to ask for there; the person's own rows; the shared catalogue.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, String, Subquery, case, func, literal, null, or_, select, true
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from backend.core.changes import bucket
 from backend.jobs.models import Assignment, Visit, WorkOrder
-from backend.people.models import CrewMember
+from backend.jobs.rules import VisitState
+from backend.people.models import CrewMember, Person
 from backend.sites.models import Site, SiteContact
 from sync.feed import Head, Scope
 
 AHEAD: Final = timedelta(days=7)
-"""A job reaches the phone this long before its planned arrival."""
+"""A job reaches the phone this long before its planned arrival, or as soon as somebody has begun it."""
 BEHIND: Final = timedelta(days=3)
 """A job stays on the phone this long after its visit ended."""
 CATALOGUE: Final = "catalogue"
+WAITING: Final = (VisitState.UNPLANNED, VisitState.PLANNED, VisitState.CANCELLED)
+"""States of a visit nobody has begun."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """One assignment of a person, with what its job brings along."""
+    """One assignment of a person, or of a crew they are in for a time, with what its job brings along."""
 
     work_order_id: UUID
     site_id: UUID
@@ -36,22 +42,35 @@ class Held:
     request_id: UUID | None
     contact_id: UUID | None
     arrives_at: datetime | None
+    begun: bool
+    """Whether somebody has contacted the customer, set out, or done more."""
     ended_at: datetime | None
     """When the visit was finished or cancelled; None while it is open."""
+    joined_at: datetime | None = None
+    left_at: datetime | None = None
+    """The person's time in the crew it is assigned to; None where it is the person's own."""
 
+    @property
+    def opens_at(self) -> datetime | None:
+        """When the job comes to the phone; None: it always was there."""
+        ahead = None if self.begun or self.arrives_at is None else self.arrives_at - AHEAD
+        return max((at for at in (ahead, self.joined_at) if at is not None), default=None)
 
-def in_window(held: Held, now: datetime) -> bool:
-    """Whether the assignment's job belongs on the phone now."""
-    if held.ended_at is not None:
-        return now < held.ended_at + BEHIND
-    return held.arrives_at is None or now >= held.arrives_at - AHEAD
+    @property
+    def closes_at(self) -> datetime | None:
+        """When the job leaves the phone; None: not before something else happens."""
+        behind = None if self.ended_at is None else self.ended_at + BEHIND
+        return min((at for at in (behind, self.left_at) if at is not None), default=None)
 
+    def in_window(self, now: datetime) -> bool:
+        """Whether the job belongs on the phone now."""
+        opened = self.opens_at is None or self.opens_at <= now
+        return opened and (self.closes_at is None or now < self.closes_at)
 
-def next_turn(held: Held, now: datetime) -> datetime | None:
-    """When time alone will bring the job to the phone or take it away; None: never."""
-    if held.ended_at is not None:
-        return held.ended_at + BEHIND if in_window(held, now) else None
-    return held.arrives_at - AHEAD if held.arrives_at is not None and not in_window(held, now) else None
+    def next_turn(self, now: datetime) -> datetime | None:
+        """When time alone will bring the job to the phone or take it away; None: never."""
+        turn = self.closes_at if self.in_window(now) else self.opens_at
+        return turn if turn is not None and turn > now else None
 
 
 def buckets_of(person: str, assignments: Iterable[Held], now: datetime) -> tuple[set[str], datetime | None]:
@@ -59,9 +78,9 @@ def buckets_of(person: str, assignments: Iterable[Held], now: datetime) -> tuple
     names = {f"user:{person}", CATALOGUE}
     turns: list[datetime] = []
     for held in assignments:
-        turn = next_turn(held, now)
+        turn = held.next_turn(now)
         turns += [turn] if turn else []
-        if in_window(held, now):
+        if held.in_window(now):
             names |= {f"job:{held.work_order_id}", f"site:{held.site_id}", f"customer:{held.customer_id}"}
             names |= {f"request:{held.request_id}"} if held.request_id else set()
             names |= {f"contact:{held.contact_id}"} if held.contact_id else set()
@@ -69,39 +88,87 @@ def buckets_of(person: str, assignments: Iterable[Held], now: datetime) -> tuple
 
 
 def scope_of(session: Session, person: str, now: datetime) -> Scope:
-    """Return what the person may hold, with each bucket's head, as this session's snapshot sees it."""
-    rows = session.execute(_assignments(UUID(person), now)).all()
-    names, valid_until = buckets_of(person, (Held(*row) for row in rows), now)
-    return Scope(_heads(session, sorted(names)), valid_until)
+    """Return what the person may hold, with each bucket's head, as this session's snapshot sees it. One query.
+
+    A bucket nobody wrote to has no row; its head is zero.
+    """
+    rows = session.execute(_held_with_heads(UUID(person), now)).all()
+    held = {_assignment(row) for row in rows if row.work_order_id is not None}
+    names, valid_until = buckets_of(person, held, now)
+    heads = {row.name: _head(row) for row in rows if row.name is not None}
+    return Scope({name: heads.get(name, Head()) for name in sorted(names)}, valid_until)
 
 
-def _assignments(person: UUID, now: datetime) -> Select[Any]:
-    crews = select(CrewMember.crew_id).where(
-        CrewMember.person_id == person,
-        CrewMember.valid_from <= now,
-        or_(CrewMember.valid_until.is_(None), CrewMember.valid_until > now),
+def _assignment(row: Row[Any]) -> Held:
+    return Held(
+        row.work_order_id, row.site_id, row.customer_id, row.request_id, row.contact_id, row.arrives_at, row.begun,
+        row.ended_at, row.joined_at, row.left_at,
+    )  # fmt: skip
+
+
+def _head(row: Row[Any]) -> Head:
+    return Head(row.head_v, row.live_count, row.checksum)
+
+
+def _held_with_heads(person: UUID, now: datetime) -> Select[Any]:
+    """Each assignment that may matter, once for each of its buckets that exists; one row at least."""
+    held = _held(person, now)
+    named = [
+        _named("user", Person.id), literal(CATALOGUE), _named("job", held.c.work_order_id),
+        _named("site", held.c.site_id), _named("customer", held.c.customer_id), _named("request", held.c.request_id),
+        _named("contact", held.c.contact_id),
+    ]  # fmt: skip
+    return (
+        select(*held.c, bucket)
+        .select_from(Person)
+        .outerjoin(held, true())
+        .outerjoin(bucket, bucket.c.name.in_(named))
+        .where(Person.id == person)
     )
-    open_or_recent = or_(
-        and_(Visit.finished_at.is_(None), Visit.cancelled_at.is_(None)),
-        Visit.finished_at > now - BEHIND,
-        Visit.cancelled_at > now - BEHIND,
-    )
+
+
+def _held(person: UUID, now: datetime) -> Subquery:
+    own = Assignment.person_id == person
+    member = (CrewMember.crew_id == Assignment.crew_id) & (CrewMember.person_id == person)
+    not_over = or_(CrewMember.valid_until.is_(None), CrewMember.valid_until > now)
+    ended_at = func.coalesce(Visit.finished_at, Visit.cancelled_at)
     return (
         select(
-            WorkOrder.id, WorkOrder.site_id, Site.customer_id, WorkOrder.request_id, SiteContact.contact_id,
-            Assignment.arrives_at, func.coalesce(Visit.finished_at, Visit.cancelled_at),
+            WorkOrder.id.label("work_order_id"), WorkOrder.site_id, Site.customer_id, WorkOrder.request_id,
+            SiteContact.contact_id, Assignment.arrives_at, Visit.state.not_in(WAITING).label("begun"),
+            ended_at.label("ended_at"), case((own, null()), else_=CrewMember.valid_from).label("joined_at"),
+            case((own, null()), else_=CrewMember.valid_until).label("left_at"),
         )
         .join(Visit, Visit.id == Assignment.visit_id)
         .join(WorkOrder, WorkOrder.id == Assignment.work_order_id)
         .join(Site, Site.id == WorkOrder.site_id)
+        .join(CrewMember, member & not_over, isouter=True)
         .join(SiteContact, SiteContact.site_id == WorkOrder.site_id, isouter=True)
-        .where(or_(Assignment.person_id == person, Assignment.crew_id.in_(crews)), Assignment.withdrawn_at.is_(None))
-        .where(open_or_recent)
+        .where(or_(own, CrewMember.id.is_not(None)), Assignment.withdrawn_at.is_(None))
+        .where(or_(ended_at.is_(None), ended_at > now - BEHIND))
+        .subquery("held")
     )  # fmt: skip
 
 
-def _heads(session: Session, names: Sequence[str]) -> dict[str, Head]:
-    """A bucket nobody wrote to has no row; its head is zero."""
-    found = session.execute(select(bucket).where(bucket.c.name.in_(names)))
-    heads = {row.name: Head(row.head_v, row.live_count, row.checksum) for row in found}
-    return {name: heads.get(name, Head()) for name in names}
+class _UuidText(FunctionElement[str]):
+    """A UUID column as text with hyphens, as names of buckets have it."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(_UuidText)
+def _cast(element: _UuidText, compiler: SQLCompiler, **options: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **options)} AS TEXT)"
+
+
+@compiles(_UuidText, "sqlite")
+def _with_hyphens(element: _UuidText, compiler: SQLCompiler, **options: Any) -> str:
+    """SQLite keeps a UUID as 32 hexadecimal digits."""
+    digits = compiler.process(element.clauses, **options)
+    parts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
+    return " || '-' || ".join(f"substr({digits}, {start}, {length})" for start, length in parts)
+
+
+def _named(kind: str, subject: Any) -> ColumnElement[str]:
+    return literal(f"{kind}:") + _UuidText(subject)

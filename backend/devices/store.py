@@ -7,8 +7,6 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import and_, or_, select, tuple_
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.audit import SYSTEM, Actor
@@ -17,12 +15,14 @@ from backend.core.sessions import Database
 from backend.devices.models import DeviceIncarnation, DeviceView
 from backend.devices.scope import scope_of
 from backend.devices.transaction import SqlTransaction
+from backend.devices.transience import reachable
 from backend.people.models import Device
 from sync.feed import Entry, Position, Scope, View, Want
-from sync.store import DeviceState, Transient
+from sync.protocol import is_uuid
+from sync.store import DeviceState
 
-OUR_FAULT: Final = (IntegrityError, DataError, ProgrammingError)
-"""Errors that sending the same again would meet again."""
+NOWHERE: Final = UUID(int=0)
+"""Before every row, and the name of no numbering."""
 
 
 class SqlSnapshot:
@@ -33,7 +33,8 @@ class SqlSnapshot:
 
     async def device(self, device: str, incarnation: str) -> DeviceState | None:
         """See sync.store.Snapshot: the device, its views and the commit clock in one query."""
-        begun = and_(DeviceIncarnation.device_id == Device.id, DeviceIncarnation.incarnation == UUID(incarnation))
+        numbering = UUID(incarnation) if is_uuid(incarnation) else NOWHERE
+        begun = and_(DeviceIncarnation.device_id == Device.id, DeviceIncarnation.incarnation == numbering)
         asked = (
             select(
                 Device.person_id, Device.revoked_at, Device.view_revision, DeviceIncarnation.acked_n,
@@ -67,7 +68,7 @@ class SqlSnapshot:
         order = (change.c.bucket, change.c.entity, change.c.row_id)
         wanted = select(change).where(or_(fresh, stayed)).order_by(*order).limit(limit)
         if after is not None:
-            row_id = UUID(after.row) if after.row else UUID(int=0)
+            row_id = UUID(after.row) if after.row else NOWHERE
             wanted = wanted.where(tuple_(*order) > tuple_(after.bucket, after.entity, row_id))
         return [
             Entry(row.bucket, row.entity, str(row.row_id), row.v, deleted=row.deleted, body=row.body)
@@ -86,22 +87,14 @@ class SqlStore:
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[SqlSnapshot]:
         """Open one snapshot."""
-        try:
-            async with self._database.read() as session:
-                yield SqlSnapshot(session)
-        except (DBAPIError, PoolTimeoutError) as error:
-            raise Transient(str(error)) from error
+        async with reachable(self._database.read()) as session:
+            yield SqlSnapshot(session)
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[SqlTransaction]:
         """Open one transaction; leaving it stamps and commits, an exception undoes it."""
-        try:
-            async with self._database.write() as session:
-                yield SqlTransaction(session, self._actor, self._now)
-        except OUR_FAULT:
-            raise
-        except (DBAPIError, PoolTimeoutError) as error:
-            raise Transient(str(error)) from error
+        async with reachable(self._database.write()) as session:
+            yield SqlTransaction(session, self._actor, self._now)
 
 
 def _view(row: Any) -> View:

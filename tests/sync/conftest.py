@@ -1,45 +1,71 @@
-"""Stores under contract: each test in tests/sync/contract runs once over every store named in WORLDS."""
+"""Stores under contract: each test in tests/sync/contract runs once over every store named in STORES.
 
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+A worker has one database of each kind, opened once and emptied for each test; so these tests share one event loop.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
+from typing import Final
 
 import pytest
+import pytest_asyncio
 
+from backend.core.sessions import Database
+from tests.databases import Databases
 from tests.sync.handset import Handset, register
+from tests.sync.sql_world import SqlWorld, emptied
 from tests.sync.world import MemoryWorld, World
 
-
-@asynccontextmanager
-async def memory() -> AsyncGenerator[World]:
-    """The store in memory."""
-    yield await MemoryWorld().begin()
-
-
-WORLDS: Mapping[str, Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[World]]] = {
-    "memory": lambda _: memory(),
-}
-"""How to open a world over each store; the request gives a store's own fixtures (`getfixturevalue`)."""
+MEMORY: Final = "memory"
+SQL: Final = ("sqlite", "postgresql")
+STORES: Final = (MEMORY, *SQL)
+SHARED: Final = {"world", "sql_databases"}
+"""Fixtures that live on the event loop all tests share."""
 
 
-@pytest.fixture(params=sorted(WORLDS))
-async def world(request: pytest.FixtureRequest) -> AsyncGenerator[World]:
-    async with WORLDS[request.param](request) as world:
-        yield world
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run tests over shared databases on the loop those were opened on."""
+    for item in items:
+        if SHARED & set(getattr(item, "fixturenames", ())) and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def sql_databases(
+    databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[Mapping[str, Database]]:
+    """A migrated database of each kind; `emptied` before each use."""
+    file: Path = tmp_path_factory.mktemp("sync") / "paigong.db"
+    urls = {"sqlite": databases.sqlite(file), "postgresql": databases.postgresql()}
+    opened = {kind: Database(url) for kind, url in urls.items()}
+    yield opened
+    for database in opened.values():
+        await database.close()
+    databases.drop(urls["postgresql"])
+
+
+@pytest_asyncio.fixture(params=STORES, loop_scope="session")
+async def world(request: pytest.FixtureRequest, sql_databases: Mapping[str, Database]) -> World:
+    """A world over each store."""
+    if request.param == MEMORY:
+        return await MemoryWorld().begin()
+    await emptied(sql_databases[request.param])
+    return await SqlWorld(sql_databases[request.param]).begin()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def li_wei(world: World) -> Handset:
     """李伟, technician, with a registered phone that holds nothing yet."""
     return await register(world, world.li_wei)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def zhang_min(world: World) -> Handset:
     """张敏, technician, with a registered phone that holds nothing yet."""
     return await register(world, world.zhang_min)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def site(world: World) -> str:
     """A site where both technicians have work today."""
     site = await world.site()
