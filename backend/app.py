@@ -25,6 +25,7 @@ from backend.attachments.actions import ARRIVED
 from backend.attachments.queries import SUBJECTS, Subject
 from backend.contracts import routes as contracts_routes
 from backend.core.auth import Principal, public, signed_in
+from backend.core.clock import clock_of
 from backend.core.events import HANDLE_EVENT, REACTIONS, event_task
 from backend.core.once import provide_once
 from backend.core.paging import provide_page
@@ -105,7 +106,7 @@ def create_app(settings: Settings) -> Litestar:
     return Litestar(
         route_handlers=[healthz, readyz, *ROUTERS, _docs_files()],
         dependencies=_dependencies(settings, database),
-        middleware=[BearerMiddleware(database, settings.clock(), read_token_key(settings.data_dir))],
+        middleware=[BearerMiddleware(database, clock_of(settings), read_token_key(settings.data_dir))],
         exception_handlers=PROBLEM_HANDLERS,
         lifespan=[_lifespan(settings, database)],
         request_max_body_size=BODY_BYTES,
@@ -116,7 +117,7 @@ def create_app(settings: Settings) -> Litestar:
 
 def task_handlers(settings: Settings, database: Database) -> dict[str, TaskHandler]:
     """Return what the worker can do, by kind of task."""
-    clock = settings.clock()
+    clock = clock_of(settings)
     return {
         HANDLE_EVENT: event_task(database, clock),
         MAINTENANCE_ROUND: round_task(database, clock),
@@ -127,7 +128,7 @@ def task_handlers(settings: Settings, database: Database) -> dict[str, TaskHandl
 
 def plan_handlers(settings: Settings, database: Database) -> dict[str, TaskHandler]:
     """Return what the planning worker can do; a long plan must not keep forms and messages waiting."""
-    return {RUN_PLAN: PlanRunner(database, settings.clock()).run}
+    return {RUN_PLAN: PlanRunner(database, clock_of(settings)).run}
 
 
 def register_reactions() -> None:
@@ -215,7 +216,7 @@ def read_token_key(data_dir: Path) -> bytes:
 
 
 def _dependencies(settings: Settings, database: Database) -> dict[str, Provide]:
-    clock = settings.clock()
+    clock = clock_of(settings)
     token_key = read_token_key(settings.data_dir)
 
     async def read() -> AsyncGenerator[AsyncSession]:
@@ -249,9 +250,9 @@ def _lifespan(settings: Settings, database: Database) -> Any:
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncGenerator[None]:
         async with database.write() as session:
-            await start_rounds(session, now=settings.clock().now())
+            await start_rounds(session, now=clock_of(settings).now())
         kinds = (task_handlers(settings, database), plan_handlers(settings, database))
-        workers = [Worker(database, settings.clock(), handlers, settings.task_poll_seconds) for handlers in kinds]
+        workers = [Worker(database, clock_of(settings), handlers, settings.task_poll_seconds) for handlers in kinds]
         working = [asyncio.create_task(worker.run()) for worker in workers]
         try:
             yield

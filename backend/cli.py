@@ -15,6 +15,7 @@ import msgspec
 from backend.app import create_app, register_reactions
 from backend.core import migrate
 from backend.core.auth import PASSWORD_MAXIMUM, PASSWORD_MINIMUM, hash_password
+from backend.core.clock import clock_of
 from backend.core.errors import Problem
 from backend.core.sessions import Database
 from backend.imports.cli import COMMANDS as IMPORT_COMMANDS
@@ -115,7 +116,7 @@ def _prepare(settings: Settings) -> None:
 async def _load_presets(settings: Settings) -> None:
     database = Database(settings.database_url)
     async with database.write() as session:
-        await load_presets(session, now=settings.clock().now())
+        await load_presets(session, now=clock_of(settings).now())
     await database.close()
 
 
@@ -123,7 +124,7 @@ async def _found(settings: Settings, founding: Founding) -> None:
     database = Database(settings.database_url)
     try:
         async with database.write() as session:
-            await found_organisation(session, now=settings.clock().now(), founding=founding)
+            await found_organisation(session, now=clock_of(settings).now(), founding=founding)
     except Problem as problem:
         told = problem.details()
         raise click.ClickException(f"{told.detail_zh}{told.todo_zh} / {told.detail} {told.todo}") from problem
@@ -134,7 +135,7 @@ async def _found(settings: Settings, founding: Founding) -> None:
 async def _demo_city(settings: Settings) -> bool:
     database = Database(settings.database_url)
     try:
-        return await build_demo_city(database, now=settings.clock().now())
+        return await build_demo_city(database, now=clock_of(settings).now())
     finally:
         await database.close()
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import msgspec
 
-from backend.core.clock import Clock, FileClock, SystemClock
-
 PREFIX = "PAIGONG_"
 MODES = ("production", "demo", "acceptance", "test")
 
@@ -52,10 +50,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def blob_dir(self) -> Path:
         """Where files lie, by their sha256."""
         return self.data_dir / "blobs"
-
-    def clock(self) -> Clock:
-        """The clock this installation runs on."""
-        return FileClock(self.clock_file) if self.clock_file else SystemClock()
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:

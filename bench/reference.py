@@ -27,17 +27,17 @@ LEFT_OUT: Final = ("backend.imports.demo", "backend.presets")
 
 LIMITS_HEAD: Final = """# Limits
 
-Every limit has a number and a name in the code. Whoever meets one is told which, and what to do; nothing is cut silently.
-This page is made from the code by `python -m bench.reference`.
+Every limit has a number and a name in the code. Whoever meets one is told which, and what to do; nothing is cut
+silently. This page is made from the code by `python -m bench.reference`.
 
 | limit | value | where | what for |
 |---|---|---|---|
 """
 ERRORS_HEAD: Final = """# Error codes
 
-Every refusal is answered as problem details (RFC 9457), `application/problem+json`, with a stable `code`, the sentence in both
-languages, what to do next (`todo`, `todo_zh`) and, where it helps, `findings` that name the fields. Programs go by `code`.
-This page is made from the code by `python -m bench.reference`.
+Every refusal is answered as problem details (RFC 9457), `application/problem+json`, with a stable `code`, the sentence
+in both languages, what to do next (`todo`, `todo_zh`) and, where it helps, `findings` that name the fields. Programs go
+by `code`. This page is made from the code by `python -m bench.reference`.
 
 | code | status | 中文 | English | what to do |
 |---|---|---|---|---|
@@ -45,7 +45,8 @@ This page is made from the code by `python -m bench.reference`.
 SYNC_HEAD: Final = """
 ## Results of mutations
 
-Sync gives each mutation a result with one of these codes, besides the codes above (see [sync-protocol.md](sync-protocol.md)).
+Sync gives each mutation a result with one of these codes, besides the codes above (see
+[sync-protocol.md](sync-protocol.md)).
 
 | code | 中文 | English |
 |---|---|---|

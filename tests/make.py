@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.app import create_app, task_handlers
 from backend.calendars.models import WorkingCalendar
 from backend.core.auth import hash_password
+from backend.core.clock import clock_of
 from backend.core.numbers import next_number
 from backend.core.sessions import Database
 from backend.core.tasks import Worker
@@ -130,7 +131,7 @@ class Office:
     @property
     def now(self) -> datetime:
         """The office's present."""
-        return self.settings.clock().now()
+        return clock_of(self.settings).now()
 
     def move_clock(self, **by: float) -> datetime:
         """Move the clock on: `office.move_clock(minutes=10)`; return the new present."""
@@ -153,7 +154,7 @@ class Office:
 
     async def work(self) -> int:
         """Run every background task that is due, and those they bring about; return how many ran."""
-        worker = Worker(self.database, self.settings.clock(), task_handlers(self.settings, self.database), 0.1)
+        worker = Worker(self.database, clock_of(self.settings), task_handlers(self.settings, self.database), 0.1)
         done = 0
         while await worker.run_one():
             done += 1

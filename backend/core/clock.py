@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from backend.settings import Settings
+
 
 class Clock(Protocol):
     """Answers the present as an aware UTC instant."""
@@ -48,3 +50,8 @@ def parse_instant(text: str) -> datetime:
         msg = f"an instant needs an offset such as Z or +08:00: {text!r}"
         raise ValueError(msg)
     return instant.astimezone(UTC)
+
+
+def clock_of(settings: Settings) -> Clock:
+    """The clock an installation runs on."""
+    return FileClock(settings.clock_file) if settings.clock_file else SystemClock()

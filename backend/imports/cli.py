@@ -12,6 +12,7 @@ import click
 from sqlalchemy.exc import NoResultFound
 
 from backend.core.audit import Actor
+from backend.core.clock import clock_of
 from backend.core.errors import Finding, Problem
 from backend.core.sessions import Database
 from backend.imports.mapping import read_mapping
@@ -45,7 +46,7 @@ def import_command(file: Path, mapping: Path, person: str | None, **how: Any) ->
         order = ImportOrder(path=file, mapping=read_mapping(mapping), actor=await _actor(database, person), **how)
         with _progress() as progress:
             return await run_import(
-                database, order, now=settings.clock().now(), geocoder=geocoder_of(settings), progress=progress
+                database, order, now=clock_of(settings).now(), geocoder=geocoder_of(settings), progress=progress
             )
 
     result = _run(work)
@@ -64,7 +65,7 @@ def import_undo_command(batch: UUID, person: str | None) -> None:
         actor = await _actor(database, person)
         with _progress() as progress:
             undone = await undo_import(
-                database, now=settings.clock().now(), actor=actor, batch_id=batch,
+                database, now=clock_of(settings).now(), actor=actor, batch_id=batch,
                 progress=lambda done, total: progress("undo", done, total),
             )  # fmt: skip
         return (

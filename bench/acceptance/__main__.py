@@ -39,7 +39,8 @@ PLANNED_AT: Final = (5, 17)
 INSPECTED: Final = 20
 MAPPINGS: Final = Path(__file__).parent / "mappings"
 ORGANISATION: Final = "Acceptance"
-SEALING_SECONDS: Final = 300
+SEALING_LOOKS: Final = 600
+SEALING_PAUSE: Final = 0.5
 SHOWN: Final = 40
 
 
@@ -240,9 +241,10 @@ async def _figures(database: Database, run: Run) -> dict[str, Any]:
 
 async def _wait_for_seals(database: Database) -> None:
     """Sealing is background work; give it time to finish."""
-    deadline = time.monotonic() + SEALING_SECONDS
-    while time.monotonic() < deadline and await count.tasks_waiting(database):
-        await asyncio.sleep(0.5)
+    for _ in range(SEALING_LOOKS):
+        if not await count.tasks_waiting(database):
+            return
+        await asyncio.sleep(SEALING_PAUSE)
 
 
 def _holds(figures: dict[str, Any]) -> bool:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,6 +22,7 @@ from uuid import uuid4
 import httpx
 import msgspec
 
+from backend.core.clock import SystemClock
 from backend.forms.rules import InspectedAsset
 from backend.forms.shown import Customer, FormFacts, Organisation, Site, Worker
 from backend.forms.template import Template
@@ -72,7 +73,7 @@ class Handset:
     @staticmethod
     def now() -> datetime:
         """The phone's clock."""
-        return datetime.now(UTC)
+        return SystemClock().now()
 
 
 def new_id() -> str:
@@ -190,7 +191,7 @@ async def play(handset: Handset, phone: Phone, assignment: dict[str, Any], login
         print(f"  {item.mutation.name}: {phone.replica.state_of(item.id)}")
     await upload(handset, photo)
     report = await fetch_report(handset, form)
-    REPORT.write_bytes(report)
+    await asyncio.to_thread(REPORT.write_bytes, report)
     check = await asyncio.to_thread(verify_sealed, report, now=phone.clock())
     print(f"{REPORT}: seal intact={check.intact} whole document={check.whole} trusted={check.trusted}")
 
