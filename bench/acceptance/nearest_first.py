@@ -1,8 +1,8 @@
-"""The yardstick: the same week dispatched first-come to the nearest technician who is free, as it is done without a planner.
+"""The yardstick: the same week dispatched first-come to the nearest technician who is free, without a planner.
 
-Requests are served in the order they came. Whenever a request arrives, a job ends or a shift begins, the queue is walked
-from the oldest: a request goes to the nearest technician who is free, on shift, skilled, and done before the shift's end.
-Travel and on-site times are those of the planner.
+Requests are served in the order they came. Whenever a request arrives, a job ends or a shift begins, the queue is
+walked from the oldest: a request goes to the nearest technician who is free, on shift, skilled, and done before the
+shift's end. Travel and on-site times are those of the planner.
 """
 
 import heapq
