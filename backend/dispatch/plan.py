@@ -38,6 +38,10 @@ LEFT_OUT_TEXTS: Final = {
         "The work order is not approved yet. Have the head approve it first.",
     ),
 }
+FROZEN_AHEAD: Final = timedelta(minutes=60)
+"""A visit whose technician is to leave this soon stays as it is: the phone may be out of reach, the bag is packed."""
+FROZEN_BEHIND: Final = timedelta(hours=2)
+"""A departure nobody reported is still believed in for this long; a phone without signal reports late."""
 LEAST_REMAINING: Final = timedelta(minutes=5)
 """A visit under way is expected to take at least this long still."""
 
@@ -110,7 +114,7 @@ async def _open_visits(session: AsyncSession, units: Sequence[UUID]) -> Sequence
             Visit.window_ends_at, Visit.told_at, WorkOrder.priority, WorkOrder.required_skills, WorkOrder.earliest_at,
             WorkOrder.parts_ready_at, WorkOrder.approved_at, WorkOrder.needs_approval, clock_due,
             Site.id.label("site_id"), Site.lat, Site.lon, Assignment.person_id, Assignment.shift_id,
-            Assignment.pinned, Assignment.arrives_at, Assignment.ends_at,
+            Assignment.pinned, Assignment.departs_at, Assignment.arrives_at, Assignment.ends_at,
         )
         .join(WorkOrder, WorkOrder.id == Visit.work_order_id)
         .join(Site, Site.id == WorkOrder.site_id)
@@ -237,7 +241,7 @@ def _visit(row: Any, now: datetime, shifts: set[str]) -> planning.Visit:
     previous = None
     if row.shift_id and row.arrives_at and str(row.shift_id) in shifts:
         previous = planning.Previous(shift=str(row.shift_id), start=_second(row.arrives_at, now))
-    frozen = under_way and previous is not None
+    frozen = previous is not None and (under_way or _imminent(row, now))
     return planning.Visit(
         id=str(row.visit_id),
         place=str(row.site_id),
@@ -252,6 +256,11 @@ def _visit(row: Any, now: datetime, shifts: set[str]) -> planning.Visit:
         previous=previous,
         frozen=frozen,
     )
+
+
+def _imminent(row: Any, now: datetime) -> bool:
+    """Whether the technician is about to leave, or should have left a moment ago."""
+    return row.departs_at is not None and now - FROZEN_BEHIND <= row.departs_at <= now + FROZEN_AHEAD
 
 
 def _remaining(row: Any, now: datetime) -> int:

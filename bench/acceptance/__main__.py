@@ -213,7 +213,8 @@ async def _figures(database: Database, run: Run) -> dict[str, Any]:
     ):  # fmt: skip
         if lines:
             print(f"{title} ({len(lines)}):", *lines[:SHOWN], sep="\n  ")
-    states = [item["state"] for item in ledger]
+    last_day = run.week.ends_at.date().isoformat()
+    states = [item["state"] for item in ledger if item["period_until_on"] <= last_day]
     return {
         "requests": outcome.requests,
         "planned": outcome.planned,
