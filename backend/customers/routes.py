@@ -36,7 +36,12 @@ Session = NamedDependency[AsyncSession]
 Now = NamedDependency[datetime]
 Who = NamedDependency[Principal]
 Id = FromPath[UUID]
-Search = Annotated[str | None, QueryParameter(name="q", description="Part of a name, a number, or a telephone number.")]
+Search = Annotated[
+    str | None,
+    QueryParameter(
+        name="q", max_length=100, pattern=r"^[^\x00]*$", description="Part of a name, a number, or a telephone number."
+    ),
+]
 
 READS = requires("case", "read")
 WRITES = requires("case", "write")

@@ -49,7 +49,12 @@ Now = NamedDependency[datetime]
 Who = NamedDependency[Principal]
 Once_ = NamedDependency[Once]
 Id = FromPath[UUID]
-Search = Annotated[str | None, QueryParameter(name="q", description="Part of a name or an address, or a number.")]
+Search = Annotated[
+    str | None,
+    QueryParameter(
+        name="q", max_length=100, pattern=r"^[^\x00]*$", description="Part of a name or an address, or a number."
+    ),
+]
 
 READS = requires("case", "read")
 WRITES = requires("case", "write")
