@@ -2,9 +2,9 @@
 
     make schemathesis [CASES=2000]
 
-A demo server is started for it and thrown away. Each round is signed in as another of the demo's people, since nobody may
-do everything. Ends with one line of `name=value` figures; a server error, a server that stops answering, or fewer cases
-than asked for, is a failure. Operations that would end the session are left out: everything after them would be 401.
+A demo server is started for it and thrown away. Each round is signed in as another of the demo's people, since nobody
+may do everything. Ends with one line of `name=value` figures; a server error, a server that stops answering, or fewer
+cases than asked for, is a failure. Operations that would end the session are left out: what follows would be 401.
 """
 
 import argparse
@@ -24,6 +24,8 @@ SCHEMA: Final = "/docs/openapi.json"
 LEFT_OUT: Final = "^/auth/"
 EXAMPLES: Final = 5
 """Random cases per operation in a round, beside those that follow from the document."""
+REQUEST_SECONDS: Final = 30
+"""How long an answer may take; longer is a failure."""
 ROUNDS: Final = 40
 """Rounds, each with a seed of its own, after which having too few cases is a failure."""
 
@@ -86,6 +88,8 @@ def _one_round(address: str, folder: Path, seed: int, login: str) -> Report:
         "--checks", "not_a_server_error",
         "--phases", "examples,coverage,fuzzing",
         "--max-examples", str(EXAMPLES),
+        # a connection the server closes after five idle seconds, just as it is used again, is no failure of the server
+        "--request-retries", "3", "--request-timeout", str(REQUEST_SECONDS),
         "--continue-on-failure",
         "--seed", str(seed),
         "--generation-database", "none",
