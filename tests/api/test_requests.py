@@ -564,6 +564,16 @@ async def test_a_case_is_handed_over_without_a_gap(office: Office) -> None:
     assert (await zhou.get(path)).status_code == 404, "what was handed over is out of reach"
 
 
+@pytest.mark.rule("A015")
+async def test_the_open_cases_of_somebody_who_leaves_are_named(sqlite_office: Office) -> None:
+    desk, admin = await sqlite_office.sign_in(HE_LI), await sqlite_office.sign_in(LIN_LI)
+    still_open, ended = await report(desk, sqlite_office), await report(desk, sqlite_office)
+    await move(desk, ended, "close", {"resolution": "outside_contract", "note": "转工程部"})
+    answer = await admin.get(f"/people/{sqlite_office.house.id_of(HE_LI)}/duties")
+    cases = [(one["id"], one["label"]) for one in answer.json()["duties"] if one["kind"] == "case"]
+    assert cases == [(still_open["id"], "SR-1")]
+
+
 async def test_a_case_goes_to_nobody_who_works_on_none(sqlite_office: Office) -> None:
     desk = await sqlite_office.sign_in(HE_LI)
     request = await report(desk, sqlite_office)
