@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-import swagger_ui
+import swagger_ui  # pyright: ignore[reportMissingTypeStubs] - used for its folder of static files only
 from litestar import Litestar, Request, Router, get
 from litestar.config.compression import CompressionConfig
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.static_files import create_static_files_router
+from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType]
 from sqlalchemy import Select, false, or_, select, text, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -46,7 +46,8 @@ from backend.forms.queries import readable
 from backend.forms.seals import Sealer
 from backend.jobs import routes as jobs_routes
 from backend.jobs.models import Visit, WorkOrder
-from backend.jobs.queries import orders_within
+from backend.jobs.queries import orders_within, visits_held
+from backend.jobs.reactions import drop_orders, solve_case
 from backend.maintenance import routes as maintenance_routes
 from backend.maintenance.actions import reopen_due, settle_due
 from backend.maintenance.timer import MAINTENANCE_ROUND, round_task, start_rounds
@@ -137,6 +138,9 @@ def register_reactions() -> None:
     REACTIONS.on("person.deactivated", "hand_over_sites", hand_over_sites)
     REACTIONS.on("customer.merged", "follow_customer", follow_customer)
     REACTIONS.on("service_request.closed", "plan_call_back", plan_call_back)
+    REACTIONS.on("service_request.cancelled", "drop_orders", drop_orders)
+    REACTIONS.on("work_order.completed", "solve_case", solve_case)
+    REACTIONS.on("completion_form.filed", "solve_case", solve_case)
     REACTIONS.on("work_order.completed", "settle_due", settle_due)
     REACTIONS.on("completion_form.filed", "settle_due", settle_due)
     REACTIONS.on("work_order.reopened", "reopen_due", reopen_due)
@@ -149,6 +153,7 @@ def register_reach() -> None:
     requests.REACHED["orders"] = _cases_of_orders
     DUTIES["site"] = sites.sites_owned
     DUTIES["case"] = requests.open_cases_of
+    DUTIES["visit"] = visits_held
     SUBJECTS["site"] = Subject("case", sites.site_ids, sites.site_file_bucket)
     SUBJECTS["asset"] = Subject("case", sites.asset_ids, sites.asset_file_bucket)
     SUBJECTS["service_request"] = Subject("case", _case_ids, _case_bucket)

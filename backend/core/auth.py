@@ -117,7 +117,7 @@ def public(_connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteH
 
 def signed_in(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
     """Return the request's principal; raises not_signed_in without one."""
-    principal = connection.scope.get("user")
+    principal: object = connection.scope.get("user")  # pyright: ignore[reportUnknownMemberType]
     if not isinstance(principal, Principal):
         raise Problem(NOT_SIGNED_IN)
     return principal

@@ -106,7 +106,8 @@ async def _effects(session: AsyncSession) -> Counter[UUID]:
     )
     effects: Counter[UUID] = Counter()
     for mutation_id, count in rows:
-        effects[mutation_id] = max(effects[mutation_id], count)
+        if mutation_id is not None:
+            effects[mutation_id] = max(effects[mutation_id], count)
     return effects
 
 

@@ -42,6 +42,7 @@ def fill(
 ) -> FilledForm:
     """Answer everything a template asks, now and then with something abnormal."""
     answers: dict[tuple[str, str], Answer] = {}
+    filled = FilledForm(answers=(), assets=tuple(assets))
     for _ in range(ROUNDS):
         filled = FilledForm(answers=tuple(answers.values()), assets=tuple(assets))
         open_items = [
