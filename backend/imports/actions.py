@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.core.audit import Actor, AuditEntry, ImportBatch
 from backend.core.db import Imported, Row
 from backend.core.errors import INVALID, Problem
-from backend.core.findings import finding
+from backend.core.findings import BODY, finding
 from backend.core.ids import new_id
 from backend.core.numbers import next_numbers
 from backend.customers.models import Contact, Customer
@@ -129,5 +129,5 @@ async def _open_request(session: AsyncSession, now: datetime, actor: Actor, deci
         new = msgspec.convert({**wanted, "id": decision.id}, NewServiceRequest)
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `$.")
-        raise Problem(INVALID, finding(place.rstrip("`"), message)) from error
+        raise Problem(INVALID, finding(place.rstrip("`") or BODY, message)) from error
     await open_request(session, now=now, actor=actor, new=new, go_live_on=values.get("go_live_on"))

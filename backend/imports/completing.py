@@ -5,7 +5,7 @@ FIT runs on every record, before it is recognised; ADD on new ones; KEEP names c
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from backend.contracts.queries import DEFAULT_POLICY
@@ -14,11 +14,15 @@ from backend.imports.known import Columns, View
 from backend.imports.rows import Reference
 from backend.imports.schemas import ImportMapping
 from backend.imports.targets import Field
+from backend.maintenance.plans import EARLIEST, LATEST
+from backend.maintenance.rules import BadRecurrence, CarePlan, check_recurrence
 from backend.requests.rules import receipt
 from backend.sites.actions import location_columns
 from backend.sites.datum import Place, to_wgs84
 from backend.sites.schemas import NewLocation
 
+ANY_DAY: Final = date(2026, 1, 1)
+"""A rule is tried from some day, where the file does not say from which."""
 SEEN_ON_SITE: Final = frozenset({"pin", "phone", "survey"})
 """Where a position comes from that no file or geocoder knows better."""
 POSITION: Final = frozenset(location_columns(None))
@@ -148,6 +152,21 @@ def _fit_contract_site(new: Completion) -> None:
         raise CellRefused("不是该客户的现场", "not a site of the contract's customer")
 
 
+def _fit_plan(new: Completion) -> None:
+    starts, ends, rule = (new.values.get(name) for name in ("starts_on", "ends_on", "recurrence"))
+    if starts and not EARLIEST <= starts <= LATEST:
+        span = f"{EARLIEST}..{LATEST}"
+        raise CellRefused(f"starts_on 超出 {span}", f"starts_on is outside {span}")
+    if starts and ends and ends < starts:
+        raise CellRefused("ends_on 早于 starts_on", "ends_on is before starts_on")
+    if not rule:
+        return
+    try:
+        check_recurrence(CarePlan(recurrence=rule, starts_on=starts or ANY_DAY))
+    except BadRecurrence as error:
+        raise CellRefused(f"“{rule}”不是可用的周期规则", f"{rule!r} is not a rule a plan can follow") from error
+
+
 def _add_plan(new: Completion) -> None:
     new.values["unit_id"] = new.row("site", "site_id").get("unit_id")
 
@@ -181,6 +200,7 @@ FIT: Final[Mapping[str, Rule]] = {
     "asset_placement": _fit_placement,
     "contact_point": _fit_contact_point,
     "contract_site": _fit_contract_site,
+    "maintenance_plan": _fit_plan,
     "person": _fit_person,
     "service_contract": _fit_contract,
     "service_request": _fit_request,

@@ -12,7 +12,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from dateutil.rrule import rrulestr
 from openpyxl.utils.datetime import WINDOWS_EPOCH
 
 from backend.core.errors import Finding
@@ -30,7 +29,7 @@ BLANKS: Final = " \t\r\n\u00a0\u3000\u200b\ufeff"
 """What people call empty: also the wide space, the unbreakable one and the invisible ones."""
 YES: Final = frozenset({"1", "true", "yes", "y", "on", "是", "有", "√", "✓", "对"})
 NO: Final = frozenset({"0", "false", "no", "n", "off", "否", "无", "×", "✗", "错"})
-DATE_FORMATS: Final = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y年%m月%d日", "%Y%m%d")
+DATE_FORMATS: Final = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y年%m月%d日")
 TIME_FORMATS: Final = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H时%M分", "%H时%M分%S秒")
 """Only what can be read in one way: 03/04/2026 needs a `format`."""
 EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -213,15 +212,6 @@ def is_zone(name: str) -> bool:
     return True
 
 
-def _recurrence(_field: Field, _source: FieldSource, cell: Cell, _reading: Reading) -> str:
-    rule = tidy(text_of(cell)).removeprefix("RRULE:")
-    try:
-        rrulestr(rule, dtstart=datetime(2000, 1, 1))  # noqa: DTZ001 - only the rule is looked at
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise CellRefused(f"“{rule}”不是 RFC 5545 重复规则", f"{rule!r} is not a recurrence of RFC 5545") from None
-    return rule
-
-
 def _date(_field: Field, source: FieldSource, cell: Cell, reading: Reading) -> date:
     moment = _moment(source, cell, reading)
     if moment.time() != time():
@@ -317,6 +307,5 @@ CONVERTERS: Final[Mapping[str, Converter]] = {
     "phone": _phone,
     "email": _email,
     "zone": _zone,
-    "recurrence": _recurrence,
 }
 """By the kind of field."""

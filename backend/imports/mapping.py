@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from backend.core.errors import Finding
-from backend.core.findings import finding
+from backend.core.findings import BODY, finding
 from backend.imports.converters import CellRefused, Reading, is_zone, said
 from backend.imports.faults import mapping_refused
 from backend.imports.limits import MAPPING_BYTES, RECORDS_A_ROW
@@ -38,7 +38,7 @@ def parse_mapping(content: bytes) -> ImportMapping:
         raise mapping_refused(Finding("", f"不是正确的 TOML: {error}", f"not TOML: {error}")) from error
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `$.")
-        raise mapping_refused(finding(place.rstrip("`"), message)) from error
+        raise mapping_refused(finding(place.rstrip("`") or BODY, message)) from error
     mistakes = list(_mistakes(mapping))
     if mistakes:
         raise mapping_refused(*mistakes)

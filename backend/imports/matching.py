@@ -1,5 +1,6 @@
 """Deciding on each row: which records it means, whether they are new, changed or the same, what refuses it. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -61,6 +62,8 @@ class _Attempt:
     basis: Basis
     refused: set[tuple[str, str]]
     """Records of the same row that were refused, by entity and external id."""
+    follows: bool = False
+    """Whether this one refers to a refused one, and so is refused without a reason of its own."""
 
     @property
     def target(self) -> Target:
@@ -112,6 +115,8 @@ def _decide(attempt: _Attempt) -> Decision:
     """Decide on one record, and note it for the rows that follow; raises RecordRefused."""
     values = _resolved(attempt)
     _complete(attempt, FIT, values)
+    if attempt.follows:
+        raise RecordRefused
     identity = _identity(attempt, values)
     target, view = attempt.target, attempt.view
     said = hash(repr(sorted(values.items())))
@@ -136,8 +141,8 @@ def _resolved(attempt: _Attempt) -> Columns:
             values[attempt.target.column(name)] = attempt.view.survivor(reference.entity, found[0])
         else:
             reasons.extend(_unresolved(attempt, name, reference, len(found)))
-    follows = any((one.entity, one.text) in attempt.refused for one in attempt.draft.references.values())
-    if reasons or follows:
+    attempt.follows = any((one.entity, one.text) in attempt.refused for one in attempt.draft.references.values())
+    if reasons:
         raise RecordRefused(*reasons)
     return values
 
@@ -211,6 +216,9 @@ def _create(attempt: _Attempt, identity: Identity, values: Columns) -> Decision:
     missing = [name for name in required if values.get(target.column(name)) in (None, "")]
     if missing:
         raise RecordRefused(*(_empty(attempt, name) for name in missing))
+    if target.series and re.fullmatch(rf"{target.series}-\d+", values.get("number") or ""):
+        reason = attempt.finding("number", "这种编号由系统给出", "numbers of this form are given by the system")
+        raise RecordRefused(reason)
     record_id = new_id()
     _take(attempt, values, record_id)
     defaults = {target.column(name): wanted.default for name, wanted in target.fields.items()}

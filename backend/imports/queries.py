@@ -20,7 +20,7 @@ from backend.imports.schemas import BatchView
 from backend.imports.targets import CATALOGUES, TARGETS, known_by, model_of
 from backend.people.models import Person, Skill
 
-PRESET_SETS: Final = ("asset_type", "priority")
+PRESET_SETS: Final = ("asset_type", "priority", "work_order_kind")
 BEHIND: Final = (
     ("asset", "merged_into_id", "asset"),
     ("asset", "site_id", "site"),
@@ -37,7 +37,7 @@ async def load_catalogues(session: AsyncSession) -> dict[str, frozenset[str]]:
     """Return the keys of the preset sets fields may be restricted to, by set."""
     active = select(Preset.kind, Preset.key).where(Preset.kind.in_(PRESET_SETS), Preset.active.is_(True))
     found: dict[str, set[str]] = {name: set() for name in PRESET_SETS}
-    for kind, key in (await session.execute(active)).tuples():
+    for kind, key in (await session.execute(active)).all():
         found[kind].add(key)
     found["skill"] = set((await session.execute(select(Skill.key))).scalars())
     return {name: frozenset(keys) for name, keys in found.items()}
@@ -193,7 +193,7 @@ async def batches(session: AsyncSession) -> list[BatchView]:
         .order_by(ImportBatch.started_at.desc(), ImportBatch.id.desc())
         .limit(BATCHES_LISTED)
     )
-    return [batch_view(batch, name) for batch, name in (await session.execute(wanted)).tuples()]
+    return [batch_view(batch, name) for batch, name in (await session.execute(wanted)).all()]
 
 
 def batch_view(batch: ImportBatch, person_name: str | None) -> BatchView:

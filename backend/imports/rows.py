@@ -64,10 +64,12 @@ class RowReader:
                 Finding("", f"比表头多出 {row.overflow} 个单元格", f"{row.overflow} cells more than there are headings")
             )
         for record in self._mapping.record:
-            if record.only_if and not _text(row, record.only_if):
-                continue
-            drafts.append(self._record(record, row, refused))
-        return RowDraft(row.line, () if refused else drafts, refused)
+            try:
+                if not record.only_if or _text(row, record.only_if):
+                    drafts.append(self._record(record, row, refused))
+            except CellRefused as reason:
+                refused.append(reason.finding(record.only_if))
+        return RowDraft(row.line, [] if refused else drafts, refused)
 
     def _record(self, record: RecordMapping, row: SheetRow, refused: list[Finding]) -> Draft:
         target = TARGETS[record.entity]

@@ -20,7 +20,7 @@ from backend.sites.models import Asset, AssetModel, AssetPlacement, Position, Si
 
 Kind = Literal[
     "text", "integer", "decimal", "degrees", "date", "instant", "flag", "choice", "list", "phone", "email", "zone",
-    "recurrence", "reference",
+    "reference",
 ]  # fmt: skip
 
 
@@ -248,10 +248,10 @@ _TARGETS: Final = (
     Target(
         MaintenancePlan,
         {
-            "site": _reference("site", required=True, fixed=True), "kind": _REQUIRED,
+            "site": _reference("site", required=True, fixed=True), "kind": Field(required=True, of="work_order_kind"),
             "template_version": _reference("checklist_template_version", required=True),
-            "asset_types": Field("list", default=[], of="asset_type"), "recurrence": Field("recurrence", required=True),
-            "starts_on": Field("date", required=True), "ends_on": _DATE, "last_done_on": _DATE,
+            "asset_types": Field("list", default=[], of="asset_type"),
+            "recurrence": Field(required=True, characters=200), "starts_on": Field("date", required=True), "ends_on": _DATE, "last_done_on": _DATE,
             "duration_minutes": Field("integer", required=True, least=1),
             "required_skills": Field("list", default=[], of="skill"), "active": Field("flag", default=True),
         } | _GO_LIVE,

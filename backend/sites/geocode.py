@@ -32,9 +32,6 @@ from backend.sites.models import GeocodedAddress
 USER_AGENT: Final = "paigong"
 """Public geocoders refuse clients that do not say who they are."""
 TIMEOUT_SECONDS: Final = 5
-ASKED_AGAIN: Final = 1
-"""How often an unanswered question is put once more, after RETRY_SECONDS."""
-RETRY_SECONDS: Final = 1.0
 PUBLIC_PAUSE_SECONDS: Final = 1.0
 """Between two questions to a public geocoder; the usage policy of nominatim.openstreetmap.org."""
 OWN_PAUSE_SECONDS: Final = 0.05
@@ -104,8 +101,8 @@ class Geocoder:
         except (GeocoderNotFound, ConfigurationError, TypeError) as error:
             raise Problem(GEOCODER_UNKNOWN, Finding("geocoder", str(error), str(error)), geocoder=name) from error
         self._ask: Any = RateLimiter(
-            geocode, min_delay_seconds=pause if pause_seconds is None else pause_seconds,
-            max_retries=ASKED_AGAIN, error_wait_seconds=max(pause, RETRY_SECONDS), swallow_exceptions=False,
+            geocode, min_delay_seconds=pause if pause_seconds is None else pause_seconds, max_retries=0,
+            swallow_exceptions=False,
         )  # fmt: skip
 
     async def ask(self, address: str) -> _Location | None:
