@@ -38,6 +38,8 @@ LEFT_OUT_TEXTS: Final = {
         "The work order is not approved yet. Have the head approve it first.",
     ),
 }
+MOVED_PRICE: Final = 90_000
+"""What moving a visit to another shift must save: 15 minutes of driving. Its technician may be out of reach and go."""
 FROZEN_AHEAD: Final = timedelta(minutes=60)
 """A visit whose technician is to leave this soon stays as it is: the phone may be out of reach, the bag is packed."""
 FROZEN_BEHIND: Final = timedelta(hours=2)
@@ -85,6 +87,7 @@ async def build_problem(
         ),
         shifts=tuple(shift.shift for shift in shifts.values()),
         visits=tuple(_visit(row, now, known) for row in plannable),
+        prices=planning.Prices(moved=MOVED_PRICE),
     )
     return PlanningTask(problem, left_out)
 

@@ -32,9 +32,9 @@ from sync.replica import Replica
 from sync.shown import Seen, Shown
 from sync.work import command
 
-OFFLINE_SHARE: Final = 0.35
+OFFLINE_SHARE: Final = 0.2
 """How often a contact is followed by hours without signal."""
-OFFLINE_HOURS: Final = (1.0, 5.0)
+OFFLINE_HOURS: Final = (0.5, 3.0)
 NEVER: Final = datetime.min.replace(tzinfo=UTC)
 STALE: Final = timedelta(hours=12)
 """An assignment whose time is so far behind was forgotten by a plan, not by the technician."""
