@@ -6,8 +6,8 @@ every store. What a phone must hold is worked out here by plain SQL over the row
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, closing
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -16,8 +16,9 @@ import asyncpg
 import msgspec
 import pytest
 from sqlalchemy import Table, delete, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.core.changes import SYNCED, commit_clock
+from backend.core.changes import SYNCED, commit_clock, unstamped
 from backend.core.sessions import Database
 from backend.devices.models import LedgerEntry
 from backend.devices.scope import BEHIND
@@ -50,6 +51,11 @@ AROUND_SITES: Final = """
 SELECT 'customer', customer_id FROM site WHERE id IN ({sites})
 UNION SELECT 'contact', contact_id FROM site_contact WHERE site_id IN ({sites})
 """
+FILLED: Final = (
+    "asset", "assignment", "contact", "contact_point", "customer", "field_conflict", "part", "person", "position",
+    "site", "site_contact", "visit", "work_order",
+)  # fmt: skip
+"""Tables these tests put rows in."""
 
 
 class SqlWorld:
@@ -61,8 +67,24 @@ class SqlWorld:
         """For rows the world in memory does not have."""
         self.database = database
         self.store = SqlStore(database, now=START)
+        self._open: AsyncSession | None = None
         self.epoch = self.ids()
         self.li_wei, self.zhang_min, self.customer = self.ids(), self.ids(), self.ids()
+
+    @asynccontextmanager
+    async def together(self) -> AsyncGenerator[None]:
+        """Do several things in one commit."""
+        async with self.database.write() as self._open:
+            yield
+        self._open = None
+
+    @asynccontextmanager
+    async def _office(self) -> AsyncGenerator[AsyncSession]:
+        if self._open is not None:
+            yield self._open
+            return
+        async with self.database.write() as session:
+            yield session
 
     async def begin(self) -> "SqlWorld":
         """Furnish the world."""
@@ -130,7 +152,7 @@ class SqlWorld:
             "id": UUID(assignment), "work_order_id": UUID(job), "visit_id": visit, "person_id": UUID(person),
             "leads": True, "pinned": False, "arrives_at": starts_at, "ends_at": ends_at, "assigned_at": START,
         }  # fmt: skip
-        async with self.database.write() as session:
+        async with self._office() as session:
             await session.execute(insert(_table("visit")).values(new_visit))
             await session.execute(insert(_table("assignment")).values(new))
         return assignment
@@ -142,7 +164,7 @@ class SqlWorld:
     async def change(self, entity: str, row: str, **fields: Any) -> None:
         """Edit a row in the office."""
         table = _table(entity)
-        async with self.database.write() as session:
+        async with self._office() as session:
             into = fields.get("merged_into_id")
             if into and (await session.execute(select(table.c.id).where(table.c.id == UUID(into)))).first() is None:
                 pytest.skip("the database refuses to merge a record into nothing")
@@ -150,7 +172,7 @@ class SqlWorld:
 
     async def delete(self, entity: str, row: str) -> None:
         """Delete a row in the office, with whatever cannot be without it."""
-        async with self.database.write() as session:
+        async with self._office() as session:
             if entity == "site":
                 jobs = select(_table("work_order").c.id).where(_table("work_order").c.site_id == UUID(row))
                 for name in ("assignment", "visit"):
@@ -179,7 +201,8 @@ class SqlWorld:
         held: defaultdict[str, Rows] = defaultdict(dict)
         async with self.database.read() as session:
             names = await self._held_buckets(session, person, now)
-            for entity, source in SYNCED.items():
+            for entity in FILLED:
+                source = SYNCED[entity]
                 for row in (await session.execute(select(source.table))).mappings():
                     bucket = source.bucket.format(**row)
                     if bucket in names:
@@ -209,14 +232,14 @@ class SqlWorld:
     async def code(self, person: str, now: datetime = START) -> str:
         """Give a person a code for a phone."""
         code = make_code(self.ids.bytes)
-        async with self.database.write() as session:
+        async with self._office() as session:
             expires_at = now + timedelta(minutes=CODE_MINUTES)
             session.add(EnrolmentCode(person_id=UUID(person), code_hash=hash_of(code), expires_at=expires_at))
         return code
 
     async def revoke(self, device: str) -> None:
         """Take a phone out of use."""
-        async with self.database.write() as session:
+        async with self._office() as session:
             await session.execute(update(Device).where(Device.id == UUID(device)).values(revoked_at=START))
 
     async def quarantined(self, device: str) -> list[bytes]:
@@ -233,7 +256,7 @@ class SqlWorld:
 
     async def _insert(self, entity: str, row: str, **fields: Any) -> str:
         table = _table(entity)
-        async with self.database.write() as session:
+        async with self._office() as session:
             await session.execute(insert(table).values({"id": UUID(row), **_typed(table, fields)}))
         return row
 
@@ -257,13 +280,14 @@ def _body(entity: str, row: Mapping[Any, Any]) -> str:
 
 async def emptied(database: Database) -> None:
     """Delete every row but those the migrations made, without asking triggers or references."""
-    deletions = ";".join(f'DELETE FROM "{name}"' for name in metadata.tables if name not in FROM_MIGRATIONS)
+    deletions = ";".join(str(delete(table)) for name, table in metadata.tables.items() if name not in FROM_MIGRATIONS)
     if database.on_sqlite:
         with closing(sqlite3.connect(str(database.url.database), isolation_level=None)) as connection:
-            connection.executescript(f"PRAGMA synchronous=OFF; BEGIN; {deletions}; DELETE FROM unstamped; COMMIT")
+            connection.executescript(f"PRAGMA synchronous=OFF; BEGIN; {deletions}; {delete(unstamped)}; COMMIT")
         return
     connection = await asyncpg.connect(database.url.set(drivername="postgresql").render_as_string(hide_password=False))
     try:
-        await connection.execute(f"SET session_replication_role = replica; {deletions}")
+        await connection.execute("SET session_replication_role = replica")
+        await connection.execute(deletions)
     finally:
         await connection.close()

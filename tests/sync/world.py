@@ -6,7 +6,8 @@ contacts, and the catalogue.
 """
 
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -17,7 +18,7 @@ from sync.enrol import hash_of, make_code
 from sync.handler import Call, Handler, Outcome, Rejection, applied, noop, rejected
 from sync.holding import Rows, place
 from sync.limits import CODE_MINUTES
-from sync.memory import CONFLICT, MemoryStore
+from sync.memory import CONFLICT, MemoryStore, MemoryTransaction
 from sync.protocol import Mutation
 from sync.store import EnrolmentCode, Fields, Row, RowKey, RowWrite, Transaction, WriteKind
 
@@ -51,7 +52,7 @@ class Ids:
 
 
 class World(Protocol):
-    """A store with an office in front of it. Every method commits before it returns."""
+    """A store with an office in front of it. Every method commits before it returns, unless inside `together`."""
 
     store: Any
     ids: Ids
@@ -59,6 +60,10 @@ class World(Protocol):
     """Technician."""
     zhang_min: str
     """Technician."""
+
+    def together(self) -> AbstractAsyncContextManager[None]:
+        """What the office does inside is one commit."""
+        ...
 
     async def site(self, **fields: Any) -> str: ...
     async def asset(self, site: str, **fields: Any) -> str: ...
@@ -120,6 +125,14 @@ class MemoryWorld:
         self.ids = Ids(seed)
         self.store = MemoryStore(scope=scope_of, bucket=bucket_of, epoch=self.ids())
         self.li_wei, self.zhang_min, self.customer = self.ids(), self.ids(), self.ids()
+        self._open: MemoryTransaction | None = None
+
+    @asynccontextmanager
+    async def together(self) -> AsyncGenerator[None]:
+        """Do several things in one commit."""
+        async with self.store.write() as self._open:
+            yield
+        self._open = None
 
     async def begin(self) -> "MemoryWorld":
         """Furnish the world."""
@@ -212,6 +225,9 @@ class MemoryWorld:
         return row
 
     async def _write(self, write: RowWrite) -> None:
+        if self._open is not None:
+            await self._open.write([write])
+            return
         async with self.store.write() as tx:
             await tx.write([write])
 

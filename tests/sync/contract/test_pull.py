@@ -130,7 +130,8 @@ async def test_time_alone_moves_the_scope_at_the_instant_it_said(world: World, l
 
 
 async def many_assets(world: World, site: str, count: int = 40) -> list[str]:
-    return [await world.asset(site, note="长" * 200) for _ in range(count)]
+    async with world.together():
+        return [await world.asset(site, note="长" * 200) for _ in range(count)]
 
 
 async def test_a_long_pull_comes_in_pages_and_changes_over_at_once(world: World, li_wei: Handset, site: str) -> None:
@@ -202,11 +203,13 @@ async def test_nothing_of_a_bucket_is_sent_once_it_has_left(world: World, li_wei
 async def test_a_page_already_full_of_exits_goes_on_with_the_first_row(
     world: World, li_wei: Handset, site: str
 ) -> None:
-    others = [await world.site(name=f"门 {place}") for place in range(60)]
-    assignments = [await world.assign(world.li_wei, await world.job(other)) for other in others]
+    async with world.together():
+        others = [await world.site(name=f"门 {place}") for place in range(60)]
+        assignments = [await world.assign(world.li_wei, await world.job(other)) for other in others]
     await li_wei.pull_all()
-    for assignment in assignments:
-        await world.withdraw(assignment)
+    async with world.together():
+        for assignment in assignments:
+            await world.withdraw(assignment)
     first = await world.site(name="新的")
     await world.assign(world.li_wei, await world.job(first))
     assert await li_wei.pull(PULL_BYTES_LEAST) is Pulled.MORE

@@ -308,7 +308,7 @@ async def test_work_on_a_merged_site_follows_it(world: World, li_wei: Handset, s
     await world.change("site", site, merged_into_id=standing)
     li_wei.edit("site", site, name="西门")
     li_wei.edit("site", site, access_notes="找保安")
-    li_wei.add("asset", site_id=site, name="电梯")
+    li_wei.add("asset", site_id=site, name="电梯", asset_type="elevator")
     statuses = [result.status for result in await li_wei.push()]
     assert statuses == [Status.APPLIED, Status.CONFLICT, Status.APPLIED]
     assert await name_of(world, standing) == "西门"

@@ -107,9 +107,9 @@ async def test_entries_come_in_order_and_in_parts(world: World, site: str) -> No
 
 async def test_more_rows_than_are_read_at_once_arrive(world: World, li_wei: Handset, site: str) -> None:
     async with world.store.write() as tx:
-        for place in range(620):
-            fields = {"site_id": site, "name": f"枪机 {place}", "asset_type": "camera", "quantity": 1, "note": ""}
-            await tx.write([RowWrite(WriteKind.INSERT, RowKey("asset", world.ids()), fields, "")])
+        fields = {"site_id": site, "name": "枪机", "asset_type": "camera", "quantity": 1, "note": ""}
+        keys = [RowKey("asset", world.ids()) for _ in range(620)]
+        await tx.write([RowWrite(WriteKind.INSERT, key, fields, "") for key in keys])
     await li_wei.pull_all()
     assert len(li_wei.replica.shown().all("asset")) == 620
 
