@@ -1,21 +1,33 @@
 """Work in tests: orders opened, visits given and reported on, and what must not have changed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from random import Random
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 import httpx
+import msgspec
+from msgspec import structs
 from sqlalchemy import func, select
 
 from backend.contracts.actions import start_clocks
 from backend.contracts.models import ClockPolicy, CommitmentClock
-from backend.core.audit import AuditEntry
+from backend.core.audit import Actor, AuditEntry
 from backend.core.events import Event
+from backend.core.ids import new_id
+from backend.forms.models import ChecklistTemplateVersion
+from backend.forms.rules import InspectedAsset
+from backend.forms.schemas import FormFiling
+from backend.forms.shown import Customer, FormFacts, Organisation, Site, Worker
+from backend.forms.template import Template
+from backend.jobs.completing import file_completion
 from backend.jobs.history import visit_history
 from backend.jobs.models import Assignment, Attendance, Visit, VisitEvent, WorkOrder
 from backend.requests.models import ServiceRequest
-from tests.make import START, Desk, Office
+from bench.acceptance.paperwork import fill, sign
+from tests.make import START, ZONE, Desk, Office
 from tests.personas import (
+    CUSTOMER_CONTACT,
     LI_WEI,
     WANG_FANG,
     Persona,
@@ -126,3 +138,40 @@ async def row_counts(office: Office) -> Mapping[str, int]:
             table.__tablename__: (await session.execute(select(func.count()).select_from(table))).scalar_one()
             for table in tables
         }
+
+
+async def filed(
+    office: Office, visit_id: str, *, assets: Sequence[str] = (), key: str = "inspect_m", **answers: Any
+) -> UUID:
+    """李伟 fills a sheet on his visit, about these assets, with these answers; 赵敏 signs. Return the form's id."""
+    names = [InspectedAsset(id=asset_id, label="设备", type="camera") for asset_id in assets]
+    random = Random(7)  # noqa: S311 - a sheet that is the same in every run
+    async with office.database.write() as session:
+        newest = select(ChecklistTemplateVersion).where(ChecklistTemplateVersion.key == key)
+        version = (await session.execute(newest.order_by(ChecklistTemplateVersion.version.desc()))).scalars().first()
+        assert version is not None
+        template = msgspec.convert(version.body, Template)
+        form = fill(template, names, "ab" * 32, now=office.now, random=random)
+        told = (
+            structs.replace(one, value=answers[one.item], note="见说明") if one.item in answers else one
+            for one in form.answers
+        )
+        document, signatures = sign(template, structs.replace(form, answers=tuple(told)), _facts(office), random)
+        filing = FormFiling(
+            id=new_id(), template_version_id=version.id, shown=document.decode(), signatures=signatures,
+            claimed_at=office.now, device_at=office.now,
+        )  # fmt: skip
+        li_wei = office.house.id_of(LI_WEI)
+        kept = await file_completion(
+            session, now=office.now, actor=Actor(person_id=li_wei), person_id=li_wei, visit_id=UUID(visit_id),
+            filing=filing,
+        )  # fmt: skip
+    return kept.id
+
+
+def _facts(office: Office) -> FormFacts:
+    return FormFacts(
+        number=f"K7-{uuid4().hex[:8]}", language="zh", zone=ZONE, organisation=Organisation(name="云桥服务"),
+        customer=Customer(name=CUSTOMER_CONTACT), site=Site(name="云桥大厦"), technicians=(Worker(name="李伟"),),
+        times=(("finished", office.now),), shown_at=office.now,
+    )  # fmt: skip

@@ -22,6 +22,7 @@ from backend.core.ids import new_id
 from backend.core.numbers import next_number
 from backend.forms.models import ChecklistTemplateVersion
 from backend.jobs.assigning import assign_visit, claim_visit, withdraw_assignments
+from backend.jobs.cases import note_contact
 from backend.jobs.faults import NO_WINDOW, ORDER_CLOSED, VISIT_CLOSED
 from backend.jobs.history import changed, locked_order, visit_history, visits_of
 from backend.jobs.models import JobNote, PartUse, Visit, WorkOrder
@@ -188,6 +189,7 @@ async def tell_window(session: AsyncSession, *, now: datetime, actor: Actor, vis
             channel=told.channel, reason=told.reason,
         )  # fmt: skip
         order.due_at = clock.due_at
+    await note_contact(session, now=now, actor=actor, order=order, at=now, channel=told.channel)
     record(
         session, now=now, actor=actor, action="visit.told", row=visit, reason=told.reason or None,
         after={"window_ends_at": visit.window_ends_at, "channel": told.channel, "asked_by": told.asked_by},

@@ -19,6 +19,7 @@ from backend.jobs.fee_schemas import CoverageEntry, NewPayment, NewQuote, NewQuo
 from backend.jobs.history import locked_order
 from backend.jobs.models import CoverageDecision, FeeDispute, Payment, Quote, QuoteAnswer, Receipt, WorkOrder
 from backend.jobs.presets import preset_body
+from backend.jobs.schemas import FEN_MAXIMUM
 from backend.requests.models import ServiceRequest
 from backend.sites.models import Site
 
@@ -56,12 +57,15 @@ async def make_quote(
             raise Problem(INVALID, Finding(f"lines.{place}.kind", "没有此费用类别", "there is no such kind of line"))
     if new.price_list_id is not None and await session.get(PriceList, new.price_list_id) is None:
         raise Problem(INVALID, Finding("price_list_id", "没有此收费标准", "there is no such price list"))
+    total_fen = sum(line.quantity * line.unit_fen for line in new.lines)
+    if total_fen > FEN_MAXIMUM:
+        raise Problem(INVALID, Finding("lines", "总额超过上限", "the total is beyond the limit"))
     await locked_order(session, order.id)
     latest = select(func.coalesce(func.max(Quote.version), 0)).where(Quote.work_order_id == order.id)
     quote = Quote(
         work_order_id=order.id, version=(await session.execute(latest)).scalar_one() + 1,
         price_list_id=new.price_list_id, lines=msgspec.to_builtins(new.lines), currency=CURRENCY,
-        total_fen=sum(line.quantity * line.unit_fen for line in new.lines), payment_way=new.payment_way,
+        total_fen=total_fen, payment_way=new.payment_way,
         state="offered" if new.offered else "draft", offered_at=now if new.offered else None,
         made_by_id=maker_id,
     )  # fmt: skip

@@ -1,6 +1,5 @@
 """Reads of work orders and visits, each within what the reader's roles reach."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -28,6 +27,8 @@ from backend.jobs.schemas import (
     WorkOrderView,
 )
 from backend.people.models import Crew, CrewMember, Person
+from backend.people.queries import DUTIES_SHOWN
+from backend.people.schemas import Duty
 from backend.sites.models import Site, SiteOwner
 
 MY_VISITS_MAXIMUM: Final = 100
@@ -190,10 +191,17 @@ async def my_visits(session: AsyncSession, person_id: UUID, *, now: datetime, un
     return [_my_visit(*row) for row in (await session.execute(listed)).all()]
 
 
-async def active_assignments(session: AsyncSession, visit_id: UUID) -> Sequence[Assignment]:
-    """Who holds a visit now, in the order they were given it."""
-    listed = select(Assignment).where(Assignment.visit_id == visit_id, Assignment.withdrawn_at.is_(None))
-    return (await session.execute(listed.order_by(Assignment.assigned_at, Assignment.id))).scalars().all()
+async def visits_held(session: AsyncSession, person_id: UUID, _now: datetime) -> list[Duty]:
+    """The open visits somebody holds: what must be handed over when they leave (for people.queries.DUTIES)."""
+    listed = (
+        select(Visit.id, WorkOrder.number)
+        .join(Assignment, Assignment.visit_id == Visit.id)
+        .join(WorkOrder, WorkOrder.id == Visit.work_order_id)
+        .where(Assignment.person_id == person_id, Assignment.withdrawn_at.is_(None), Visit.state.not_in(CLOSED))
+        .order_by(Visit.id)
+        .limit(DUTIES_SHOWN)
+    )
+    return [Duty(kind="visit", id=row.id, label=row.number) for row in (await session.execute(listed)).all()]
 
 
 def crew_members(crew_ids: frozenset[UUID], now: datetime) -> Select[UUID]:

@@ -20,6 +20,7 @@ from backend.jobs.fee_routes import FEE_HANDLERS
 from backend.jobs.history import locked_order
 from backend.jobs.models import Visit, WorkOrder
 from backend.jobs.queries import order_within, view, visit_within
+from backend.jobs.rules import OrderState
 from backend.jobs.schemas import (
     Assign,
     AssignmentView,
@@ -27,6 +28,7 @@ from backend.jobs.schemas import (
     Claim,
     EventAnswer,
     EventEntry,
+    Kind,
     MyVisit,
     NewVisit,
     NewWorkOrder,
@@ -50,6 +52,7 @@ MY_DAYS_DEFAULT: Final = 2
 """Today and tomorrow."""
 MY_DAYS_MAXIMUM: Final = 14
 
+StateAsked = Annotated[OrderState | None, QueryParameter(name="state")]
 Read = NamedDependency[AsyncSession]
 Write = NamedDependency[AsyncSession]
 OrderId = FromPath[UUID]
@@ -77,7 +80,7 @@ async def open_work_order(
 @get("/work-orders", guards=[requires("visit_form", "read")])
 async def list_work_orders(
     *, principal: Me, read: Read, now: Now, page: NamedDependency[PageRequest],
-    order_state: Annotated[str | None, QueryParameter(name="state")] = None, kind: FromQuery[str | None] = None,
+    order_state: StateAsked = None, kind: FromQuery[Kind | None] = None,
     site_id: FromQuery[UUID | None] = None, request_id: FromQuery[UUID | None] = None,
 ) -> Page[WorkOrderView]:  # fmt: skip
     """The work orders in one's reach, newest first."""

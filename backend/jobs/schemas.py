@@ -19,13 +19,17 @@ LINES_MAXIMUM: Final = 100
 FEN_MAXIMUM: Final = 100_000_000
 """The largest amount, a million yuan, in fen."""
 
+NO_NUL: Final = r"^[^\x00]*$"
+"""PostgreSQL keeps no NUL in texts."""
+SAYS_SOMETHING: Final = r"^[^\x00]*[^\s\x00][^\x00]*$"
+
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern="^[A-Za-z][A-Za-z0-9_]*$")]
 Kind = Annotated[str, msgspec.Meta(min_length=1, max_length=20, pattern="^[a-z][a-z0-9_]*$")]
-Title = Annotated[str, msgspec.Meta(min_length=1, max_length=TITLE_MAXIMUM)]
-Text = Annotated[str, msgspec.Meta(max_length=TEXT_MAXIMUM)]
-Said = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_MAXIMUM)]
-Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=TITLE_MAXIMUM)]
-Channel = Annotated[str, msgspec.Meta(min_length=1, max_length=20)]
+Title = Annotated[str, msgspec.Meta(min_length=1, max_length=TITLE_MAXIMUM, pattern=SAYS_SOMETHING)]
+Text = Annotated[str, msgspec.Meta(max_length=TEXT_MAXIMUM, pattern=NO_NUL)]
+Said = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_MAXIMUM, pattern=SAYS_SOMETHING)]
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=TITLE_MAXIMUM, pattern=SAYS_SOMETHING)]
+Channel = Annotated[str, msgspec.Meta(min_length=1, max_length=20, pattern=SAYS_SOMETHING)]
 Minutes = Annotated[int, msgspec.Meta(ge=1, le=DURATION_MAXIMUM)]
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 Skills = Annotated[list[Key], msgspec.Meta(max_length=SKILLS_MAXIMUM)]
@@ -34,7 +38,8 @@ PaidFen = Annotated[int, msgspec.Meta(ge=1, le=FEN_MAXIMUM)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Latitude = Annotated[float, msgspec.Meta(ge=-90, le=90)]
 Longitude = Annotated[float, msgspec.Meta(ge=-180, le=180)]
-DeviceNumber = Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
+DeviceNumber = Annotated[str, msgspec.Meta(min_length=1, max_length=40, pattern=SAYS_SOMETHING)]
+Serial = Annotated[str, msgspec.Meta(min_length=1, max_length=120, pattern=SAYS_SOMETHING)]
 
 
 class Refusing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -194,8 +199,8 @@ class PartUseEntry(Refusing, frozen=True, kw_only=True):
 
     part_id: UUID
     quantity: Count
-    serial: Annotated[str, msgspec.Meta(min_length=1, max_length=120)] | None = None
-    old_part_to: Annotated[str, msgspec.Meta(min_length=1, max_length=60)] | None = None
+    serial: Serial | None = None
+    old_part_to: Key | None = None
     used_at: Instant | None = None
 
 

@@ -14,6 +14,7 @@ from backend.core.errors import INVALID, NOT_FOUND, Finding, Problem
 from backend.core.events import tell
 from backend.core.ids import new_id
 from backend.forms.models import ChecklistAnswer, CompletionForm
+from backend.jobs.cases import begin_case, note_contact
 from backend.jobs.faults import CONTINUED, CORRECTION_ORDER, CORRECTION_TARGET, VISIT_STATE, VISIT_TAKEN
 from backend.jobs.history import History, happening, refuse, store_order_state, store_replay, visit_history, visits_of
 from backend.jobs.models import Assignment, Visit, VisitEvent
@@ -150,6 +151,7 @@ class _Intake:
         store_replay(self.session, self.history, replayed)
         self._audit(event, before, replayed)
         await self._move_clock(before, replayed)
+        await self._note_contact(event, before, replayed)
         await self._pause_solving(event, before, replayed)
         await self._tell_steps(event, before, replayed)
         await self._follow_the_end(event, before, replayed)
@@ -177,6 +179,15 @@ class _Intake:
             )
         if now_counts is not None:
             await _stop_arrive(self.session, request_id, self.history.visit, now_counts)
+
+    async def _note_contact(self, event: VisitEvent, before: Replay, after: Replay) -> None:
+        """The call before the visit, or from the road, is a word with the customer too (A029)."""
+        called = after.attendances[event.person_id].contacted_at
+        had_called = before.attendances.get(event.person_id)
+        if called is not None and (had_called is None or had_called.contacted_at is None):
+            await note_contact(
+                self.session, now=self.now, actor=self.actor, order=self.history.order, at=called, channel="phone"
+            )
 
     async def _pause_solving(self, event: VisitEvent, before: Replay, after: Replay) -> None:
         """Let the clock to solve stand still for a reason of the customer's, until the next agreed time or arrival."""
@@ -285,6 +296,8 @@ async def follow_visits(session: AsyncSession, *, now: datetime, actor: Actor, h
         "request_id": order.request_id and str(order.request_id), "kind": order.kind,
         "completed_at": order.completed_at and order.completed_at.isoformat(), "visit_id": str(history.visit.id),
     }  # fmt: skip
+    if after in {OrderState.IN_PROGRESS, OrderState.COMPLETED}:
+        await begin_case(session, now=now, actor=actor, order=order)
     if after == OrderState.COMPLETED:
         tell(session, now=now, name="work_order.completed", row=order, facts=facts)
     elif before == OrderState.COMPLETED:

@@ -18,6 +18,7 @@ from backend.forms.models import ChecklistTemplateVersion, CompletionForm
 from backend.forms.shown import read_shown
 from backend.jobs.actions import open_work_order
 from backend.jobs.models import Visit, WorkOrder
+from backend.jobs.reactions import completed_order
 from backend.jobs.rules import OrderState
 from backend.jobs.schemas import TEXT_MAXIMUM, TITLE_MAXIMUM, NewWorkOrder
 from backend.maintenance.models import MaintenanceDue, MaintenancePlan
@@ -66,7 +67,7 @@ async def settle_due(session: AsyncSession, happened: Event, now: datetime) -> N
 
     Only a sheet of the plan's template counts (A131), and per asset only one that names the asset (A137, A142).
     """
-    order = await _completed_order(session, happened)
+    order = await completed_order(session, happened)
     if order is None or order.completed_at is None:
         return
     open_items = select(MaintenanceDue).where(
@@ -177,16 +178,6 @@ async def _kind_name(session: AsyncSession, kind: str) -> str:
     names = select(Preset.name_zh, Preset.name_en).where(Preset.kind == "work_order_kind", Preset.key == kind)
     zh, en = (await session.execute(names.order_by(Preset.version.desc()).limit(1))).one()
     return f"{zh} {en}"
-
-
-async def _completed_order(session: AsyncSession, happened: Event) -> WorkOrder | None:
-    """The order an event is about, if it is completed: its own, or the one whose visit a form was filed on."""
-    if happened.entity == WorkOrder.__tablename__:
-        order = await session.get(WorkOrder, happened.subject_id)
-    else:
-        visit = await session.get(Visit, UUID(happened.facts["subject_id"]))
-        order = await session.get(WorkOrder, visit.work_order_id) if visit else None
-    return order if order and order.state == OrderState.COMPLETED else None
 
 
 async def _assets_on_sheets(session: AsyncSession, order: WorkOrder, plan: MaintenancePlan) -> list[frozenset[str]]:

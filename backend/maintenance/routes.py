@@ -15,6 +15,7 @@ from backend.core.etags import IfMatch, must_match, with_etag
 from backend.core.once import Once
 from backend.core.paging import Page, PageRequest
 from backend.jobs.queries import view
+from backend.jobs.schemas import Kind
 from backend.maintenance import actions, plans, queries
 from backend.maintenance.schemas import (
     DueView,
@@ -101,7 +102,7 @@ async def raise_plan(plan_id: PlanId, data: JSONBody[RaiseDue], principal: Me, w
 async def list_ledger(
     *, principal: Me, read: Read, now: Now, page: NamedDependency[PageRequest], due_state: StateAsked = None,
     from_on: FromAsked = None, until_on: ToAsked = None, site_id: SiteAsked = None,
-    kind: FromQuery[str | None] = None,
+    kind: FromQuery[Kind | None] = None,
 ) -> Page[DueView]:  # fmt: skip
     """What was owed and what became of it: by state, by days the periods overlap, by site and kind."""
     return await queries.ledger_page(

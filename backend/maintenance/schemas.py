@@ -7,12 +7,15 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from backend.jobs.schemas import Key, Kind, Minutes, Reason, Refusing, Skills
+from backend.jobs.schemas import NO_NUL, Key, Kind, Minutes, Reason, Refusing, Skills
 
 ASSET_TYPES_MAXIMUM: Final = 50
 RECURRENCE_LENGTH: Final = 200
 
-Recurrence = Annotated[str, msgspec.Meta(min_length=1, max_length=RECURRENCE_LENGTH, description="An RFC 5545 rule.")]
+Recurrence = Annotated[
+    str,
+    msgspec.Meta(min_length=1, max_length=RECURRENCE_LENGTH, pattern=NO_NUL, description="An RFC 5545 rule."),
+]
 AssetTypes = Annotated[list[Key], msgspec.Meta(max_length=ASSET_TYPES_MAXIMUM)]
 
 

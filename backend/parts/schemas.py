@@ -10,8 +10,12 @@ QUANTITY_MAXIMUM = 1_000_000
 PRICE_MAXIMUM = 100_000_000
 """The dearest part, a million yuan, in fen."""
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-Number = Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
+SAYS_SOMETHING = r"^[^\x00]*[^\s\x00][^\x00]*$"
+"""Not blank, and without NUL, which PostgreSQL does not keep."""
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=SAYS_SOMETHING)]
+Number = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern=SAYS_SOMETHING)]
+Serial = Annotated[str, msgspec.Meta(min_length=1, max_length=120, pattern=SAYS_SOMETHING)]
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=QUANTITY_MAXIMUM)]
 
 
@@ -21,7 +25,7 @@ class NewPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     number: Number
     name_zh: Name
     name_en: Name
-    measure: Annotated[str, msgspec.Meta(min_length=1, max_length=20)] = "piece"
+    measure: Annotated[str, msgspec.Meta(min_length=1, max_length=20, pattern=SAYS_SOMETHING)] = "piece"
     price_fen: Annotated[int, msgspec.Meta(ge=0, le=PRICE_MAXIMUM)] = 0
     serialised: bool = False
 
@@ -47,7 +51,7 @@ class NewStockMovement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     reason: Literal["receipt", "issue", "return", "transfer", "correction", "scrap"]
     from_location_id: UUID | None = None
     to_location_id: UUID | None = None
-    serial: Annotated[str, msgspec.Meta(min_length=1, max_length=120)] | None = None
+    serial: Serial | None = None
     happened_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 

@@ -22,6 +22,13 @@ from tests.personas import (
 )
 from tests.work import NOBODY, ok, opened, order_of, refused, report, row_counts, sent
 
+
+@pytest.fixture
+def office(sqlite_office: Office) -> Office:
+    """Who may what is decided before any database is asked; one of them is enough."""
+    return sqlite_office
+
+
 # --- who may what -----------------------------------------------------------------------------------------------------
 
 READS_SERVICE: Final = {WANG_FANG, HE_LI, CHEN_JING, TANG_MIN, GAO_JIE, WU_GANG, LI_WEI}
@@ -131,15 +138,15 @@ BAD_ORDERS: Final[list[tuple[dict[str, Any], str]]] = [
 ]
 
 
-async def test_a_bad_order_is_refused_by_field_and_leaves_nothing(sqlite_office: Office) -> None:
-    wang_fang = await sqlite_office.sign_in_for_long(WANG_FANG)
-    before = await row_counts(sqlite_office)
+async def test_a_bad_order_is_refused_by_field_and_leaves_nothing(office: Office) -> None:
+    wang_fang = await office.sign_in_for_long(WANG_FANG)
+    before = await row_counts(office)
     for change, field in BAD_ORDERS:
-        body = {**NEW, "site_id": str(sqlite_office.house.site), **change}
+        body = {**NEW, "site_id": str(office.house.site), **change}
         problem = refused(await wang_fang.post("/work-orders", body), "invalid")
         (finding,) = problem["findings"]
         assert field in finding["field"] or field in finding["en"], change
-    assert await row_counts(sqlite_office) == before
+    assert await row_counts(office) == before
 
 
 BAD_EVENTS: Final[list[dict[str, Any]]] = [
@@ -156,17 +163,17 @@ BAD_EVENTS: Final[list[dict[str, Any]]] = [
 ]
 
 
-async def test_a_bad_event_is_refused_and_leaves_nothing(sqlite_office: Office) -> None:
-    _, li_wei, visit_id = await sent(sqlite_office)
-    before = await row_counts(sqlite_office)
+async def test_a_bad_event_is_refused_and_leaves_nothing(office: Office) -> None:
+    _, li_wei, visit_id = await sent(office)
+    before = await row_counts(office)
     for body in BAD_EVENTS:
         answer = await li_wei.post(f"/visits/{visit_id}/events", body)
         assert answer.status_code == 422, (body, answer.text)
-    assert await row_counts(sqlite_office) == before
+    assert await row_counts(office) == before
 
 
-async def test_edits_need_the_etag_of_what_their_author_saw(sqlite_office: Office) -> None:
-    wang_fang, _, visit_id = await sent(sqlite_office)
+async def test_edits_need_the_etag_of_what_their_author_saw(office: Office) -> None:
+    wang_fang, _, visit_id = await sent(office)
     for path in (f"/visits/{visit_id}", f"/work-orders/{(await order_of(wang_fang, visit_id))['order']['id']}"):
         change = {"title": "改"} if "work-orders" in path else {"duration_minutes": 45}
         refused(await wang_fang.ask("PATCH", path, json=change), "if_match_missing")
@@ -180,15 +187,15 @@ async def test_edits_need_the_etag_of_what_their_author_saw(sqlite_office: Offic
     refused(await wang_fang.edit(f"/visits/{visit_id}", {"window_starts_at": START.isoformat()}), "invalid")
 
 
-async def test_a_visit_that_does_not_exist_is_not_found(sqlite_office: Office) -> None:
-    wang_fang = await sqlite_office.sign_in_for_long(WANG_FANG)
+async def test_a_visit_that_does_not_exist_is_not_found(office: Office) -> None:
+    wang_fang = await office.sign_in_for_long(WANG_FANG)
     refused(await wang_fang.get(f"/visits/{NOBODY}"), "not_found")
     refused(await wang_fang.get(f"/work-orders/{NOBODY}"), "not_found")
     refused(await wang_fang.post(f"/visits/{NOBODY}/events", {"kind": "arrive"}), "not_found")
 
 
-async def test_lists_are_filtered_by_state_kind_and_site(sqlite_office: Office) -> None:
-    wang_fang, _, _ = await sent(sqlite_office)
-    await opened(wang_fang, sqlite_office, kind="training", title="培训操作员")
+async def test_lists_are_filtered_by_state_kind_and_site(office: Office) -> None:
+    wang_fang, _, _ = await sent(office)
+    await opened(wang_fang, office, kind="training", title="培训操作员")
     for wanted, count in (("state=planned", 1), ("state=open", 1), ("kind=training", 1), (f"site_id={NOBODY}", 0)):
         assert len(ok(await wang_fang.get(f"/work-orders?{wanted}"))["items"]) == count, wanted

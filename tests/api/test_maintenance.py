@@ -1,37 +1,24 @@
 """Periodic care over the API: raised, done with its sheet, missed, waived; by whom; and what is refused."""
 
-from collections.abc import Sequence
 from datetime import date, timedelta
-from random import Random
 from typing import Any, Final
-from uuid import UUID, uuid4
 
-import msgspec
 import pytest
 from sqlalchemy import func, select
 
 from backend.contracts.models import ClockPolicy, ContractSite, ServiceContract
-from backend.core.audit import Actor, AuditEntry
+from backend.core.audit import AuditEntry
 from backend.core.clock import parse_instant
-from backend.core.ids import new_id
 from backend.core.tasks import Task
-from backend.forms.models import ChecklistTemplateVersion, CompletionForm
-from backend.forms.rules import InspectedAsset
-from backend.forms.schemas import FormFiling
-from backend.forms.shown import Customer, FormFacts, Organisation, Worker
-from backend.forms.shown import Site as ShownSite
-from backend.forms.template import Template
-from backend.jobs.completing import file_completion
+from backend.forms.models import CompletionForm
 from backend.jobs.models import WorkOrder
 from backend.maintenance.actions import mark_missed, raise_due
 from backend.maintenance.models import MaintenanceDue, MaintenancePlan
 from backend.maintenance.timer import MAINTENANCE_ROUND, next_round_at, start_rounds
 from backend.sites.models import Site
-from bench.acceptance.paperwork import fill, sign
-from tests.make import START, ZONE, Desk, Office, add_asset
+from tests.make import START, Desk, Office, add_asset
 from tests.personas import (
     CHEN_JING,
-    CUSTOMER_CONTACT,
     EVERYBODY,
     GAO_JIE,
     HE_LI,
@@ -43,7 +30,7 @@ from tests.personas import (
     WU_GANG,
     XU_HUI,
 )
-from tests.work import NOBODY, give, ok, refused, report, walk
+from tests.work import NOBODY, filed, give, ok, refused, report, walk
 
 MARCH: Final = {"period_from_on": "2026-03-01", "period_until_on": "2026-03-31"}
 
@@ -63,35 +50,6 @@ async def raise_more(office: Office, until: date) -> int:
     """Raise what begins by a day."""
     async with office.database.write() as session:
         return await raise_due(session, now=office.now, until=until)
-
-
-async def inspected(office: Office, visit_id: str, *, assets: Sequence[str] = (), key: str = "inspect_m") -> UUID:
-    """李伟 fills the sheet for these assets and 赵敏 signs it; return the form's id."""
-    names = [InspectedAsset(id=asset_id, label="设备", type="camera") for asset_id in assets]
-    async with office.database.write() as session:
-        newest = select(ChecklistTemplateVersion).where(ChecklistTemplateVersion.key == key)
-        version = (await session.execute(newest.order_by(ChecklistTemplateVersion.version.desc()))).scalars().first()
-        assert version is not None
-        template = msgspec.convert(version.body, Template)
-        random = Random(7)  # noqa: S311 - a sheet that is the same in every run
-        facts = FormFacts(
-            number=f"K7-{uuid4().hex[:8]}", language="zh", zone=ZONE,
-            organisation=Organisation(name="云桥服务"), customer=Customer(name=CUSTOMER_CONTACT),
-            site=ShownSite(name="云桥大厦"), technicians=(Worker(name="李伟"),), times=(("finished", office.now),),
-            shown_at=office.now,
-        )  # fmt: skip
-        document, signatures = sign(
-            template, fill(template, names, "ab" * 32, now=office.now, random=random), facts, random
-        )
-        form = await file_completion(
-            session, now=office.now, actor=Actor(person_id=office.house.id_of(LI_WEI)),
-            person_id=office.house.id_of(LI_WEI), visit_id=UUID(visit_id),
-            filing=FormFiling(
-                id=new_id(), template_version_id=version.id, shown=document.decode(), signatures=signatures,
-                claimed_at=office.now, device_at=office.now,
-            ),
-        )  # fmt: skip
-    return form.id
 
 
 async def visit_of(desk: Desk, office: Office, item: dict[str, Any]) -> str:
@@ -203,12 +161,12 @@ async def test_an_item_is_done_by_the_finished_visit_and_its_signed_sheet_in_any
     visit_id = await visit_of(wang_fang, office, item)
     await walk(office, li_wei, visit_id, "arrive", "start")
     if sheet_first:
-        await inspected(office, visit_id)
+        await filed(office, visit_id)
     finish = (await walk(office, li_wei, visit_id, "finish"))["event"]
     await office.work()
     assert (await ledger(wang_fang))[0]["state"] == ("done" if sheet_first else "due")
     if not sheet_first:
-        await inspected(office, visit_id)
+        await filed(office, visit_id)
         await office.work()
     (done,) = await ledger(wang_fang, "?state=done")
     assert parse_instant(done["settled_at"]) == START + timedelta(minutes=30)
@@ -227,8 +185,8 @@ async def test_another_sheet_or_a_voided_one_does_not_count(office: Office) -> N
     wang_fang, li_wei = await office.sign_in_for_long(WANG_FANG), await office.sign_in_for_long(LI_WEI)
     await planned(wang_fang, office)
     visit_id = await visit_of(wang_fang, office, (await ledger(wang_fang))[0])
-    await inspected(office, visit_id, key="inspect_q")
-    voided = await inspected(office, visit_id)
+    await filed(office, visit_id, key="inspect_q")
+    voided = await filed(office, visit_id)
     async with office.database.write() as session:
         (await session.get_one(CompletionForm, voided)).voided_at = office.now
     await walk(office, li_wei, visit_id, "arrive", "finish")
@@ -243,12 +201,12 @@ async def test_only_the_assets_named_on_the_sheet_were_inspected(office: Office)
         other = await add_asset(session, office.house.site, "车库摄像机", "camera")
     await planned(wang_fang, office, asset_types=["camera"])
     visit_id = await visit_of(wang_fang, office, (await ledger(wang_fang))[0])
-    await inspected(office, visit_id, assets=[str(office.house.camera)])
+    await filed(office, visit_id, assets=[str(office.house.camera)])
     await walk(office, li_wei, visit_id, "arrive", "finish")
     await office.work()
     states = {item["asset_name"]: item["state"] for item in await ledger(wang_fang)}
     assert states == {"大厅摄像机": "done", "车库摄像机": "due"}
-    await inspected(office, visit_id, assets=[str(office.house.camera), str(other.id)])
+    await filed(office, visit_id, assets=[str(office.house.camera), str(other.id)])
     await office.work()
     assert {item["state"] for item in await ledger(wang_fang)} == {"done"}
 
@@ -266,7 +224,7 @@ async def test_what_was_not_done_in_its_month_is_missed_and_stays_so_when_done_l
     for count in (1, 0):
         async with office.database.write() as session:
             assert await mark_missed(session, now=office.now) == count
-    await inspected(office, visit_id)
+    await filed(office, visit_id)
     await walk(office, li_wei, visit_id, "arrive", "finish")
     await office.work()
     (missed,) = await ledger(wang_fang, "?state=missed&from=2026-03-31&to=2026-03-31")
@@ -281,7 +239,7 @@ async def test_an_inspection_done_in_time_counts_though_its_phone_spoke_after_th
     wang_fang, li_wei = await office.sign_in_for_long(WANG_FANG), await office.sign_in_for_long(LI_WEI)
     await planned(wang_fang, office)
     visit_id = await visit_of(wang_fang, office, (await ledger(wang_fang))[0])
-    await inspected(office, visit_id)
+    await filed(office, visit_id)
     await walk(office, li_wei, visit_id, "arrive", "finish")
     office.move_clock(days=31)
     async with office.database.write() as session:
