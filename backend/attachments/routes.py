@@ -57,7 +57,7 @@ async def put_blob(
     return stored
 
 
-@get("/blobs/{sha256:str}", guards=[anyone_signed_in], media_type="application/octet-stream")
+@get("/blobs/{sha256:str}", guards=[anyone_signed_in])
 async def get_blob(
     *, sha256: Sha256, request: Request[Any, Any, Any], principal: Who, database: NamedDependency[Database],
     settings: NamedDependency[Settings], now: Now,
@@ -83,8 +83,8 @@ async def get_blob(
 async def head_blob(sha256: Sha256, principal: Who, read: Session, now: Now) -> Response[None]:
     """Ask whether a file is here and may be read, and how large it is."""
     blob, _ = await queries.blob_read(read, principal, sha256, now)
-    headers = _headers(blob) | {"Content-Length": str(blob.size)}
-    return Response(None, headers=headers, media_type=blob.media_type)
+    headers = {"Content-Length": str(blob.size), "Content-Type": blob.media_type}
+    return Response(None, headers=_headers(blob) | headers)
 
 
 @post("/blobs/have", guards=[anyone_signed_in], status_code=200)
