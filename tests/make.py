@@ -121,6 +121,7 @@ class Office:
     """A running server on one furnished database, with a clock the test moves."""
 
     def __init__(self, app: Litestar, settings: Settings, house: House) -> None:
+        self.app = app
         self.house = house
         self.settings = settings
         self.database = Database(settings.database_url)
