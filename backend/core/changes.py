@@ -10,6 +10,8 @@ The clock row is the last lock a transaction takes, after its buckets in sorted 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from string import Formatter
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
@@ -51,6 +53,7 @@ commit_clock = Table(
     Column("v", BigInteger, nullable=False),
     Column("epoch", Uuid, nullable=False),
 )
+
 
 def _by_code_point(length: int) -> String:
     """Text that both databases sort alike, so that pages of a pull come in one order."""
@@ -104,15 +107,17 @@ class SyncedTable:
 
     def bucket_of(self, row: Mapping[Any, Any]) -> str | None:
         """Return the one bucket the row is in, or None for a row no phone holds."""
-        values = {name: row[name] for name in self._names()}
+        values = {name: row[name] for name in _names_in(self.bucket)}
         return None if None in values.values() else self.bucket.format_map(values)
-
-    def _names(self) -> list[str]:
-        return [column.name for column in self.table.columns if "{" + column.name + "}" in self.bucket]
 
     def columns(self) -> list[Column[Any]]:
         """The columns a phone may see, in table order."""
         return [column for column in self.table.columns if not column.info.get("private")]
+
+
+@cache
+def _names_in(template: str) -> tuple[str, ...]:
+    return tuple(name for _, name, _, _ in Formatter().parse(template) if name)
 
 
 SYNCED: Final[dict[str, SyncedTable]] = {}

@@ -195,8 +195,8 @@ def _forget(session: Session, done: Sequence[_Done]) -> None:
 
 def _audit_row(done: _Done, actor: Actor, now: datetime) -> dict[str, Any]:
     write = done.write
-    seen = SYNCED[write.key.entity].columns()
-    columns = seen if write.kind is WriteKind.DELETE else [column for column in seen if column.name in done.values]
+    touched = done.table.columns if write.kind is WriteKind.DELETE else (done.table.c[name] for name in done.values)
+    columns = [column for column in touched if not column.info.get("private")]
     return {
         "id": new_id(), "at": now, "person_id": actor.person_id, "device_id": actor.device_id,
         "mutation_id": UUID(write.mutation_id) if write.mutation_id else None, "import_batch_id": None,
