@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from backend.core.sessions import Database
 from bench.acceptance import count
+from bench.acceptance.handset import handset
 from bench.acceptance.nearest_first import dispatch_nearest_first
 from bench.acceptance.office import (
     ADMINISTRATOR,
@@ -29,7 +30,7 @@ from bench.acceptance.office import (
     take_call,
 )
 from bench.acceptance.server import SteppedClock, environment, run_command, servers
-from bench.acceptance.technician import Technician, hired
+from bench.acceptance.technician import Technician
 from bench.acceptance.week import TECHNICIANS, ZONE, Outage, Week, WeekError, find_files, read_week
 from bench.postgres import throwaway_postgres
 
@@ -171,10 +172,12 @@ async def _open_for_business(
     unit_id = admin.get("/me")["unit_id"]
     _plan_inspections(dispatcher, week)
     technicians = [
-        await hired(
-            name=f"Technician {number:02d}", login=f"T{number:02d}", base=bases[number % len(bases)],
-            code=admin.post(f"/people/{person}/enrolment-codes")["code"], seed=options.seed * 1000 + number,
-            folder=folder, now=clock.now,
+        Technician(
+            name=f"Technician {number:02d}", login=f"T{number:02d}",
+            handset=await handset(
+                login=f"T{number:02d}", base=bases[number % len(bases)], seed=options.seed * 1000 + number,
+                code=admin.post(f"/people/{person}/enrolment-codes")["code"], folder=folder, now=clock.now,
+            ),
             shifts=[(one.starts_at, one.ends_at) for one in week.shifts if one.technician == number],
         )
         for number, person in enumerate(people)
@@ -235,8 +238,8 @@ async def _figures(database: Database, run: Run) -> dict[str, Any]:
         "forms": proof.forms,
         "pdfs_verified": proof.verified,
         "pdfsig_valid": proof.by_pdfsig if shutil.which("pdfsig") else "not-installed",
-        "faults": sum(technician.line.faults for technician in run.technicians),
-        "phones_killed": sum(technician.killed for technician in run.technicians),
+        "faults": sum(technician.handset.line.faults for technician in run.technicians),
+        "phones_killed": sum(technician.handset.killed for technician in run.technicians),
     }
 
 
