@@ -44,6 +44,7 @@ from backend.forms.actions import SEAL_FORM, seal_after_photos
 from backend.forms.models import CompletionForm
 from backend.forms.queries import readable
 from backend.forms.seals import Sealer
+from backend.imports import routes as imports_routes
 from backend.jobs import routes as jobs_routes
 from backend.jobs.models import Visit, WorkOrder
 from backend.jobs.queries import orders_within, visits_held
@@ -82,6 +83,7 @@ ROUTERS: Final[tuple[Router, ...]] = (
     jobs_routes.router,
     maintenance_routes.router,
     dispatch_routes.router,
+    imports_routes.router,
     devices_routes.router,
 )
 

@@ -19,7 +19,7 @@ from backend.sites.models import Site
 from backend.sites.schemas import NewLocation
 
 GEOCODED = "site.geocoded"
-OFF = ("未启用地理编码", "no geocoder is set up")
+OFF = ("未询问地理编码服务", "no geocoder was asked")
 NO_ADDRESS = ("没有地址", "it has no address")
 NOT_FOUND = ("地理编码找不到该地址", "the geocoder does not find the address")
 UNSURE = ("地理编码结果不够可靠", "the geocoder is not sure enough")

@@ -14,6 +14,7 @@ from backend.imports.converters import CellRefused
 from backend.imports.known import Columns, Decided, Identity, Known, Seen, View
 from backend.imports.rows import Draft, Reference, RowDraft
 from backend.imports.schemas import ImportMapping, Refusal
+from backend.imports.scope import outside
 from backend.imports.targets import Target
 
 
@@ -42,6 +43,8 @@ class Basis:
     now: datetime
     catalogues: Mapping[str, frozenset[str]]
     """Keys of preset sets, by set."""
+    units: frozenset[UUID] | None = None
+    """The units whose records may be written; None for the operator's, who may write all."""
 
 
 class RecordRefused(Exception):
@@ -225,6 +228,7 @@ def _create(attempt: _Attempt, identity: Identity, values: Columns) -> Decision:
     columns = {**defaults, **target.always, **values}
     if target.has_external_id:
         columns["external_id"] = identity[0]
+    _refuse_outside(attempt, columns)
     _note_new(attempt, record_id, columns)
     return Decision("create", target, record_id, attempt.line, columns, given=given)
 
@@ -240,6 +244,7 @@ def _note_new(attempt: _Attempt, record_id: UUID, columns: Columns) -> None:
 def _change(attempt: _Attempt, record_id: UUID, values: Columns) -> Decision:
     target = attempt.target
     existing = attempt.view.row(target.entity, record_id)
+    _refuse_outside(attempt, existing)
     if attempt.draft.record.writes == "create" or existing.get("merged_into_id"):
         return Decision("same", target, record_id, attempt.line)
     keep = KEEP.get(target.entity)
@@ -250,9 +255,17 @@ def _change(attempt: _Attempt, record_id: UUID, values: Columns) -> Decision:
     fixed = [name for name in changed if _is_fixed(target, name)]
     if fixed:
         raise RecordRefused(*(_settled(attempt, name, existing[name], changed[name]) for name in fixed))
+    _refuse_outside(attempt, {**existing, **changed})
     _take(attempt, changed, record_id)
     before = {name: existing[name] for name in changed}
     return Decision("change", target, record_id, attempt.line, changed, before, changed)
+
+
+def _refuse_outside(attempt: _Attempt, columns: Columns) -> None:
+    if outside(attempt.basis.units, attempt.target.entity, columns, attempt.view):
+        raise RecordRefused(
+            Finding(attempt.name, "不在您可以导入的范围内", "outside what your role lets you import over the network")
+        )
 
 
 def _is_fixed(target: Target, column: str) -> bool:

@@ -28,6 +28,8 @@ BEHIND: Final = (
     ("site", "unit_id", "unit"),
     ("customer", "merged_into_id", "customer"),
     ("contact", "merged_into_id", "contact"),
+    ("contact", "customer_id", "customer"),
+    ("position", "site_id", "site"),
 )
 """Entity, column, and the entity behind it that a decision looks at."""
 BATCHES_LISTED: Final = 200
@@ -185,14 +187,16 @@ def _table(model: type[Base]) -> Table:
     return cast("Table", model.__table__)
 
 
-async def batches(session: AsyncSession) -> list[BatchView]:
-    """The newest imports, newest first, at most BATCHES_LISTED."""
+async def batches(session: AsyncSession, *, person_id: UUID | None = None) -> list[BatchView]:
+    """The newest imports, or those of one person, newest first, at most BATCHES_LISTED."""
     wanted = (
         select(ImportBatch, Person.name)
         .outerjoin(Person, Person.id == ImportBatch.person_id)
         .order_by(ImportBatch.started_at.desc(), ImportBatch.id.desc())
         .limit(BATCHES_LISTED)
     )
+    if person_id is not None:
+        wanted = wanted.where(ImportBatch.person_id == person_id)
     return [batch_view(batch, name) for batch, name in (await session.execute(wanted)).all()]
 
 

@@ -26,7 +26,7 @@ from backend.imports.converters import Reading
 from backend.imports.faults import file_refused
 from backend.imports.geocoding import OFF, Unpinned, pin_by_address
 from backend.imports.known import Columns, Decided, Known
-from backend.imports.limits import ATOMIC_ROWS, ROWS_A_TRANSACTION
+from backend.imports.limits import ATOMIC_ROWS, ROWS, ROWS_A_TRANSACTION
 from backend.imports.mapping import wanted_columns
 from backend.imports.matching import Basis, Decision, decide_rows
 from backend.imports.queries import load_catalogues, load_known
@@ -50,8 +50,11 @@ class ImportOrder:
     batch_id: UUID = field(default_factory=new_id)
     name: str = ""
     """What the file is called, where its path says something else."""
+    units: frozenset[UUID] | None = None
+    """The units whose records may be written; None for all."""
     dry_run: bool = False
     all_or_nothing: bool = False
+    most_rows: int = ROWS
     sheet: str = ""
     encoding: str = ""
 
@@ -88,12 +91,14 @@ async def run_import(
     Raises Problem (import_file_refused) for a file that cannot be read as a whole; nothing is changed then.
     """
     source = await asyncio.to_thread(open_source, order.path, order.layout, wanted_columns(order.mapping))
+    if source.row_count > order.most_rows:
+        raise file_refused(f"超过 {order.most_rows} 行", f"more than {order.most_rows} rows")
     if order.all_or_nothing and source.row_count > ATOMIC_ROWS:
         raise file_refused(
             f"整体导入最多 {ATOMIC_ROWS} 行", f"an all-or-nothing import takes at most {ATOMIC_ROWS} rows"
         )
     async with database.read() as session:
-        basis = Basis(order.mapping, now, await load_catalogues(session))
+        basis = Basis(order.mapping, now, await load_catalogues(session), order.units)
     run = _Run(database, order, source, basis, progress)
     if order.dry_run:
         await run.look()
@@ -121,7 +126,7 @@ class _Run:
         self._decided = Decided()
         self._unpinned: dict[UUID, Unpinned] = {}
         self.result = ImportResult(
-            file=order.name or order.path.name, mapping=order.mapping.name, dry_run=order.dry_run,
+            file=order.name or order.path.name, mapping=order.mapping.name or "-", dry_run=order.dry_run,
             encoding=source.encoding, sheet=source.sheet,
         )  # fmt: skip
 
@@ -199,7 +204,7 @@ class _Run:
         self._decided.forget_what_is_stored()
         counts = {
             "created_count": self.result.created, "changed_count": self.result.changed,
-            "refused_count": len(self.result.refused),
+            "refused_count": self.result.refused_count,
         }  # fmt: skip
         await session.execute(update(ImportBatch).where(ImportBatch.id == self._order.batch_id).values(**counts))
 
@@ -228,6 +233,7 @@ class _Run:
         self.result.rows += len(rows)
         self.result.imported_rows += len(rows) - len(refusals)
         self.result.refused.extend(refusals)
+        self.result.refused_count = len(self.result.refused)
         for one in decisions:
             if one.kind == "repeat":
                 continue

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 from backend.core.errors import Finding
+from backend.imports.limits import MAPPING_BYTES
 
 Writes = Literal["create_and_change", "create", "change"]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
@@ -133,6 +134,7 @@ class ImportResult(msgspec.Struct):
     counts: dict[str, Counts] = {}
     """By entity."""
     refused: list[Refusal] = []
+    refused_count: int = 0
     unpinned: list[UnpinnedSite] = []
     geocoded: int = 0
 
@@ -145,6 +147,20 @@ class ImportResult(msgspec.Struct):
     def changed(self) -> int:
         """Records changed."""
         return sum(counts.changed for counts in self.counts.values())
+
+
+class NewImport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A file to import over the network, with its mapping. A dry run unless it says otherwise."""
+
+    file_name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    content: bytes
+    """The file, CSV or XLSX, in base64."""
+    mapping: Annotated[str, msgspec.Meta(min_length=1, max_length=MAPPING_BYTES)]
+    """The mapping, in TOML."""
+    dry_run: bool = True
+    all_or_nothing: bool = False
+    sheet: Annotated[str, msgspec.Meta(max_length=60)] = ""
+    encoding: Annotated[str, msgspec.Meta(max_length=20)] = ""
 
 
 class BatchView(msgspec.Struct, frozen=True):
@@ -174,9 +190,8 @@ class Obstacle(msgspec.Struct, frozen=True):
 
 
 class UndoResult(msgspec.Struct):
-    """What an undo did. With obstacles it did nothing."""
+    """What an undo did."""
 
     batch_id: UUID
     removed: int = 0
     restored: int = 0
-    obstacles: list[Obstacle] = []

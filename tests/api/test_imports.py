@@ -131,7 +131,7 @@ def test_a_register_becomes_customers_sites_contacts_and_assets(desk: ImportDesk
     assert desk.ask("SELECT kind, address, consent FROM contact_point WHERE address = '+8613900000011'")
     lift = desk.ask("SELECT asset_type, warranty_until FROM asset WHERE external_id = 'LIFT-9'")[0]
     assert (lift["asset_type"], str(lift["warranty_until"])) == ("elevator", "2026-03-01")
-    assert "东门广场 — 云桥市东门街2号: 未启用地理编码 / no geocoder is set up" in told
+    assert "东门广场 — 云桥市东门街2号: 未询问地理编码服务 / no geocoder was asked" in told
     (batch,) = desk.ask("SELECT * FROM import_batch")
     assert (batch["source_name"], batch["mapping_name"], batch["created_count"]) == ("table.csv", "mapping.toml", 16)
     assert batch["person_id"] is not None
