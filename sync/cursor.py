@@ -21,12 +21,16 @@ LABEL: Final = b"paigong sync 1"
 
 
 class Cookie(msgspec.Struct, frozen=True, array_like=True, tag="c"):
-    """A complete pull. `v` and `epoch` are the server's at that time: a phone that shows more proves a restore."""
+    """A complete pull. `v` and `epoch` are the server's at that time: a phone that shows more proves a restore.
+
+    `acked_n` is what it acknowledged, in the ledger of `incarnation`.
+    """
 
     epoch: str
     v: int
     generation: str
     schema: int
+    incarnation: str
     acked_n: int
 
 

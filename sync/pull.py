@@ -84,6 +84,15 @@ class _Start:
         """Whether the phone begins with nothing."""
         return self.held is None and self.stage is None
 
+    def told(self, incarnation: str, acked_n: int) -> bool:
+        """Whether the phone knows how far its work is acknowledged."""
+        return self.cookie is not None and (self.cookie.incarnation, self.cookie.acked_n) == (incarnation, acked_n)
+
+    def nothing_happened(self, v: int, now: datetime) -> bool:
+        """Whether the clock stands where it stood: neither rows nor, before `valid_until`, the scope can differ."""
+        until = self.held.valid_until if self.held else None
+        return self.cookie is not None and self.cookie.v == v and (until is None or now < until)
+
 
 @dataclass
 class _Page:
@@ -142,7 +151,8 @@ class _Pull:
         return await self._changes(state, state.acked_n, self._start(state))
 
     async def _changes(self, state: DeviceState, acked_n: int, start: _Start) -> _Draft:
-        if _nothing_happened(state, acked_n, start, self.now):
+        told = start.told(self.request.incarnation, acked_n)
+        if told and start.nothing_happened(state.v, self.now):
             return _Draft(None)
         scope = await self.snapshot.scope(state.person, self.now)
         page = _Page(self.snapshot, min(max(self.request.max_bytes, PULL_BYTES_LEAST), PULL_BYTES_MOST))
@@ -151,8 +161,8 @@ class _Pull:
             return await round_.continued(start.stage, start.after)
         held = start.held
         plan = compare(held.buckets if held else (), held.v if held else 0, scope)
-        if plan.empty and held is not None and start.cookie is not None:
-            return _Draft(None if start.cookie.acked_n == acked_n else round_.same_view(held))
+        if plan.empty and held is not None:
+            return _Draft(None if told else round_.same_view(held))
         return await round_.tail(plan)
 
     def _notice(self, state: DeviceState, notice: Notice) -> PullAnswer:
@@ -182,14 +192,6 @@ class _Pull:
     def of(self) -> str:
         """The place in the feed that is answered."""
         return position_digest(self.request)
-
-
-def _nothing_happened(state: DeviceState, acked_n: int, start: _Start, now: datetime) -> bool:
-    """Whether the clock stands where it stood: then neither rows nor, before `valid_until`, the scope can differ."""
-    if start.cookie is None or start.held is None:
-        return False
-    until = start.held.valid_until
-    return start.cookie.v == state.v and start.cookie.acked_n == acked_n and (until is None or now < until)
 
 
 @dataclass(frozen=True)
@@ -255,7 +257,10 @@ class _Round:
         return {name: Check(heads[name].count, heads[name].checksum) for name in sorted(names)}
 
     def _cookie(self, view: View) -> str:
-        cookie = Cookie(self.state.epoch, view.v, view.generation, self.pull.request.schema, self.acked_n)
+        request = self.pull.request
+        cookie = Cookie(
+            self.state.epoch, view.v, view.generation, request.schema, request.incarnation, self.acked_n
+        )  # fmt: skip
         return seal(cookie, secret=self.pull.puller.secret, device=self.pull.puller.device)
 
     def _keep(self) -> frozenset[str]:

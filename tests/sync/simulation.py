@@ -6,7 +6,7 @@ Everything happens at once and in one order: coroutines of the store in memory n
 import random
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -45,13 +45,21 @@ class Fault(StrEnum):
     KILLED_AFTER_DISK = "killed after its disk write"
 
 
+@dataclass(frozen=True)
+class Late:
+    """An answer still on its way, and when it was given."""
+
+    answer: PullAnswer | PushAnswer | None
+    given_at: datetime
+
+
 @dataclass
 class Carried:
     """A phone in somebody's pocket: what it shows, what its disk holds, answers still on their way."""
 
     handset: Handset
     disk: bytes
-    late: list[PullAnswer | PushAnswer | None] = field(default_factory=list[PullAnswer | PushAnswer | None])
+    late: list["Late"] = field(default_factory=list["Late"])
     backup: bytes = b""
 
 
@@ -207,7 +215,8 @@ class Simulation:
     def deliver_late(self, phone: int, place: int) -> None:
         carried = self.phones[phone]
         if carried.late:
-            self._take(carried, carried.late[place % len(carried.late)])
+            late = carried.late[place % len(carried.late)]
+            self._take(carried, late.answer, late.given_at)
             self._save(carried)
 
     def _save(self, carried: Carried) -> None:
@@ -267,9 +276,9 @@ class Simulation:
                 self._cut(answer)
             return
         if fault is Fault.ANSWER_LATE:
-            carried.late.append(answer)
+            carried.late.append(Late(answer, self.now))
             return
-        self._take(carried, answer)
+        self._take(carried, answer, self.now)
         if fault is not Fault.KILLED_BEFORE_DISK:
             self._save(carried)
         if fault in (Fault.KILLED_BEFORE_DISK, Fault.KILLED_AFTER_DISK):
@@ -284,7 +293,7 @@ class Simulation:
             return
         raise AssertionError("half an answer was readable")
 
-    def _take(self, carried: Carried, answer: PullAnswer | PushAnswer | None) -> Pulled | None:
+    def _take(self, carried: Carried, answer: PullAnswer | PushAnswer | None, given_at: datetime) -> Pulled | None:
         replica = carried.handset.replica
         if isinstance(answer, PushAnswer):
             replica.take_push(answer)
@@ -295,7 +304,7 @@ class Simulation:
         before = replica.holding
         pulled = replica.take_pull(answer)
         if pulled is Pulled.DONE:
-            self._check_complete(carried, answer)
+            self._check_complete(carried, answer, given_at)
         else:
             assert pulled in (Pulled.MORE, Pulled.UNCHANGED, Pulled.IGNORED)
             assert replica.holding is before, "nothing is seen of an unfinished pull"
@@ -354,12 +363,12 @@ class Simulation:
         else:
             assert not result.held
 
-    def _check_complete(self, carried: Carried, answer: PullAnswer | None) -> None:
+    def _check_complete(self, carried: Carried, answer: PullAnswer | None, given_at: datetime) -> None:
         """A complete pull is the scope of its instant, row for row; what it acknowledges is seen."""
         handset = carried.handset
         if answer is None or answer.v != self.world.store.backup().tables.v:
             return  # it arrived late, and the world has moved on
-        if handset.now == self.now:
+        if given_at == self.now:
             assert buckets(handset) == run(self.world.expected(handset.person, self.now))
         shown = handset.replica.shown()
         for item in handset.replica.outbox.items.values():
@@ -416,14 +425,24 @@ class Simulation:
                 self.push(place, Fault.NONE)
                 pushes += 1
             assert pushes <= runs + 1, "one push for numbers that follow, and one more if they had to be changed"
-        for place, carried in enumerate(self.phones):
-            while carried.handset.replica.pages or self._behind(carried):
-                self.pull(place, Fault.NONE)
-            assert buckets(carried.handset) == run(self.world.expected(carried.handset.person, self.now))
-            for item in carried.handset.replica.outbox.items.values():
-                assert carried.handset.replica.state_of(item.id) == self._ledger_end(item.id)
+        for days in (0, 1, 8):  # nobody writes any more; time alone goes on
+            self.now += timedelta(days=days)
+            for place in range(len(self.phones)):
+                self._catch_up(place)
         self.check_effects()
         self.check_values()
+
+    def _catch_up(self, place: int) -> None:
+        """Let a phone pull until it has everything: its scope, row for row, and how all of its work ended."""
+        carried = self.phones[place]
+        while carried.handset.replica.pages or self._behind(carried):
+            self.pull(place, Fault.NONE)
+        replica = carried.handset.replica
+        assert buckets(carried.handset) == run(self.world.expected(carried.handset.person, self.now))
+        acked = self.world.store.backup().tables.acked[replica.identity.device, replica.identity.incarnation]
+        assert replica.holding.acked_n == acked
+        for item in replica.outbox.items.values():
+            assert replica.state_of(item.id) == self._ledger_end(item.id)
 
 
 def walk(seed: int, steps: int) -> None:

@@ -59,7 +59,7 @@ def test_a_share_is_six_bytes(entity: str, row: str, body: str) -> None:
 
 @given(st.integers(0), st.text(), st.text(min_size=1))
 def test_a_cookie_comes_back_as_it_was(v: int, generation: str, device: str) -> None:
-    cookie = Cookie("epoch", v, generation, 1, 3)
+    cookie = Cookie("epoch", v, generation, 1, "incarnation", 3)
     text = seal(cookie, secret=SECRET, device=device)
     assert unseal(text, Cookie, secret=SECRET, device=device) == cookie
     for secret, other in ((SECRET, device + "x"), (b"another", device)):

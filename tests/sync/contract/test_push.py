@@ -489,6 +489,21 @@ async def test_what_is_acknowledged_is_shown_even_when_the_answer_was_lost(
     assert li_wei.replica.state_of(item.id) == "applied"
 
 
+async def test_an_acknowledgement_counts_in_the_numbering_it_was_asked_for(
+    world: World, li_wei: Handset, site: str
+) -> None:
+    await li_wei.pull_all()
+    li_wei.do("refuse", site, "a")
+    await li_wei.push()
+    await li_wei.pull()
+    await li_wei.renew()
+    li_wei.do("refuse", site, "b")
+    await li_wei.push()
+    await li_wei.pull()
+    held = li_wei.replica.holding
+    assert (held.incarnation, held.acked_n) == (li_wei.replica.identity.incarnation, 1)
+
+
 # Time.
 
 
