@@ -10,8 +10,8 @@ ILLEGAL_MOVE = Fault(
 )  # fmt: skip
 NOT_OPEN = Fault(
     "case_not_open", 409, "服务请求处于 {state},已结束。", "The Case is {state}: it has ended.",
-    "如问题仍在,请先重新打开(POST /requests/{{id}}/reopen)。",
-    "If the problem persists, reopen it first (POST /requests/{{id}}/reopen).",
+    "如问题仍在,请先重新打开(POST /requests/{id}/reopen)。",
+    "If the problem persists, reopen it first (POST /requests/{id}/reopen).",
 )  # fmt: skip
 CHAIN_EXHAUSTED = Fault(
     "chain_exhausted", 409, "升级链 {chain} 的每一级都已通知。", "Everybody in the chain {chain} has been asked.",
