@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import ClientException, HTTPException, ValidationException
-from sqlalchemy.exc import DBAPIError, IntegrityError, NoResultFound, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, NoResultFound, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from backend.core.errors import (
@@ -92,6 +92,19 @@ def answer_busy(_request: Request[Any, Any, Any], _error: PoolTimeoutError) -> R
     return _answer(Problem(BUSY))
 
 
+def answer_statement(request: Request[Any, Any, Any], error: StatementError) -> Response[bytes]:
+    """Answer a value no column can hold, such as an instant before the year 1 in UTC."""
+    if isinstance(error.orig, OverflowError):
+        return answer_overflow(request, error.orig)
+    return answer_unexpected(request, error)
+
+
+def answer_overflow(_request: Request[Any, Any, Any], error: OverflowError) -> Response[bytes]:
+    """Answer a time or number beyond what can be calculated with; the transaction is rolled back."""
+    log.warning("out of range", exc_info=error)
+    return _answer(Problem(INVALID, Finding("", "时间或数值超出范围", "a time or a number is out of range")))
+
+
 def answer_unexpected(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer a defect of ours: logged in full here, told without details."""
     log.error("unexpected", exc_info=error)
@@ -116,6 +129,8 @@ PROBLEM_HANDLERS: Final[dict[int | type[Exception], Any]] = {
     NoResultFound: answer_missing,
     IntegrityError: answer_constraint,
     DBAPIError: answer_database,
+    StatementError: answer_statement,
+    OverflowError: answer_overflow,
     PoolTimeoutError: answer_busy,
     Exception: answer_unexpected,
 }

@@ -23,7 +23,7 @@ from backend.core.numbers import next_number
 from backend.forms.models import ChecklistTemplateVersion
 from backend.jobs.assigning import assign_visit, claim_visit, withdraw_assignments
 from backend.jobs.cases import note_contact
-from backend.jobs.faults import NO_WINDOW, ORDER_CLOSED, VISIT_CLOSED
+from backend.jobs.faults import NO_WINDOW, ORDER_CLOSED, VISIT_CLOSED, must_be_near
 from backend.jobs.history import changed, locked_order, visit_history, visits_of
 from backend.jobs.models import JobNote, PartUse, Visit, WorkOrder
 from backend.jobs.presets import WorkOrderKind, known_priority, work_order_kind
@@ -67,6 +67,7 @@ async def open_work_order(session: AsyncSession, *, now: datetime, actor: Actor,
     Raises invalid: an unknown kind, priority, skill, site or template, an asset or a request of another site, a window
     that ends before it starts.
     """
+    must_be_near(now, msgspec.structs.asdict(new))
     site = await _known(session, Site, new.site_id, "site_id")
     kind = await work_order_kind(session, new.kind)
     request = await _request_at(session, new.request_id, site)
@@ -98,6 +99,7 @@ async def patch_work_order(
 ) -> None:
     """Change fields of an open order; raises order_closed and invalid."""
     values = _given(patch)
+    must_be_near(now, values)
     if order.state in ENDED:
         raise Problem(ORDER_CLOSED)
     if "asset_id" in values:
@@ -144,6 +146,7 @@ async def cancel_work_order(
 
 async def add_visit(session: AsyncSession, *, now: datetime, actor: Actor, order: WorkOrder, new: NewVisit) -> Visit:
     """Add another trip to an open order; raises order_closed and invalid."""
+    must_be_near(now, msgspec.structs.asdict(new))
     order = await locked_order(session, order.id)
     if order.state in ENDED:
         raise Problem(ORDER_CLOSED)
@@ -158,6 +161,7 @@ async def add_visit(session: AsyncSession, *, now: datetime, actor: Actor, order
 async def patch_visit(session: AsyncSession, *, now: datetime, actor: Actor, visit: Visit, patch: VisitPatch) -> None:
     """Change a visit's window or duration; a moved window has to be told again. Raises visit_closed and invalid."""
     values = _given(patch)
+    must_be_near(now, values)
     if visit.state in CLOSED:
         raise Problem(VISIT_CLOSED)
     window = {"window_starts_at", "window_ends_at"} & values.keys()

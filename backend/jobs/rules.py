@@ -7,13 +7,10 @@ happened whether or not somebody took the visit away meanwhile: those become lat
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
-
-from sync.clock import EffectiveTime
-from sync.clock import effective_time as corrected_time
 
 
 class EventKind(StrEnum):
@@ -158,18 +155,6 @@ class Verdict(StrEnum):
 
 class IllegalEvent(Exception):
     """The event leads nowhere from this state."""
-
-
-def effective_time(
-    device_at: datetime, offset: timedelta, last_contact_at: datetime, received_at: datetime
-) -> EffectiveTime:
-    """Return the time commitments count for something a device says happened at `device_at` (sync.md, clocks).
-
-    `offset` is server time minus device time, measured at contact. The result lies within [last_contact_at,
-    received_at], whatever the device's clock says, and is flagged when it is more than two minutes from what it said.
-    """
-    device_now = _minus(received_at, offset)
-    return corrected_time(device_at, device_now=device_now, received_at=received_at, not_before=last_contact_at)
 
 
 def judge(standing: Standing, past: Sequence[Happening], new: Happening) -> Verdict:
@@ -353,10 +338,3 @@ def _visit_state(standing: Standing, lead: Attended) -> VisitState:
     if not standing.holders:
         return VisitState.PLANNED if standing.held_by_crew else VisitState.UNPLANNED
     return VisitState.PLANNED if lead.state is VisitState.ASSIGNED else lead.state
-
-
-def _minus(instant: datetime, offset: timedelta) -> datetime | None:
-    try:
-        return instant - offset
-    except OverflowError:
-        return None

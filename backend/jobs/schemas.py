@@ -167,7 +167,7 @@ class VisitEventReport(msgspec.Struct, frozen=True, kw_only=True):
     """An event of one person on one visit as the server takes it in, from the web or from a phone.
 
     For `amend`, `claimed_at` is the right time of the event `amends_id`; for `revert`, `amends_id` did not happen.
-    `effective_at` and `time_flagged` come from `rules.effective_time`.
+    `effective_at` and `time_flagged` come from `sync.clock.effective_time`; by web an event happens when reported.
     """
 
     visit_id: UUID

@@ -27,7 +27,6 @@ from backend.jobs.rules import (
     attended,
     counted,
     counted_arrival,
-    effective_time,
     judge,
     missing_needs,
     order_state,
@@ -372,37 +371,3 @@ def test_late_reports_move_no_state(
     ]
     without = [one for one in recorded if not one.late]
     assert replay(recorded, GONE) == replay(without, GONE)
-
-
-# --- times ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.rule("A078")
-def test_who_arrived_in_a_basement_did_arrive_then() -> None:
-    """No signal from 09:30 to 11:00, the phone three minutes fast: tapped at 09:55 its time, it was 09:52."""
-    at = effective_time(
-        NINE + timedelta(minutes=55), timedelta(minutes=-3), NINE + timedelta(minutes=30), NINE + timedelta(hours=2)
-    )
-    assert at.at == NINE + timedelta(minutes=52)
-    assert at.flagged
-
-
-instants = st.datetimes(datetime(1990, 1, 1), datetime(2060, 1, 1)).map(lambda at: at.replace(tzinfo=UTC))  # noqa: DTZ001
-
-
-@given(instants, st.timedeltas(timedelta(days=-4000), timedelta(days=4000)), st.integers(0, 100_000))
-def test_no_clock_moves_a_commitment_beyond_contact_and_receipt(
-    device_at: datetime, offset: timedelta, seconds: int
-) -> None:
-    """Invariant 24: ten years of clock jump stay within [last contact, received], and are flagged."""
-    received_at = NINE + timedelta(seconds=seconds)
-    honest = effective_time(device_at, offset, NINE, received_at)
-    jumped = effective_time(device_at + timedelta(days=3650), offset - timedelta(days=3650), NINE, received_at)
-    assert NINE <= honest.at <= received_at
-    assert honest.at == jumped.at
-    assert honest.flagged == (abs(honest.at - device_at) > timedelta(minutes=2))
-
-
-def test_an_offset_no_clock_can_have_is_taken_as_none() -> None:
-    at = effective_time(NINE, timedelta.max, NINE - timedelta(hours=1), NINE + timedelta(hours=1))
-    assert at.at == NINE

@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from itertools import pairwise
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from backend.maintenance.rules import (
     DueState,
     Period,
     check_recurrence,
+    covers,
     due_periods,
     periods,
     settled,
@@ -134,6 +136,16 @@ def test_a_very_long_absence_is_caught_up_in_parts() -> None:
 def test_done_on_the_last_day_counts_and_a_day_later_is_missed() -> None:
     assert settled(date(2026, 3, 31), date(2026, 3, 31)) is DueState.DONE
     assert settled(date(2026, 3, 31), date(2026, 4, 1)) is DueState.MISSED
+
+
+@pytest.mark.rule("A137", "A142")
+def test_a_sheet_covers_the_assets_it_names_or_the_whole_site() -> None:
+    camera, lift = UUID(int=1), UUID(int=2)
+    assert not covers([], None)
+    assert covers([frozenset()], camera)
+    assert covers([frozenset({str(camera)})], None)
+    assert covers([frozenset({str(lift)}), frozenset({str(camera)})], camera)
+    assert not covers([frozenset({str(lift)})], camera)
 
 
 # --- laws -------------------------------------------------------------------------------------------------------------
