@@ -20,6 +20,8 @@ from routing.stop import StopWhen
 from routing.validate import validate
 
 CHUNK_BYTES = 1 << 20
+UNMAPPED = "failed to map segment"
+"""What the system's loader says when a library finds no room in the address space."""
 
 
 class Parent:
@@ -101,7 +103,9 @@ def answer(parent: Parent) -> Message:
         return Message(plan=solve(request.problem, stop, request.seed, parent.progress))
     except ProblemError as error:
         return Message(error=fault(error))
-    except MemoryError:
+    except (MemoryError, ImportError) as error:
+        if isinstance(error, ImportError) and UNMAPPED not in str(error):
+            raise
         refused = ProblemError("out_of_memory", "process", limit=address_space(request))
         return Message(error=fault(refused))
 

@@ -13,7 +13,7 @@ from routing.draft import Draft, simulate_route
 from routing.instance import FOREVER, Instance, ShiftData, exclusion
 from routing.limits import CLOSURE_PLACES
 from routing.plan import Basis, Late, Reason, Unplanned
-from routing.reach import first_start_on, shortest_paths
+from routing.reach import bounding_seconds, first_start_on
 from routing.scan import inserted
 from routing.simulate import stages
 from routing.texts import Facts
@@ -48,7 +48,7 @@ class Explainer:
         self._draft = draft
         self._instance = base.instance
         self._bounded = len(base.instance.problem.places) <= CLOSURE_PLACES
-        self._shortest: Sequence[Sequence[int]] | None = None
+        self._bounding: Sequence[Sequence[int]] | None = None
 
     def unplanned(self) -> tuple[Unplanned, ...]:
         """Return every unplanned visit with its reasons, in the order of the problem."""
@@ -79,12 +79,10 @@ class Explainer:
 
     def _seconds(self) -> Sequence[Sequence[int]]:
         """Return travel that no way round undercuts, so that 'unreachable' holds for every plan."""
-        shortest = self._shortest
-        if shortest is None:
-            table = self._instance.travel.seconds
-            shortest = shortest_paths(table).tolist() if self._bounded else self._instance.seconds
-            self._shortest = shortest
-        return shortest
+        seconds = self._bounding
+        if seconds is None:
+            seconds = self._bounding = bounding_seconds(self._instance)
+        return seconds
 
     def _bound_basis(self) -> Basis:
         return "proven" if self._bounded else "searched"

@@ -11,16 +11,21 @@ from typing import Final
 
 from routing.clusters import clusters
 from routing.draft import Draft, DraftRoute, put_in_order, simulate_route
-from routing.lots import Search, cold_lot, warm_lot
+from routing.instance import FOREVER
+from routing.lots import Search, cold_lot, troubled, warm_lot
 from routing.ortools.model import Limits, first_routes, improved_routes
-from routing.scan import fill, settle
+from routing.scan import apply, cheapest_insertion, fill, relocated, settle
 
+FAILED_SHARE: Final = 0.05
+"""Visits without room, of all, at which building by insertion gives up: then choosing matters more than order."""
 LOT_SECONDS: Final = 2.0
 """Wall time of one round where the search is bounded by seconds."""
 RUIN_SHARE: Final = 0.4
 RUIN_CHANCE: Final = 0.7
 STALE_BEFORE_RUIN: Final = 10
 """Rounds without gain after which ruining begins to become likely."""
+RELOCATIONS: Final = 8
+RELOCATION_CHANCE: Final = 0.3
 STALE_ROUNDS: Final = 40
 STALE_ROUNDS_PER_ROUTE: Final = 2
 """Rounds without gain after which the search is complete."""
@@ -31,9 +36,40 @@ def first_plan(search: Search) -> Draft:
     base, out_of_time = search.base, search.budget.out_of_time
     free = sorted(base.unplanned - search.hopeless)
     known = sum(1 for visit in free if base.instance.problem.visits[visit].previous is not None)
-    draft = _plan_in_force(base) if 2 * known >= len(free) else _built(search, free)
-    fill(draft, draft.unplanned - search.hopeless, stop=out_of_time)
-    settle(draft, stop=out_of_time)
+    if 2 * known >= len(free):
+        draft = _plan_in_force(base)
+        fill(draft, draft.unplanned - search.hopeless, stop=out_of_time)
+        settle(draft, stop=out_of_time)
+        return draft
+    draft = _inserted(search, free)
+    if search.budget.spent() or not troubled(search, draft):
+        return draft
+    built = _built(search, free)
+    return built if built.price() < draft.price() else draft
+
+
+def _inserted(search: Search, visits: list[int]) -> Draft:
+    """Return a plan built by insertion: scarce skills first, then the earliest deadline.
+
+    The better start where there is room for nearly everything; it gives up once that is seen not to be so.
+    """
+    draft, instance, deadlines = search.base.copy(), search.base.instance, search.deadlines
+
+    def urgency(visit: int) -> tuple[int, int, int, int]:
+        data, able = instance.visits[visit], len(instance.eligible[visit])
+        last = min(deadlines.get(visit, FOREVER), data.promise_end, data.opens[-1][1])
+        return 4 * able // (len(instance.shifts) + 1), last, -data.unserved, visit
+
+    failed = 0
+    for visit in sorted(visits, key=urgency):
+        if search.budget.out_of_time() or failed > FAILED_SHARE * len(visits):
+            break
+        insertion = cheapest_insertion(draft, visit, limit=instance.visits[visit].unserved)
+        if insertion is None:
+            failed += 1
+        else:
+            apply(draft, insertion)
+    settle(draft, stop=search.budget.out_of_time)
     return draft
 
 
@@ -64,22 +100,41 @@ def _built(search: Search, visits: list[int]) -> Draft:
         if answer is not None:
             search.budget.solutions += answer.solutions
             take_over(search.base, draft, lot.shifts, answer.routes)
+    fill(draft, draft.unplanned - search.hopeless, stop=search.budget.out_of_time)
+    settle(draft, stop=search.budget.out_of_time)
     return draft
 
 
 def improve(search: Search, draft: Draft, report: Callable[[Draft], None]) -> Draft:
     """Return the best draft that rounds lead to until the budget is spent or rounds have long stopped helping."""
-    stale = 0
+    stale, rng = 0, search.rng
     price = draft.price()
     report(draft)
     while not search.budget.spent() and stale < _patience(draft):
-        better = _round(search, draft, stale)
+        better = _round(search, draft, stale) if rng.random() >= _exact_chance(stale) else _relocation(search, draft)
         stale += 1
         if better is not None and better.price() < price:
             draft, price, stale = better, better.price(), 0
         report(draft)
     settle(draft, stop=search.budget.out_of_time)
     return draft
+
+
+def _exact_chance(stale: int) -> float:
+    """Return how likely the next round is one of exact relocations: they find what the solver's model leaves out."""
+    return RELOCATION_CHANCE if stale >= STALE_BEFORE_RUIN else 0.0
+
+
+def _relocation(search: Search, draft: Draft) -> Draft | None:
+    """Return the draft with the first of some visits, drawn by chance, moved that is cheaper elsewhere."""
+    search.budget.solutions += 1
+    planned = [visit for route in draft.routes for visit in route.visits]
+    for visit in search.rng.sample(planned, min(RELOCATIONS, len(planned))):
+        moved = relocated(draft, visit)
+        if moved is not None:
+            fill(moved, moved.unplanned - search.hopeless, stop=search.budget.out_of_time)
+            return moved
+    return None
 
 
 def _patience(draft: Draft) -> int:

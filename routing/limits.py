@@ -40,7 +40,7 @@ CHILD_GRACE_SECONDS: Final = 30.0
 """The kernel ends a child that outlives its own limit by this much; it never has to be hunted."""
 CHILD_ADDRESS_SPACE_BYTES: Final = 4 * 1024 * 1024 * 1024
 """Address space of a child unless its request names another figure."""
-MIN_ADDRESS_SPACE_BYTES: Final = 256 * 1024 * 1024
-"""Below this not even the interpreter and the solver load."""
+MIN_ADDRESS_SPACE_BYTES: Final = 128 * 1024 * 1024
+"""Below this not even the interpreter loads."""
 PROGRESS_SECONDS: Final = 0.1
 """Shortest time between two progress lines of a child."""

@@ -8,7 +8,7 @@ from typing import Final
 from routing.draft import Draft, DraftRoute
 from routing.instance import FOREVER
 from routing.ortools.model import Departure, Lot
-from routing.reach import earliest_starts
+from routing.reach import bounding_seconds, earliest_starts
 from routing.simulate import first_open
 from routing.stop import Budget
 
@@ -38,7 +38,7 @@ class Search:
 def begin(base: Draft, budget: Budget, rng: random.Random) -> Search:
     """Return the search over the draft that holds the frozen visits only."""
     instance = base.instance
-    starts = earliest_starts(base, instance.seconds)
+    starts = earliest_starts(base, bounding_seconds(instance))
     deadlines = {
         visit.index: visit.due for visit in instance.visits if visit.due < FOREVER and starts[visit.index] <= visit.due
     }
@@ -126,13 +126,13 @@ def neighbours(search: Search, draft: Draft) -> list[int]:
     """Return the shifts of a lot: around a visit in trouble every other time, else around some shift."""
     rng = search.rng
     if rng.random() < TROUBLE_CHANCE:
-        troubled = _troubled(search, draft)
-        if troubled:
-            return _around_visit(search, draft, rng.choice(troubled))
+        trouble = troubled(search, draft)
+        if trouble:
+            return _around_visit(search, draft, rng.choice(trouble))
     return _around_shift(draft, rng.randrange(len(draft.routes)), rng)
 
 
-def _troubled(search: Search, draft: Draft) -> list[int]:
+def troubled(search: Search, draft: Draft) -> list[int]:
     """Return the visits that are left out or late though somebody could do better by them."""
     late = {visit for route in draft.routes for visit in late_visits(draft, route)}
     return sorted((late & set(search.deadlines)) | (draft.unplanned - search.hopeless))

@@ -157,7 +157,7 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A visit nobody was told of, planned on another shift than in the plan in force."""
     overtime_second: int = 150
     travel_second: int = 100
-    delay_second: PerPriority = PerPriority(p1=50, p2=10, p3=3, p4=1)
+    delay_second: PerPriority = PerPriority(p1=100, p2=30, p3=10, p4=2)
     """Each second between the first moment service could start and its start: today's capacity is not saved."""
     not_preferred: int = 60_000
     outside_territory: int = 180_000

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing.draft import Draft
-from routing.instance import FOREVER
+from routing.instance import FOREVER, Instance
+from routing.limits import CLOSURE_PLACES
 from routing.simulate import first_open
 
 Seconds = Sequence[Sequence[int]]
@@ -41,6 +42,12 @@ def earliest_starts(base: Draft, seconds: Seconds) -> list[int]:
         )
         for visit in range(len(base.instance.visits))
     ]
+
+
+def bounding_seconds(instance: Instance) -> Seconds:
+    """Return travel that no way round undercuts, or the travel itself for more than CLOSURE_PLACES places."""
+    table = instance.travel.seconds
+    return shortest_paths(table).tolist() if len(table) <= CLOSURE_PLACES else instance.seconds
 
 
 def shortest_paths(seconds: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -158,13 +158,11 @@ def test_lines_are_plain_json_objects() -> None:
     assert lines[-1]["plan"]["routes"][0]["stops"][0]["visit"] == "v1"
 
 
-def test_too_little_memory_ends_it_without_a_plan() -> None:
-    """The system refuses; the process ends, with an error where Python still could say one."""
-    week = city_week(400, 30, 3)
-    tight = 256 * 1024 * 1024
-    messages, status = answer_to(request(week, seconds=5, address_space_bytes=tight))
-    assert status != 0
-    assert all(message.plan is None for message in messages)
+def test_too_little_memory_is_an_error() -> None:
+    (message,), status = answer_to(request(city_week(20, 4, 1), seconds=5, address_space_bytes=140 * 1024 * 1024))
+    assert status == 2
+    assert message.error is not None
+    assert message.error.code == "out_of_memory"
 
 
 def test_an_alarm_ends_a_process_that_outlives_its_limit() -> None:

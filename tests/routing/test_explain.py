@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from routing import explain
+from routing import explain, reach
 from routing.draft import empty_draft
 from routing.instance import prepare
 from routing.plan import Reason
@@ -71,6 +71,7 @@ def test_a_way_round_that_is_shorter_is_no_proof() -> None:
 
 def test_beyond_the_limit_for_shortest_paths_unreachable_is_only_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explain, "CLOSURE_PLACES", 3)
+    monkeypatch.setattr(reach, "CLOSURE_PLACES", 3)
     reason = reason_of(alone(windows=(Window(start=0, end=60),)))
     assert (reason.code, reason.basis) == ("unreachable", "searched")
 

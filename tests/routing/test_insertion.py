@@ -50,9 +50,9 @@ def test_urgent_visits_change_one_route_and_break_nothing_in_milliseconds(week: 
             skills=(("lift", "escalator")[number % 2],),
         )
         grown = with_visit(week, urgent)
-        started = time.perf_counter()
+        started = time.process_time()
         proposals = propose(grown, plan, urgent.id)
-        spent.append(time.perf_counter() - started)
+        spent.append(time.process_time() - started)
         if not proposals:
             continue
         placed += 1
@@ -63,7 +63,7 @@ def test_urgent_visits_change_one_route_and_break_nothing_in_milliseconds(week: 
         assert kept(plan) <= kept(changed)
         assert changed.cost.total - plan.cost.total == proposals[0].added_cost
     assert placed >= 15
-    assert statistics.median(spent) < 0.3  # 0.03 s on an idle core; the limit only says "not seconds"
+    assert statistics.median(spent) < 0.1
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
