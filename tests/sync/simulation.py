@@ -167,6 +167,8 @@ class Simulation:
         if rows:
             row = rows[place % len(rows)]
             self._did(carried, work.edit(carried.handset.replica, entity, row, changes, **self._stamp()))
+            seen = carried.handset.replica.shown().get(entity, row) or {}
+            assert {name: seen[name] for name in changes} == changes, "one's own work is seen at once"
 
     def add(self, phone: int, site: int) -> None:
         carried = self.phones[phone]
