@@ -132,11 +132,14 @@ class _Turn(Generic[Tx]):
         """Do what the plan says; return the results in order."""
         results: list[bytes] = []
         entries: list[LedgerEntry] = []
+        looks_ahead = True
         for index, (task, step) in enumerate(zip(tasks, steps, strict=True)):
             if isinstance(step, ledger.Repeat):
                 results.append(step.result)
                 continue
-            self.desk.upcoming = _upcoming(tasks[index:])
+            if looks_ahead:
+                self.desk.upcoming = _upcoming(tasks[index:])
+            looks_ahead = isinstance(task, Command)
             entries.append(await self._entry(task, step))
             results.append(entries[-1].result)
         await self.desk.flush()
