@@ -17,13 +17,17 @@ def place(entity: str, row: str) -> str:
 
 
 class Holding(msgspec.Struct, frozen=True):
-    """A complete pull. `acked_n` counts in the ledger of `incarnation`; a None `cookie` asks for everything anew."""
+    """A complete pull. A None `cookie` asks for everything anew.
+
+    `acked_n` counts in the ledger of `incarnation`; `made_n` is the last number the phone had given there.
+    """
 
     cookie: str | None = None
     v: int = 0
     incarnation: str = ""
     acked_n: int = 0
     buckets: dict[str, Rows] = {}
+    made_n: int = 0
 
     def body(self, entity: str, row: str) -> str | None:
         """Return a row's JSON text, whichever bucket it is in."""
@@ -31,13 +35,13 @@ class Holding(msgspec.Struct, frozen=True):
         return next((rows[key] for rows in self.buckets.values() if key in rows), None)
 
 
-def swapped(holding: Holding, pages: Sequence[PullAnswer], incarnation: str) -> Holding:
+def swapped(holding: Holding, pages: Sequence[PullAnswer], incarnation: str, made_n: int) -> Holding:
     """Return what is held once all pages of a pull are in; the phone shows nothing of them before."""
     last = pages[-1]
     buckets = {} if pages[0].reset else {name: dict(rows) for name, rows in holding.buckets.items()}
     for page in pages:
         _apply(buckets, page)
-    return Holding(last.cookie, last.v, incarnation, last.acked_n or 0, buckets)
+    return Holding(last.cookie, last.v, incarnation, last.acked_n or 0, buckets, made_n)
 
 
 def _apply(buckets: dict[str, Rows], page: PullAnswer) -> None:

@@ -166,13 +166,18 @@ class Replica:
         self.pages.clear()
 
     def _covered(self, item: Item) -> bool:
-        """Whether the rows of the last pull already have the item's effect, or the reason for which it has none."""
-        acknowledged = item.incarnation == self.holding.incarnation and item.n <= self.holding.acked_n
-        return item.covered or acknowledged
+        """Whether the rows of the last pull already have the item's effect, or the reason for which it has none.
+
+        An acknowledgement beyond the last number this phone had given shows that another copy of it uses the numbering:
+        it says nothing of what still waits. The next push finds out, and begins a new one.
+        """
+        held = self.holding
+        acknowledged = item.incarnation == held.incarnation and item.n <= min(held.acked_n, held.made_n)
+        return item.covered or (acknowledged and (held.acked_n <= held.made_n or item.result is not None))
 
     def _swap(self) -> Pulled:
         pages, self.pages = self.pages, []
-        self.holding = swapped(self.holding, pages, self.identity.incarnation)
+        self.holding = swapped(self.holding, pages, self.identity.incarnation, self.outbox.next_n - 1)
         self.too_old = False
         if damaged(self.holding.buckets, pages[-1].checks):
             self.begin_again(keep_cookie=False)

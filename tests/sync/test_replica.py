@@ -202,6 +202,21 @@ def test_a_new_incarnation_renumbers_what_waits_and_nothing_else() -> None:
     assert replica.outbox.pending()[-1].n == 3
 
 
+def test_an_acknowledgement_of_another_copys_work_hides_nothing() -> None:
+    replica, new_id = phone(s=SITE), Ids()
+    edit(replica, new_id, name="一")
+    replica.take_push(answered(replica, {}))
+    waiting = edit(replica, new_id, name="二")
+    for acked_n, seen, cookie in ((1, "二", "a"), (2, "东门", "b"), (7, "二", "c")):
+        answer = PullAnswer(of=position_digest(replica.pull_request()), v=9, acked_n=acked_n, cookie=cookie)
+        replica.take_pull(answer)
+        assert (replica.shown().get("site", "s") or {})["name"] == seen
+    replica.take_push(PushAnswer([msgspec.Raw(encode(Result(2, waiting, Status.APPLIED)))]))
+    assert (replica.shown().get("site", "s") or {})["name"] == "东门", "the rows had it already"
+    edit(replica, new_id, name="三")
+    assert (replica.shown().get("site", "s") or {})["name"] == "三"
+
+
 def test_a_server_that_forgot_gets_it_again() -> None:
     replica, new_id = phone(s=SITE), Ids()
     for name in ("一", "二", "三"):

@@ -60,7 +60,7 @@ def test_merge(case: dict[str, Any]) -> None:
 @vectors("pull")
 def test_pull(case: dict[str, Any]) -> None:
     pages = [msgspec.convert(page, PullAnswer) for page in raw_bodies(case["pages"])]
-    held = swapped(Holding("c", 1, "i", 0, case["held"]), pages, "i")
+    held = swapped(Holding("c", 1, "i", 0, case["held"]), pages, "i", 0)
     assert {name: rows for name, rows in held.buckets.items() if rows} == case["then"]
     checks = {name: Check(**check) for name, check in case["checks"].items()}
     assert damaged(held.buckets, checks) == case.get("damaged", [])
