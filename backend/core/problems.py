@@ -59,6 +59,12 @@ def answer_http(_request: Request[Any, Any, Any], error: HTTPException) -> Respo
     return _answer(Problem(BY_STATUS.get(error.status_code, MALFORMED), Finding("", MALFORMED.zh, error.detail)))
 
 
+def answer_unreadable(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer bytes that are not UTF-8 (GBK from a spreadsheet, say), or JSON nested deeper than anybody means it."""
+    log.info("unreadable: %s", error)
+    return _answer(Problem(MALFORMED))
+
+
 def answer_validation(_request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
     """Answer input of the wrong shape, naming each field."""
     return _answer(Problem(INVALID, *findings_of(error)))
@@ -124,6 +130,8 @@ def _answer(problem: Problem) -> Response[bytes]:
 PROBLEM_HANDLERS: Final[dict[int | type[Exception], Any]] = {
     Problem: answer_problem,
     ValidationException: answer_validation,
+    UnicodeDecodeError: answer_unreadable,
+    RecursionError: answer_unreadable,
     ClientException: answer_http,
     HTTPException: answer_http,
     NoResultFound: answer_missing,
