@@ -1,5 +1,6 @@
 """Work orders and visits over the API: a day at work, its outcomes, notes and parts."""
 
+import asyncio
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -140,6 +141,13 @@ async def test_saying_it_twice_changes_nothing(office: Office) -> None:
     answer = await report(li_wei, visit_id, "arrive")
     assert (answer["status"], answer["event"]) == ("noop", None)
     assert await row_counts(office) == before
+
+
+async def test_taps_that_reach_the_server_at_the_same_moment_are_one_arrival(office: Office) -> None:
+    wang_fang, li_wei, visit_id = await sent(office)
+    answers = await asyncio.gather(*(report(li_wei, visit_id, "arrive") for _ in range(5)))
+    assert sorted(answer["status"] for answer in answers) == ["applied", *["noop"] * 4]
+    assert len((await order_of(wang_fang, visit_id))["events"]) == 1
 
 
 async def test_an_illegal_step_is_refused_naming_the_state_and_who_moved_it(office: Office) -> None:
