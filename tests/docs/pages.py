@@ -5,7 +5,8 @@ A fenced block is run when its info string says so:
     ```bash tested            commands; the blocks of a page run in one shell, in order, in an empty folder
     ```bash tested server     the same, and a demo server runs meanwhile; http://127.0.0.1:8300 stands for its address
     ```python tested          a Python program, on its own
-    ```text expected          what the block above printed; a line of three dots stands for any number of lines
+    ```text expected          what the block above printed; three dots stand for anything in a line, and a line of
+                              three dots for any number of lines
 """
 
 import re
@@ -98,7 +99,8 @@ def appears(expected: str, output: str) -> bool:
         if wanted == "...":
             may_skip = True
             continue
-        found = next((n for n in range(at, len(lines)) if lines[n] == wanted), None)
+        pattern = ".*".join(map(re.escape, wanted.split("...")))
+        found = next((n for n in range(at, len(lines)) if re.fullmatch(pattern, lines[n])), None)
         if found is None or (found != at and not may_skip):
             return False
         at, may_skip = found + 1, False

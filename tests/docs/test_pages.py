@@ -24,6 +24,8 @@ def test_a_heading_becomes_its_fragment(heading: str, fragment: str) -> None:
     [
         ("b", True),
         ("a\nb", True),
+        ("WO-... ready", True),
+        ("WO-...ready!", False),
         ("a\nc", False),
         ("a\n...\nc", True),
         ("...\nc\n", True),
@@ -32,7 +34,7 @@ def test_a_heading_becomes_its_fragment(heading: str, fragment: str) -> None:
     ],
 )
 def test_expected_lines_are_looked_for_in_order(expected: str, found: bool) -> None:  # noqa: FBT001 - a table of cases
-    assert appears(expected, "a\nb  \nc\n") is found
+    assert appears(expected, "a\nb  \nc\nWO-21 ready\n") is found
 
 
 def test_a_page_is_taken_apart(tmp_path: Path) -> None:
