@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from openpyxl.utils.datetime import WINDOWS_EPOCH
 
 from backend.core.errors import Finding
-from backend.imports.limits import CELL_CHARACTERS, EXCEL_DAYS
+from backend.imports.limits import CELL_LENGTH, EXCEL_DAYS
 from backend.imports.schemas import FieldSource, Scalar
 from backend.imports.targets import Field
 from backend.people.rules import normal_phone
@@ -91,8 +91,8 @@ def text_of(cell: Cell) -> str:
 def _checked_text(text: str) -> str:
     if text in EXCEL_ERRORS:
         raise CellRefused(f"单元格是公式错误 {text}", f"the cell holds a broken formula, {text}")
-    if len(text) > CELL_CHARACTERS:
-        raise CellRefused(f"内容超过 {CELL_CHARACTERS} 个字符", f"longer than {CELL_CHARACTERS} characters")
+    if len(text) > CELL_LENGTH:
+        raise CellRefused(f"内容超过 {CELL_LENGTH} 个字符", f"longer than {CELL_LENGTH} characters")
     if "\x00" in text:
         raise CellRefused("含有空字符", "holds a NUL character")
     return text

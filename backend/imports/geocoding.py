@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.core.audit import Actor, record
 from backend.core.etags import set_fields
 from backend.core.sessions import Database
-from backend.imports.limits import ADDRESSES_A_RUN, SILENCES
+from backend.imports.limits import ADDRESSES_A_RUN_MAXIMUM, SILENCES_MAXIMUM
 from backend.imports.schemas import UnpinnedSite
 from backend.sites.actions import location_columns
 from backend.sites.datum import Place, to_wgs84
@@ -25,8 +25,8 @@ NOT_FOUND = ("地理编码找不到该地址", "the geocoder does not find the a
 UNSURE = ("地理编码结果不够可靠", "the geocoder is not sure enough")
 LEFT_ALONE = ("地理编码服务没有应答,本次不再询问", "the geocoder did not answer and was left alone")
 ENOUGH = (
-    f"每次导入最多询问 {ADDRESSES_A_RUN} 个地址,请再次导入",
-    f"one import asks for {ADDRESSES_A_RUN} addresses; run it again",
+    f"每次导入最多询问 {ADDRESSES_A_RUN_MAXIMUM} 个地址,请再次导入",
+    f"one import asks for {ADDRESSES_A_RUN_MAXIMUM} addresses; run it again",
 )
 
 
@@ -73,7 +73,7 @@ async def pin_by_address(
             looked_up.left.append(site.listed(why or OFF))
             continue
         asked += 1
-        progress(1, min(len(sites), ADDRESSES_A_RUN))
+        progress(1, min(len(sites), ADDRESSES_A_RUN_MAXIMUM))
         try:
             found = await locate(database, geocoder, site.address, now=now)
         except GeocoderSilentError as silence:
@@ -97,9 +97,9 @@ def _not_asked(site: Unpinned, geocoder: Geocoder | None, silences: int, asked: 
         return NO_ADDRESS
     if geocoder is None:
         return OFF
-    if silences >= SILENCES:
+    if silences >= SILENCES_MAXIMUM:
         return LEFT_ALONE
-    return ENOUGH if asked >= ADDRESSES_A_RUN else None
+    return ENOUGH if asked >= ADDRESSES_A_RUN_MAXIMUM else None
 
 
 async def _pin(session: AsyncSession, site_id: UUID, found: Located, *, now: datetime, actor: Actor) -> bool:

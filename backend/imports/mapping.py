@@ -13,7 +13,7 @@ from backend.core.errors import Finding
 from backend.core.findings import BODY, finding
 from backend.imports.converters import CellRefused, Reading, is_zone, said
 from backend.imports.faults import mapping_refused
-from backend.imports.limits import MAPPING_BYTES, RECORDS_A_ROW
+from backend.imports.limits import MAPPING_BYTES, RECORDS_A_ROW_MAXIMUM
 from backend.imports.schemas import FieldSource, ImportMapping, RecordMapping
 from backend.imports.targets import TARGETS, Field, Target, known_by
 
@@ -79,8 +79,10 @@ def _columns_of(record: RecordMapping) -> Iterator[str]:
 def _mistakes(mapping: ImportMapping) -> Iterator[Finding]:
     if mapping.time_zone and not is_zone(mapping.time_zone):
         yield Finding("time_zone", f"没有时区 {mapping.time_zone}", f"there is no time zone {mapping.time_zone!r}")
-    if len(mapping.record) > RECORDS_A_ROW:
-        yield Finding("record", f"每行最多 {RECORDS_A_ROW} 条记录", f"at most {RECORDS_A_ROW} records a row")
+    if len(mapping.record) > RECORDS_A_ROW_MAXIMUM:
+        yield Finding(
+            "record", f"每行最多 {RECORDS_A_ROW_MAXIMUM} 条记录", f"at most {RECORDS_A_ROW_MAXIMUM} records a row"
+        )
     for at, record in enumerate(mapping.record):
         place = f"record[{at}]"
         target = TARGETS.get(record.entity)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from backend.contracts.models import CommitmentClock
 from backend.core.audit import AuditEntry, ImportBatch
 from backend.imports.known import Columns
-from backend.imports.limits import KEYS_A_QUERY, OBSTACLES_NAMED
+from backend.imports.limits import OBSTACLES_NAMED_MAXIMUM, QUERY_KEYS_MAXIMUM
 from backend.imports.schemas import Obstacle
 from backend.imports.targets import TARGETS
 from backend.requests.models import RequestOwner, ServiceRequest
@@ -82,20 +82,20 @@ def _referrers(session: Session) -> list[Referrer]:
 async def obstacles(
     session: AsyncSession, batch_id: UUID, deeds: Deeds, *, whole: Deeds, refer: Sequence[Referrer]
 ) -> list[Obstacle]:
-    """What would be lost or broken by undoing `deeds`, a part of the `whole` that goes; at most OBSTACLES_NAMED."""
+    """What would be lost or broken by undoing `deeds`, a part of the `whole` that goes; a limited number of them."""
     going = {entity: frozenset(ids) for entity, ids in whole.created.items()}
     found: list[Obstacle] = []
     for entity, ids in deeds.created.items():
         concerned = [one for one in refer if one.entity in {entity, ""} and not _goes_along(entity, one)]
-        for some in slices(ids, KEYS_A_QUERY):
+        for some in slices(ids, QUERY_KEYS_MAXIMUM):
             found.extend(await _referring(session, entity, some, concerned, going))
             found.extend(await _edited(session, batch_id, entity, some))
             if entity == REQUEST:
                 clocks = select(CommitmentClock.id).where(CommitmentClock.subject_id.in_(some))
                 found.extend(await _edited(session, batch_id, CLOCK, (await session.execute(clocks)).scalars().all()))
-    for some in slices(list(deeds.changed.items()), KEYS_A_QUERY):
+    for some in slices(list(deeds.changed.items()), QUERY_KEYS_MAXIMUM):
         found.extend(await _overtaken(session, dict(some)))
-    return found[:OBSTACLES_NAMED]
+    return found[:OBSTACLES_NAMED_MAXIMUM]
 
 
 def _goes_along(entity: str, referrer: Referrer) -> bool:

@@ -14,7 +14,7 @@ from backend.core.db import Base
 from backend.core.presets import Preset
 from backend.imports.converters import folded
 from backend.imports.known import Columns, Known
-from backend.imports.limits import KEYS_A_QUERY
+from backend.imports.limits import QUERY_KEYS_MAXIMUM
 from backend.imports.rows import Draft, RowDraft
 from backend.imports.schemas import BatchView
 from backend.imports.targets import CATALOGUES, TARGETS, known_by, model_of
@@ -32,7 +32,7 @@ BEHIND: Final = (
     ("position", "site_id", "site"),
 )
 """Entity, column, and the entity behind it that a decision looks at."""
-BATCHES_LISTED: Final = 200
+BATCHES_LISTED_MAXIMUM: Final = 200
 
 
 async def load_catalogues(session: AsyncSession) -> dict[str, frozenset[str]]:
@@ -173,8 +173,8 @@ async def _rows(
 ) -> AsyncIterator[Columns]:
     """Every row whose column is one of the keys."""
     ordered = list(keys)
-    for start in range(0, len(ordered), KEYS_A_QUERY):
-        found = await session.execute(select(table).where(column.in_(ordered[start : start + KEYS_A_QUERY])))
+    for start in range(0, len(ordered), QUERY_KEYS_MAXIMUM):
+        found = await session.execute(select(table).where(column.in_(ordered[start : start + QUERY_KEYS_MAXIMUM])))
         for row in found.mappings():
             yield dict(row)
 
@@ -188,12 +188,12 @@ def _table(model: type[Base]) -> Table:
 
 
 async def batches(session: AsyncSession, *, person_id: UUID | None = None) -> list[BatchView]:
-    """The newest imports, or those of one person, newest first, at most BATCHES_LISTED."""
+    """The newest imports, or those of one person, newest first, at most BATCHES_LISTED_MAXIMUM."""
     wanted = (
         select(ImportBatch, Person.name)
         .outerjoin(Person, Person.id == ImportBatch.person_id)
         .order_by(ImportBatch.started_at.desc(), ImportBatch.id.desc())
-        .limit(BATCHES_LISTED)
+        .limit(BATCHES_LISTED_MAXIMUM)
     )
     if person_id is not None:
         wanted = wanted.where(ImportBatch.person_id == person_id)

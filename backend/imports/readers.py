@@ -18,7 +18,7 @@ from openpyxl.utils.datetime import WINDOWS_EPOCH
 from backend.core.errors import Problem
 from backend.imports.converters import BLANKS, Cell, folded
 from backend.imports.faults import file_refused
-from backend.imports.limits import CELL_CHARACTERS, COLUMNS, FILE_BYTES, HEADER_SEARCH_ROWS, ROWS
+from backend.imports.limits import CELL_LENGTH, COLUMNS_MAXIMUM, FILE_BYTES, HEADER_ROWS_TRIED, ROWS_MAXIMUM
 from backend.imports.schemas import FileLayout
 from backend.imports.workbooks import Line, MergedRange, open_workbook, outline, workbook_lines
 
@@ -32,7 +32,7 @@ UTF8_MARK: Final = b"\xef\xbb\xbf"
 UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 ZIP_MARK: Final = b"PK\x03\x04"
 OLE_MARK: Final = b"\xd0\xcf\x11\xe0"
-FIELD_CHARACTERS: Final = CELL_CHARACTERS * 10
+FIELD_LENGTH: Final = CELL_LENGTH * 10
 """Where a CSV field without end is given up; most likely its quote is never closed."""
 ORNAMENTS: Final = "*：: "
 """What forms put around a heading, to say that it must be filled for one."""
@@ -107,8 +107,8 @@ def open_source(path: Path, layout: FileLayout, wanted: Wanted) -> Source:
         )
     open_kind = _open_xlsx if mark == ZIP_MARK else _open_csv
     source = open_kind(path, sha256, layout, wanted)
-    if source.row_count > ROWS:
-        raise file_refused(f"超过 {ROWS} 行,请分成几个文件", f"more than {ROWS} rows: split the file")
+    if source.row_count > ROWS_MAXIMUM:
+        raise file_refused(f"超过 {ROWS_MAXIMUM} 行,请分成几个文件", f"more than {ROWS_MAXIMUM} rows: split the file")
     return source
 
 
@@ -182,7 +182,7 @@ def _first_fault(path: Path, encoding: str) -> tuple[int, int] | None:
 
 
 def _csv_lines(path: Path, encoding: str, delimiter: str) -> Iterator[Line]:
-    csv.field_size_limit(FIELD_CHARACTERS)
+    csv.field_size_limit(FIELD_LENGTH)
     first = 1
     with path.open(encoding=encoding, newline="") as file:
         reader = csv.reader(file, delimiter=delimiter, strict=True)
@@ -198,7 +198,7 @@ def _csv_lines(path: Path, encoding: str, delimiter: str) -> Iterator[Line]:
 
 def find_table(lines: Iterable[Line], layout: FileLayout, wanted: Wanted) -> Table:
     """Find the headings among a file's first lines; raises Problem naming the columns that are missing."""
-    head = list(islice(lines, layout.header_row + layout.header_rows if layout.header_row else HEADER_SEARCH_ROWS))
+    head = list(islice(lines, layout.header_row + layout.header_rows if layout.header_row else HEADER_ROWS_TRIED))
     best: list[str] | None = None
     seen: list[str] = []
     for at in range(len(head)):
@@ -219,8 +219,8 @@ def find_table(lines: Iterable[Line], layout: FileLayout, wanted: Wanted) -> Tab
 def _headings(lines: Sequence[Line]) -> list[str]:
     """Join headings over several lines: `联系人/电话`. What a merged cell repeats is said once."""
     width = max((len(cells) for _, cells in lines), default=0)
-    if width > COLUMNS:
-        raise file_refused(f"超过 {COLUMNS} 列", f"more than {COLUMNS} columns")
+    if width > COLUMNS_MAXIMUM:
+        raise file_refused(f"超过 {COLUMNS_MAXIMUM} 列", f"more than {COLUMNS_MAXIMUM} columns")
     headings = list[str]()
     for at in range(width):
         parts = [heading(cells[at]) for _, cells in lines if at < len(cells)]

@@ -18,7 +18,7 @@ from backend.core.auth import Principal, requires
 from backend.core.errors import FORBIDDEN, NOT_FOUND, Problem
 from backend.core.sessions import Database
 from backend.imports import queries
-from backend.imports.limits import REFUSALS_ANSWERED, UPLOADED_ROWS
+from backend.imports.limits import REFUSALS_ANSWERED_MAXIMUM, UPLOADED_ROWS_MAXIMUM
 from backend.imports.mapping import parse_mapping
 from backend.imports.runs import ImportOrder, run_import
 from backend.imports.schemas import BatchView, ImportResult, NewImport, UndoResult
@@ -43,10 +43,10 @@ async def import_route(
         order = ImportOrder(
             path=path, mapping=parse_mapping(data.mapping.encode()), actor=principal.actor, name=data.file_name,
             units=units, dry_run=data.dry_run, all_or_nothing=data.all_or_nothing,
-            sheet=data.sheet, encoding=data.encoding, most_rows=UPLOADED_ROWS,
+            sheet=data.sheet, encoding=data.encoding, most_rows=UPLOADED_ROWS_MAXIMUM,
         )  # fmt: skip
         result = await run_import(database, order, now=now)
-    result.refused = result.refused[:REFUSALS_ANSWERED]
+    result.refused = result.refused[:REFUSALS_ANSWERED_MAXIMUM]
     return result
 
 

@@ -11,7 +11,7 @@ from backend.imports.readers import SheetRow
 from backend.imports.schemas import FieldSource, ImportMapping, RecordMapping
 from backend.imports.targets import TARGETS, Field, Target
 
-EXTERNAL_ID_CHARACTERS = 120
+EXTERNAL_ID_LENGTH = 120
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def external_id(template: str, row: SheetRow) -> str:
         if not _text(row, name):
             raise CellRefused(f"{name} 为空,无法识别记录", f"{name} is empty, so the record has no key")
     key = filled(template, row)
-    if len(key) > EXTERNAL_ID_CHARACTERS:
-        raise CellRefused(f"超过 {EXTERNAL_ID_CHARACTERS} 个字符", f"longer than {EXTERNAL_ID_CHARACTERS} characters")
+    if len(key) > EXTERNAL_ID_LENGTH:
+        raise CellRefused(f"超过 {EXTERNAL_ID_LENGTH} 个字符", f"longer than {EXTERNAL_ID_LENGTH} characters")
     return key
 
 

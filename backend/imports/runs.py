@@ -26,7 +26,7 @@ from backend.imports.converters import Reading
 from backend.imports.faults import file_refused
 from backend.imports.geocoding import OFF, Unpinned, pin_by_address
 from backend.imports.known import Columns, Decided, Known
-from backend.imports.limits import ATOMIC_ROWS, ROWS, ROWS_A_TRANSACTION
+from backend.imports.limits import ATOMIC_ROWS_MAXIMUM, PORTION_ROWS_MAXIMUM, ROWS_MAXIMUM
 from backend.imports.mapping import wanted_columns
 from backend.imports.matching import Basis, Decision, decide_rows
 from backend.imports.queries import load_catalogues, load_known
@@ -54,7 +54,7 @@ class ImportOrder:
     """The units whose records may be written; None for all."""
     dry_run: bool = False
     all_or_nothing: bool = False
-    most_rows: int = ROWS
+    most_rows: int = ROWS_MAXIMUM
     sheet: str = ""
     encoding: str = ""
 
@@ -93,9 +93,10 @@ async def run_import(
     source = await asyncio.to_thread(open_source, order.path, order.layout, wanted_columns(order.mapping))
     if source.row_count > order.most_rows:
         raise file_refused(f"超过 {order.most_rows} 行", f"more than {order.most_rows} rows")
-    if order.all_or_nothing and source.row_count > ATOMIC_ROWS:
+    if order.all_or_nothing and source.row_count > ATOMIC_ROWS_MAXIMUM:
         raise file_refused(
-            f"整体导入最多 {ATOMIC_ROWS} 行", f"an all-or-nothing import takes at most {ATOMIC_ROWS} rows"
+            f"整体导入最多 {ATOMIC_ROWS_MAXIMUM} 行",
+            f"an all-or-nothing import takes at most {ATOMIC_ROWS_MAXIMUM} rows",
         )
     async with database.read() as session:
         basis = Basis(order.mapping, now, await load_catalogues(session), order.units)
@@ -182,7 +183,7 @@ class _Run:
             self._progress("rows", len(portion), self._source.row_count)
 
     def _next_portion(self, rows: Iterator[SheetRow]) -> list[RowDraft]:
-        return [self._reader.draft(row) for row in islice(rows, ROWS_A_TRANSACTION)]
+        return [self._reader.draft(row) for row in islice(rows, PORTION_ROWS_MAXIMUM)]
 
     async def _open_batch(self, session: AsyncSession) -> None:
         self.result.batch_id = self._order.batch_id

@@ -24,7 +24,7 @@ from backend.imports.actions import CHANGED, CREATED
 from backend.imports.faults import ALREADY_UNDONE, UNDO_OBSTRUCTED
 from backend.imports.geocoding import GEOCODED
 from backend.imports.known import Columns
-from backend.imports.limits import KEYS_A_QUERY, REMOVALS_A_TRANSACTION
+from backend.imports.limits import PORTION_REMOVALS_MAXIMUM, QUERY_KEYS_MAXIMUM
 from backend.imports.obstacles import REQUEST, Deeds, held, obstacles, referrers, slices, table_of, typed
 from backend.imports.schemas import Obstacle, UndoResult
 from backend.imports.targets import TARGETS
@@ -73,7 +73,7 @@ def _refuse(obstacles: Sequence[Obstacle]) -> None:
 async def _deeds(session: AsyncSession, batch_id: UUID) -> Deeds:
     deeds = Deeds()
     entries = select(AuditEntry).where(AuditEntry.import_batch_id == batch_id).order_by(AuditEntry.id)
-    async for entry in await session.stream_scalars(entries.execution_options(yield_per=KEYS_A_QUERY)):
+    async for entry in await session.stream_scalars(entries.execution_options(yield_per=QUERY_KEYS_MAXIMUM)):
         if entry.action in (f"{entry.entity}.{CREATED}", OPENED):
             deeds.created.setdefault(entry.entity, []).append(entry.subject_id)
         elif entry.action in (f"{entry.entity}.{CHANGED}", GEOCODED):
@@ -88,10 +88,10 @@ async def _deeds(session: AsyncSession, batch_id: UUID) -> Deeds:
 
 def _parts(deeds: Deeds) -> Iterator[Deeds]:
     """Cut what is to be undone into transactions: changed rows, then new ones against the order of foreign keys."""
-    for some in slices(list(deeds.changed.items()), REMOVALS_A_TRANSACTION):
+    for some in slices(list(deeds.changed.items()), PORTION_REMOVALS_MAXIMUM):
         yield Deeds(changed=dict(some))
     for entity in reversed(list(TARGETS)):
-        for some in slices(list(reversed(deeds.created.get(entity, ()))), REMOVALS_A_TRANSACTION):
+        for some in slices(list(reversed(deeds.created.get(entity, ()))), PORTION_REMOVALS_MAXIMUM):
             yield Deeds(created={entity: list(some)})
 
 

@@ -16,7 +16,7 @@ from openpyxl.xml.functions import fromstring, iterparse
 
 from backend.imports.converters import Cell
 from backend.imports.faults import file_refused
-from backend.imports.limits import MERGED_RANGES, UNPACKED_BYTES
+from backend.imports.limits import MERGED_RANGES_MAXIMUM, UNPACKED_BYTES
 
 MAIN: Final = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 RELATION: Final = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
@@ -84,8 +84,10 @@ def outline(path: Path, sheet: str) -> Outline:
             elif element.tag == f"{MAIN}mergeCell":
                 merged.append(_range(element.get("ref")))
             element.clear()
-    if len(merged) > MERGED_RANGES:
-        raise file_refused(f"合并单元格超过 {MERGED_RANGES} 处", f"more than {MERGED_RANGES} merged ranges")
+    if len(merged) > MERGED_RANGES_MAXIMUM:
+        raise file_refused(
+            f"合并单元格超过 {MERGED_RANGES_MAXIMUM} 处", f"more than {MERGED_RANGES_MAXIMUM} merged ranges"
+        )
     return Outline(rows, sorted(merged, key=lambda one: one.first_row))
 
 

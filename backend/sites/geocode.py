@@ -45,7 +45,7 @@ SIZES: Final = ((150, 0.9), (500, 0.7), (2_000, 0.4))
 """(half the diagonal of what was found in metres, confidence), smallest first."""
 SMALLEST_CONFIDENCE: Final = 0.1
 METRES_A_DEGREE: Final = 111_195
-ADDRESS_CHARACTERS: Final = 300
+ADDRESS_LENGTH: Final = 300
 DATUMS: Final[Mapping[str, Datum]] = {"baidu": "bd09", "baiduv3": "bd09"}
 """What a geocoder's coordinates refer to where that is not WGS-84."""
 KEY_NAMES: Final = ("api_key", "apikey")
@@ -129,7 +129,7 @@ async def locate(database: Database, geocoder: Geocoder, address: str, *, now: d
 
     Asks outside of any transaction; raises GeocoderSilentError.
     """
-    wanted = " ".join(address.split())[:ADDRESS_CHARACTERS]
+    wanted = " ".join(address.split())[:ADDRESS_LENGTH]
     async with database.read() as session:
         known = await _known(session, geocoder.name, wanted, now)
     if known is None:

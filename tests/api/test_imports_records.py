@@ -265,7 +265,8 @@ Z01E01ESCALATOR,ESCALATOR,Z01,Harbour,North Entrance,Escalator between street an
 Z01X02ELEVATOR,ELEVATOR,Z01,HARBOUR,South Entrance,Elevator between mezzanine and platform
 Z02E01ESCALATOR,ESCALATOR,Z02,Lakeside,Lake Entrance,Escalator between mezzanine and platform
 """
-WORK_ORDERS = """unit_id,unit_type,station_code,station_name,lat,lon,opened_utc,restored_utc,hours,first_category,symptom_path
+OUTAGE = "unit_id,unit_type,station_code,station_name,lat,lon,opened_utc,restored_utc,hours,first_category,symptom_path"
+WORK_ORDERS = f"""{OUTAGE}
 Z01E01ESCALATOR,ESCALATOR,Z01,Harbour,38.91,-77.03,2026-02-01T05:03:32Z,2026-02-01T09:14:13Z,4.18,BROKEN,Service Call
 Z02E01ESCALATOR,ESCALATOR,Z02,Lakeside,38.92,-77.04,2026-02-01T06:03:32Z,2026-02-01T07:00:00Z,0.94,INSPECTION,Walker
 Z09E01ESCALATOR,ESCALATOR,Z09,Nowhere,38.93,-77.05,2026-02-01T07:03:32Z,2026-02-01T08:00:00Z,0.94,BROKEN,Service Call
@@ -323,7 +324,7 @@ def run(desk: ImportDesk, order: ImportOrder, progress: Callable[[str, int, int]
 
 
 def test_a_run_goes_through_in_portions_and_progress_is_told(desk: ImportDesk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "ROWS_A_TRANSACTION", 4)
+    monkeypatch.setattr(runs, "PORTION_ROWS_MAXIMUM", 4)
     seen: list[tuple[str, int, int]] = []
     result = run(desk, ImportOrder(customers(desk, 10), NAMES, Actor()), lambda *told: seen.append(told))
     assert seen == [("rows", 4, 10), ("rows", 4, 10), ("rows", 2, 10)]
@@ -339,7 +340,7 @@ class Stopped(Exception):
 def test_a_run_that_is_stopped_keeps_what_it_committed_and_the_next_goes_on(
     desk: ImportDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "ROWS_A_TRANSACTION", 4)
+    monkeypatch.setattr(runs, "PORTION_ROWS_MAXIMUM", 4)
     left = iter([True, False])
 
     def stop(_what: str, _done: int, _total: int) -> None:
@@ -357,7 +358,7 @@ def test_a_run_that_is_stopped_keeps_what_it_committed_and_the_next_goes_on(
 
 
 def test_an_atomic_run_has_a_largest_size(desk: ImportDesk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "ATOMIC_ROWS", 9)
+    monkeypatch.setattr(runs, "ATOMIC_ROWS_MAXIMUM", 9)
     with pytest.raises(Problem) as refused:
         run(desk, ImportOrder(customers(desk, 10), NAMES, Actor(), all_or_nothing=True))
     assert refused.value.findings[0].en == "an all-or-nothing import takes at most 9 rows"
@@ -367,7 +368,7 @@ def test_an_atomic_run_has_a_largest_size(desk: ImportDesk, monkeypatch: pytest.
 def test_the_same_record_on_rows_of_different_portions_is_one_record(
     desk: ImportDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "ROWS_A_TRANSACTION", 1)
+    monkeypatch.setattr(runs, "PORTION_ROWS_MAXIMUM", 1)
     path = Path(desk.file("many.csv", "n,name\nA,甲\nA,甲\nA,乙\n"))
     for dry_run in (True, False):
         result = run(desk, ImportOrder(path, NAMES, Actor(), dry_run=dry_run))

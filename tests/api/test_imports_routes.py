@@ -61,11 +61,8 @@ async def test_a_dry_run_is_what_happens_unless_said_otherwise(office: Office) -
     assert (dry["dry_run"], dry["batch_id"], dry["rows"], dry["imported_rows"]) == (True, None, 2, 1)
     assert await sizes(office) == before
     done = (await desk.post("/imports", upload(dry_run=False))).json()
-    assert (
-        done["counts"]
-        == dry["counts"]
-        == dict.fromkeys(("customer", "site", "asset"), {"created": 1, "changed": 0, "unchanged": 0})
-    )
+    one_each = {"created": 1, "changed": 0, "unchanged": 0}
+    assert done["counts"] == dry["counts"] == {"customer": one_each, "site": one_each, "asset": one_each}
     assert [one - two for one, two in zip(await sizes(office), before, strict=True)] == [1, 1, 1, 1]
     assert done["unpinned"][0]["en"] == "no geocoder was asked"
 
@@ -146,7 +143,7 @@ async def test_bad_input_gets_its_reason_and_changes_nothing(
 
 
 async def test_large_files_are_for_the_command(sqlite_office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "UPLOADED_ROWS", 1)
+    monkeypatch.setattr(routes, "UPLOADED_ROWS_MAXIMUM", 1)
     answer = await (await sqlite_office.sign_in(WANG_FANG)).post("/imports", upload())
     assert findings(answer) == "more than 1 rows"
 

@@ -197,7 +197,7 @@ def test_a_file_that_unpacks_to_too_much_is_refused_unread(tmp_path: Path, monke
 def test_files_and_tables_have_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "list.csv"
     path.write_text("name,phone\n" + "a,1\n" * 11, "utf-8")
-    monkeypatch.setattr(readers, "ROWS", 10)
+    monkeypatch.setattr(readers, "ROWS_MAXIMUM", 10)
     assert refusal(path) == "more than 10 rows: split the file"
     monkeypatch.setattr(readers, "FILE_BYTES", 10)
     assert refusal(path) == "the file is larger than 10 bytes"
