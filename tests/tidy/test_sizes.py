@@ -16,8 +16,8 @@ ALLOWED: dict[str, str] = {
     "tests/sync/simulation.py": "one simulated world, whose faults only make sense together",
     "tests/sync/simulation.py:Simulation": "every fault the design of sync lists is a step of the one simulated world",
     "tests/sync/test_simulation.py:History": "a Hypothesis state machine: its rules are its methods",
-    "tests/sync/sql_world.py:SqlWorld": "an office in front of a store: one method for each thing the contract has happen",
-    "tests/sync/world.py:MemoryWorld": "an office in front of a store: one method for each thing the contract has happen",
+    "tests/sync/sql_world.py:SqlWorld": "an office before a store: one method for each thing the contract lets happen",
+    "tests/sync/world.py:MemoryWorld": "an office before a store: one method for each thing the contract lets happen",
 }
 """`file`, `file:function` or `file:Class`, and the reason why it may be larger."""
 
