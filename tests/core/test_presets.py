@@ -77,8 +77,8 @@ async def test_a_new_database_gets_every_set_and_a_second_load_adds_nothing(data
     assert counts["checklist_template"] == len(list((PRESETS / "forms").glob("*.toml")))
     assert {
         "cause", "fee_decision", "resolution", "visit_reason", "priority", "work_order_kind", "work_order_queue",
-        "text", "escalation_chain", "scoring_rule", "call_back_rule", "satisfaction_level", "signing_method", "asset_type",
-        "clock_rule", "role_action", "working_calendar",
+        "text", "escalation_chain", "scoring_rule", "call_back_rule", "satisfaction_level", "signing_method",
+        "asset_type", "clock_rule", "role_action", "working_calendar",
     } <= kinds  # fmt: skip
     assert not kinds & {"role", "skill", "clock_policy", "public_holidays", "price_list"}
 
