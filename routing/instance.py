@@ -106,8 +106,8 @@ def prepare(problem: Problem) -> Instance:
         visits=visits,
         travel=travel,
         seconds=_rows(travel.seconds),
-        eligible=tuple(_eligible(visit, problem.shifts) for visit in problem.visits),
-        preference=tuple(_preferences(visit, problem.shifts, problem.prices) for visit in problem.visits),
+        eligible=_eligible(problem),
+        preference=_preferences(problem),
         frozen=_frozen_routes(problem, shift_index),
         horizon=horizon,
         prices=problem.prices,
@@ -203,12 +203,33 @@ def unserved_price(visit: Visit, prices: Prices, release: int, horizon: int) -> 
     return price
 
 
-def _eligible(visit: Visit, shifts: tuple[Shift, ...]) -> tuple[int, ...]:
-    return tuple(index for index, shift in enumerate(shifts) if exclusion(visit, shift) is None)
+def _eligible(problem: Problem) -> tuple[tuple[int, ...], ...]:
+    """Return the shifts that may take each visit; visits with the same rules are looked at once."""
+    known: dict[object, tuple[int, ...]] = {}
+    found: list[tuple[int, ...]] = []
+    for visit in problem.visits:
+        frozen = visit.previous if visit.frozen else None
+        rules = (visit.skills, visit.allowed_technicians, visit.forbidden_technicians, visit.pin, frozen)
+        if rules not in known:
+            known[rules] = tuple(i for i, shift in enumerate(problem.shifts) if exclusion(visit, shift) is None)
+        found.append(known[rules])
+    return tuple(found)
 
 
-def _preferences(visit: Visit, shifts: tuple[Shift, ...], prices: Prices) -> tuple[int, ...]:
-    return tuple(moved_price(visit, shift.id, prices) + preference_price(visit, shift, prices) for shift in shifts)
+def _preferences(problem: Problem) -> tuple[tuple[int, ...], ...]:
+    """Return what each shift's taking each visit costs in itself; visits with the same wishes are looked at once."""
+    known: dict[object, tuple[int, ...]] = {}
+    found: list[tuple[int, ...]] = []
+    for visit in problem.visits:
+        shift = None if visit.previous is None else visit.previous.shift
+        wishes = (visit.preferred_technician, visit.territory, shift, visit.told)
+        if wishes not in known:
+            known[wishes] = tuple(
+                moved_price(visit, shift.id, problem.prices) + preference_price(visit, shift, problem.prices)
+                for shift in problem.shifts
+            )
+        found.append(known[wishes])
+    return tuple(found)
 
 
 def moved_price(visit: Visit, shift_id: str, prices: Prices) -> int:

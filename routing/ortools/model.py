@@ -105,6 +105,16 @@ def _parameters(limits: Limits) -> Any:
     return parameters
 
 
+class _Seen:
+    """Counts solutions. The solver keeps its callbacks alive, so none may hold the model: it would never be freed."""
+
+    def __init__(self) -> None:
+        self.solutions = 0
+
+    def one_more(self) -> None:
+        self.solutions += 1
+
+
 class _Model:
     """The routing model of one lot; nodes are its visits in order, then the places where shifts begin and end."""
 
@@ -122,15 +132,12 @@ class _Model:
             [node[place] for place in ends],
         )
         self.routing = pywrapcp.RoutingModel(self.manager)
-        self.solutions = 0
-        self.routing.AddAtSolutionCallback(self._count)
+        self.seen = _Seen()
+        self.routing.AddAtSolutionCallback(self.seen.one_more)
         self.time = self._add_time()
         self._add_shifts()
         self._add_visits()
         self._add_preferences()
-
-    def _count(self) -> None:
-        self.solutions += 1
 
     def stop_at_solution(self, cancelled: Callable[[], bool]) -> None:
         """Make the search end at its next solution once `cancelled` answers True."""
@@ -224,4 +231,4 @@ class _Model:
                 route.append(self.lot.visits[self.manager.IndexToNode(index)])
                 index = solution.Value(self.routing.NextVar(index))
             routes.append(route)
-        return Answer(routes, max(1, self.solutions))
+        return Answer(routes, max(1, self.seen.solutions))
