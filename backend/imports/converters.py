@@ -34,6 +34,11 @@ TIME_FORMATS: Final = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H时%M分", "%H时%
 """Only what can be read in one way: 03/04/2026 needs a `format`."""
 EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 AS_WRITTEN: Final = FieldSource()
+EARLIEST_YEAR: Final = 1900
+LATEST_YEAR: Final = 2200
+"""Instants outside were mistyped."""
+INTEGER_MOST: Final = 2**31 - 1
+"""What an integer column holds."""
 LIST_SEPARATORS: Final = re.compile(r"[,;，；、|]")
 
 
@@ -153,6 +158,8 @@ def _integer(field: Field, source: FieldSource, cell: Cell, _reading: Reading) -
     number = _within(field, _number(source, cell))
     if not number.is_integer():
         raise CellRefused(f"{number:g} 不是整数", f"{number:g} is not a whole number")
+    if abs(number) > INTEGER_MOST:
+        raise CellRefused(f"{number:g} 太大", f"{number:g} is too large")
     return int(number)
 
 
@@ -212,6 +219,15 @@ def is_zone(name: str) -> bool:
     return True
 
 
+def is_date_format(form: str) -> bool:
+    """Whether strptime can read what this format writes."""
+    try:
+        datetime.strptime(datetime(2026, 3, 1).strftime(form), form)  # noqa: DTZ001, DTZ007 - only the format is tried
+    except (ValueError, re.error):
+        return False
+    return True
+
+
 def _date(_field: Field, source: FieldSource, cell: Cell, reading: Reading) -> date:
     moment = _moment(source, cell, reading)
     if moment.time() != time():
@@ -221,6 +237,8 @@ def _date(_field: Field, source: FieldSource, cell: Cell, reading: Reading) -> d
 
 def _instant(_field: Field, source: FieldSource, cell: Cell, reading: Reading) -> datetime:
     moment = _moment(source, cell, reading)
+    if not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
+        raise CellRefused(f"年份 {moment.year} 不可信", f"the year {moment.year} cannot be meant")
     if moment.tzinfo is not None:
         return moment.astimezone(UTC)
     zone = source.zone or reading.zone

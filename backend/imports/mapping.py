@@ -11,7 +11,7 @@ import msgspec
 
 from backend.core.errors import Finding
 from backend.core.findings import BODY, finding
-from backend.imports.converters import CellRefused, Reading, is_zone, said
+from backend.imports.converters import CellRefused, Reading, is_date_format, is_zone, said
 from backend.imports.faults import mapping_refused
 from backend.imports.limits import MAPPING_BYTES, RECORDS_A_ROW_MAXIMUM
 from backend.imports.schemas import FieldSource, ImportMapping, RecordMapping
@@ -34,7 +34,7 @@ def parse_mapping(content: bytes) -> ImportMapping:
         mapping = msgspec.convert(tomllib.loads(content.decode("utf-8")), ImportMapping)
     except UnicodeDecodeError as error:
         raise mapping_refused(Finding("", "映射文件必须是 UTF-8", "a mapping is written in UTF-8")) from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise mapping_refused(Finding("", f"不是正确的 TOML: {error}", f"not TOML: {error}")) from error
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `$.")
@@ -137,6 +137,9 @@ def _source_mistakes(place: str, source: FieldSource, field: Field) -> Iterator[
         yield Finding(place, f"{field.of} 只能用 external_id 引用", f"a {field.of} can be named by external_id only")
     if source.zone and not is_zone(source.zone):
         yield Finding(f"{place}.zone", f"没有时区 {source.zone}", f"there is no time zone {source.zone!r}")
+    for form in source.formats:
+        if not is_date_format(form):
+            yield Finding(f"{place}.format", f"{form} 不是日期格式", f"{form!r} is no format of a date")
     yield from _template_mistakes(f"{place}.template", source.template)
     yield from _template_mistakes(f"{place}.external_id", source.external_id)
 

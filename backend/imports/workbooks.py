@@ -1,19 +1,20 @@
 """Reading XLSX row by row. openpyxl's streaming reader knows no merged cells, so their ranges are read beside it."""
 
+import logging
 import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final
-from xml.etree.ElementTree import ParseError
 
+from openpyxl import Workbook as OpenpyxlWorkbook
 from openpyxl import load_workbook
 from openpyxl.utils import range_boundaries
-from openpyxl.utils.exceptions import InvalidFileException
 from openpyxl.xml.functions import fromstring, iterparse
 
+from backend.core.errors import Problem
 from backend.imports.converters import Cell
 from backend.imports.faults import file_refused
 from backend.imports.limits import MERGED_RANGES_MAXIMUM, UNPACKED_BYTES
@@ -22,8 +23,7 @@ MAIN: Final = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 RELATION: Final = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 WORKBOOK_PART: Final = "xl/workbook.xml"
 RELATIONS_PART: Final = "xl/_rels/workbook.xml.rels"
-BROKEN: Final = (InvalidFileException, zipfile.BadZipFile, ParseError, KeyError, ValueError, OSError)
-"""What the libraries raise for a file that is no workbook, or a damaged one."""
+log = logging.getLogger(__name__)
 
 MAX_ROW: Final = 1_048_576
 MAX_COLUMN: Final = 16_384
@@ -62,22 +62,40 @@ class Outline:
 
 def open_workbook(path: Path) -> Workbook:
     """Look into a workbook; raises Problem for a damaged one or one that unpacks to more than the limit."""
-    try:
+    with _must_be_sound():
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(part.file_size for part in archive.infolist())
         if unpacked > UNPACKED_BYTES:
             raise file_refused(f"解压后超过 {UNPACKED_BYTES} 字节", f"it unpacks to more than {UNPACKED_BYTES} bytes")
-        with closing(load_workbook(path, read_only=True, data_only=True)) as book:
+        with _opened(path) as book:
             visible = [sheet.title for sheet in book.worksheets if sheet.sheet_state == "visible"]
             return Workbook(path, book.epoch, visible)
-    except BROKEN as error:
-        raise file_refused(f"不是完好的 .xlsx 文件({error})", f"not a sound .xlsx file: {error}") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[OpenpyxlWorkbook]:
+    """Open the file ourselves: the library forgets to close one that turns out to be damaged."""
+    with path.open("rb") as file, closing(load_workbook(file, read_only=True, data_only=True)) as book:
+        yield book
+
+
+@contextmanager
+def _must_be_sound() -> Generator[None]:
+    """Refuse a damaged file. What libraries raise for one has no end, so whatever they raise is that; it is logged."""
+    try:
+        yield
+    except Problem:
+        raise
+    except Exception as error:
+        log.info("a workbook could not be read", exc_info=error)
+        name = type(error).__name__
+        raise file_refused(f"不是完好的 .xlsx 文件({name})", f"not a sound .xlsx file ({name}: {error})") from error
 
 
 def outline(path: Path, sheet: str) -> Outline:
     """Return how many rows a sheet has and which of its cells are merged."""
     rows, merged = 0, list[MergedRange]()
-    with zipfile.ZipFile(path) as archive, archive.open(_part_of(archive, sheet)) as part:
+    with _must_be_sound(), zipfile.ZipFile(path) as archive, archive.open(_part_of(archive, sheet)) as part:
         for element in _elements(part):
             if element.tag == f"{MAIN}row":
                 rows += 1
@@ -112,7 +130,7 @@ def _part_of(archive: zipfile.ZipFile, sheet: str) -> str:
 
 def workbook_lines(path: Path, sheet: str, merged: Sequence[MergedRange]) -> Iterator[Line]:
     """Every row of a sheet that holds something of its own, with merged cells filled."""
-    with closing(load_workbook(path, read_only=True, data_only=True)) as book:
+    with _must_be_sound(), _opened(path) as book:
         opened: Any = book[sheet]
         opened.reset_dimensions()
         rows: Iterator[Sequence[Cell]] = opened.iter_rows(values_only=True)

@@ -105,6 +105,12 @@ def test_numbers_are_read_in_any_width_and_with_separators(number: float) -> Non
     assert read(NUMBER, wide) == pytest.approx(number, abs=0.01)
 
 
+@pytest.mark.parametrize("cell", ["0001-01-01T00:00:00+08:00", "9999-12-31T23:59:59-12:00", "1026-03-01 14:30"])
+def test_years_nobody_means_are_refused(cell: str) -> None:
+    with pytest.raises(CellRefused, match="cannot be meant"):
+        read(INSTANT, cell)
+
+
 def test_prices_in_yuan_become_fen() -> None:
     price = Field("integer", least=0)
     assert read(price, "12.30", times=100) == 1230
@@ -113,6 +119,8 @@ def test_prices_in_yuan_become_fen() -> None:
         read(price, "0.005", times=100)
     with pytest.raises(CellRefused, match="outside"):
         read(price, "-1")
+    with pytest.raises(CellRefused, match="too large"):
+        read(price, "30000000", times=100)
 
 
 @pytest.mark.parametrize("cell", ["", "NaN", "inf", "12a", "1.2.3"])

@@ -108,10 +108,17 @@ def test_templates_hold_names_of_columns_only(template: str) -> None:
     assert found["record[0].fields.name.template"].startswith("only names of columns")
 
 
+@pytest.mark.parametrize("form", ["%Y%Y", "%Q", "%"])
+def test_formats_of_dates_can_be_read(form: str) -> None:
+    found = mistakes(with_record(f'unit = "u"\nname = "n"\ngo_live_on = {{ column = "d", format = "{form}" }}'))
+    assert found["record[0].fields.go_live_on.format"] == f"{form!r} is no format of a date"
+
+
 def test_what_is_no_mapping_is_refused_with_its_place() -> None:
     assert mistakes("[[record]\n")[""].startswith("not TOML")
     assert "record[0]" in str(mistakes('[[record]]\nentity = "site"\nfield = 3\n'))
     assert mistakes("") == {"record": "Object missing required field `record`"}
+    assert mistakes("a = " + "[" * 5000 + "]" * 5000)[""].startswith("not TOML")
     with pytest.raises(Problem, match="import_mapping_refused"):
         parse_mapping("name = '名'".encode("gbk"))
 

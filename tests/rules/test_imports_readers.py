@@ -1,12 +1,13 @@
 """Reading files: encodings, headings in many styles, merged cells, hidden sheets, and what is no such file."""
 
 import zipfile
+from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
@@ -184,6 +185,27 @@ def test_what_is_no_workbook_is_said_to_be_none(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "not a workbook")
     assert "not a sound .xlsx file" in refusal(path)
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_a_damaged_workbook_is_refused_or_read_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    sound = write_xlsx(folder / "sound.xlsx", ["name", "phone"], ["a", 1], [None, 2], merged=("A2:A3",))
+    broken = folder / "broken.xlsx"
+    with zipfile.ZipFile(sound) as whole, zipfile.ZipFile(broken, "w") as damaged:
+        names = whole.namelist()
+        hit = data.draw(st.sampled_from(names))
+        for name in names:
+            content = bytearray(whole.read(name))
+            if name == hit:
+                at = data.draw(st.integers(0, len(content) - 1))
+                content[at : at + data.draw(st.integers(0, 40))] = data.draw(st.binary(max_size=20))
+            damaged.writestr(name, bytes(content))
+    with suppress(Problem):  # anything else raised fails the test
+        list(open_source(broken, LAYOUT, WANTED).rows())
 
 
 def test_a_file_that_unpacks_to_too_much_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
