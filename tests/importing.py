@@ -20,6 +20,82 @@ TABLES: Final = (
     "import_batch", "audit_entry", "change", "event", "task",
 )  # fmt: skip
 
+REGISTER = """设备编号,设备类型,小区编号,小区名称,地址,经度,纬度,联系人,电话,质保到期
+CAM-1,摄像机,X1,湖畔花园,云桥市湖滨路1号,117.0100,31.0200,赵敏,139 0000 0011,2027年3月1日
+CAM-2,摄像机,X1,湖畔花园,云桥市湖滨路1号,117.0100,31.0200,赵敏,139 0000 0011,2027-03-01
+LIFT-9,客梯,X2,东门广场,云桥市东门街2号,,,,,46082
+"""
+REGISTER_MAPPING = """
+time_zone = "Asia/Shanghai"
+datum = "gcj02"
+
+[[record]]
+entity = "customer"
+external_id = "customer-{小区编号}"
+[record.fields]
+unit = { value = "售后服务部" }
+name = "小区名称"
+
+[[record]]
+entity = "site"
+external_id = "site-{小区编号}"
+[record.fields]
+unit = { value = "售后服务部" }
+customer = { external_id = "customer-{小区编号}" }
+name = "小区名称"
+address = "地址"
+lat = "纬度"
+lon = "经度"
+
+[[record]]
+entity = "contact"
+external_id = "contact-{小区编号}"
+only_if = "联系人"
+[record.fields]
+customer = { external_id = "customer-{小区编号}" }
+name = "联系人"
+
+[[record]]
+entity = "contact_point"
+only_if = "联系人"
+[record.fields]
+contact = { external_id = "contact-{小区编号}" }
+kind = { value = "phone" }
+address = "电话"
+consent = { value = "contract" }
+
+[[record]]
+entity = "site_contact"
+only_if = "联系人"
+[record.fields]
+site = { external_id = "site-{小区编号}" }
+contact = { external_id = "contact-{小区编号}" }
+primary = { value = true }
+
+[[record]]
+entity = "position"
+external_id = "place-{设备编号}"
+[record.fields]
+site = { external_id = "site-{小区编号}" }
+name = { template = "{设备类型} {设备编号}" }
+
+[[record]]
+entity = "asset"
+external_id = "{设备编号}"
+[record.fields]
+site = { external_id = "site-{小区编号}" }
+asset_type = { column = "设备类型", map = { "摄像机" = "camera", "客梯" = "elevator" } }
+name = "设备编号"
+serial = "设备编号"
+warranty_until = "质保到期"
+
+[[record]]
+entity = "asset_placement"
+[record.fields]
+asset = { external_id = "{设备编号}" }
+position = { external_id = "place-{设备编号}" }
+"""
+
 
 @dataclass(frozen=True)
 class ImportDesk:
