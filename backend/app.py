@@ -258,7 +258,9 @@ def _lifespan(settings: Settings, database: Database) -> Any:
     async def lifespan(_app: Litestar) -> AsyncGenerator[None]:
         async with database.write() as session:
             await start_rounds(session, now=clock_of(settings).now())
-        kinds = (task_handlers(settings, database), plan_handlers(settings, database))
+        kinds = (
+            (task_handlers(settings, database), plan_handlers(settings, database)) if settings.task_poll_seconds else ()
+        )
         workers = [Worker(database, clock_of(settings), handlers, settings.task_poll_seconds) for handlers in kinds]
         working = [asyncio.create_task(worker.run()) for worker in workers]
         try:

@@ -20,7 +20,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `database` is an SQLAlchemy URL; empty means SQLite in `data_dir`. `clock_file` replaces the clock in acceptance
     mode only. `public_url` is where customers reach this server; reports carry it in their QR code. `geocoder` is a
     geopy geocoder's name (`nominatim`, `baiduv3`, ...) or empty for none; `geocoder_domain` the host of an own server
-    (`http://...` where it speaks no TLS), `geocoder_key` what some geocoders ask for.
+    (`http://...` where it speaks no TLS), `geocoder_key` what some geocoders ask for. `task_poll_seconds` is how often
+    background work is looked for; 0 leaves it to other processes.
     """
 
     mode: str = "production"

@@ -169,7 +169,7 @@ async def open_office(database_url: str, folder: Path) -> AsyncGenerator[Office]
     clock_file.write_text(START.isoformat(), "utf-8")
     settings = Settings(
         mode="acceptance", data_dir=folder / "data", database=database_url, clock_file=clock_file,
-        task_poll_seconds=3600,  # tests run their tasks themselves, with `office.work()`
+        task_poll_seconds=0,  # tests run their tasks themselves, with `office.work()`
     )  # fmt: skip
     app = create_app(settings)
     house = await load_house_from(database_url)
