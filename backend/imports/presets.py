@@ -1,7 +1,7 @@
 """Loading the preset files into the tables: what an organisation starts from, and what a new version brings.
 
-A preset that is in use is never edited: where a file's entry differs from every stored version, it becomes a new row with the
-next version number. An organisation's own later versions therefore stay, and loading twice adds nothing.
+A preset that is in use is never edited: where a file's entry differs from every stored version, it becomes a new row
+with the next version number. An organisation's own later versions therefore stay, and loading twice adds nothing.
 """
 
 import tomllib
@@ -128,7 +128,7 @@ def read_templates(folder: Path) -> list[Template]:
 
 
 def missing_versions(wanted: Sequence[Version], stored: Sequence[Version]) -> Iterator[tuple[Version, int]]:
-    """Yield each wanted version that no stored one says, with the number it gets: the next, or its own if that is higher.
+    """Yield each wanted version that no stored one says, with its number: the next one, or its own if that is higher.
 
     An old content wanted again under a higher number counts as missing: so a file can take a change back.
     """
