@@ -34,6 +34,7 @@ from backend.people.rules import normal_phone
 from backend.people.schemas import (
     CrewPatch,
     Deactivation,
+    MePatch,
     NewCrew,
     NewCrewMember,
     NewPerson,
@@ -110,11 +111,18 @@ async def edit_person(
     if "home" in values:
         home = values.pop("home")
         values |= {"home_lat": home and home.lat, "home_lon": home and home.lon}
-    if "location_consent" in values:
-        values["location_consent_at"] = now if values.pop("location_consent") else None
     before, after = set_fields(person, values)
     await session.flush()
     record(session, now=now, actor=actor, action="person.edited", row=person, before=before, after=after)
+
+
+async def edit_me(session: AsyncSession, *, now: datetime, actor: Actor, person: Person, patch: MePatch) -> None:
+    """Change what people decide about themselves; consent to location is theirs alone to give and to withdraw."""
+    values = given(patch)
+    if "location_consent" in values:
+        values["location_consent_at"] = now if values.pop("location_consent") else None
+    before, after = set_fields(person, values)
+    record(session, now=now, actor=actor, action="person.edited_self", row=person, before=before, after=after)
 
 
 async def deactivate_person(

@@ -81,7 +81,8 @@ async def me(session: AsyncSession, principal: Principal, now: datetime) -> Me:
     )  # fmt: skip
     return Me(
         person_id=person.id, name=person.name, employee_number=person.employee_number, language=person.language,
-        unit_id=person.unit_id, roles=sorted(set((await session.execute(held)).scalars())),
+        unit_id=person.unit_id, location_consent_at=person.location_consent_at,
+        roles=sorted(set((await session.execute(held)).scalars())),
         permissions=[
             PermissionView(area=grant.permission.area, level=grant.permission.level, reach=grant.permission.reach)
             for grant in principal.grants

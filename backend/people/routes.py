@@ -27,6 +27,7 @@ from backend.people.schemas import (
     Duties,
     Ending,
     Me,
+    MePatch,
     NewCrew,
     NewCrewMember,
     NewPerson,
@@ -99,9 +100,20 @@ async def reset_password_route(
 
 
 @get("/me", guards=[anyone_signed_in])
-async def me_route(principal: Who, read: Read, now: Now) -> Me:
+async def me_route(principal: Who, read: Read, now: Now) -> Response[Me]:
     """Tell the signed-in person who they are and what they may do."""
-    return await queries.me(read, principal, now)
+    return with_etag(await queries.me(read, principal, now))
+
+
+@patch("/me", guards=[anyone_signed_in])
+async def edit_me(
+    data: JSONBody[MePatch], principal: Who, write: Write, now: Now, if_match: IfMatch = None
+) -> Response[Me]:
+    """Choose one's language; give or withdraw consent to one's position being recorded."""
+    person = await write.get_one(Person, principal.person_id, with_for_update=True)
+    must_match(if_match, await queries.me(write, principal, now))
+    await actions.edit_me(write, now=now, actor=principal.actor, person=person, patch=data)
+    return with_etag(await queries.me(write, principal, now))
 
 
 @post("/me/password", guards=[anyone_signed_in], status_code=204)
@@ -450,7 +462,7 @@ def _address(request: Request[Any, Any, Any]) -> str:
 router = Router(
     "/",
     route_handlers=[
-        sign_in_route, refresh_route, sign_out_route, reset_password_route, me_route, change_password_route,
+        sign_in_route, refresh_route, sign_out_route, reset_password_route, me_route, edit_me, change_password_route,
         list_sessions, end_session, list_people, add_person, read_person, edit_person, deactivate_person, list_duties,
         issue_reset_code, issue_enrolment_code, list_devices, revoke_device, end_sessions, list_roles, list_grants,
         grant_role, end_grant, list_units, add_unit, read_unit, edit_unit, list_crews, add_crew, read_crew, edit_crew,

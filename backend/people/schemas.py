@@ -106,8 +106,16 @@ class Me(View, frozen=True):
     employee_number: str
     language: str
     unit_id: UUID
+    location_consent_at: datetime | None
     roles: list[str]
     permissions: list[PermissionView]
+
+
+class MePatch(Request, frozen=True):
+    """What people decide about themselves: their language, and whether their position may go with their events."""
+
+    language: Language | UnsetType = UNSET
+    location_consent: bool | UnsetType = UNSET
 
 
 class GeoPoint(Request, frozen=True):
@@ -141,8 +149,6 @@ class PersonPatch(Request, frozen=True):
     language: Language | UnsetType = UNSET
     external: bool | UnsetType = UNSET
     home: GeoPoint | UnsetType | None = UNSET
-    location_consent: bool | UnsetType = UNSET
-    """Whether the person agrees to their position being recorded with their events; when is kept."""
 
 
 class PersonView(View, frozen=True):

@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.core.audit import Actor, record
 from backend.core.auth import (
     UNUSABLE_HASH,
     Grant,
@@ -160,7 +161,7 @@ async def change_password(
     hashed = await _hashed("new", change.new, person)
     async with database.write() as session:
         await session.execute(delete(SignInAttempt).where(SignInAttempt.account == _account(person, "")))
-        await _set_password(session, person.id, hashed, now=now, but=principal.session_id)
+        await _set_password(session, person.id, hashed, now=now, actor=principal.actor, but=principal.session_id)
 
 
 async def reset_password(database: Database, reset: ResetPassword, *, now: datetime, address: str) -> None:
@@ -184,7 +185,7 @@ async def reset_password(database: Database, reset: ResetPassword, *, now: datet
         mine.used_at = now
         mine_account = SignInAttempt.account.in_([_account(person, ""), secret_hash(f"reset {address}")])
         await session.execute(delete(SignInAttempt).where(mine_account))
-        await _set_password(session, person.id, hashed, now=now, but=None)
+        await _set_password(session, person.id, hashed, now=now, actor=Actor(person_id=person.id), but=None)
 
 
 async def principal_of(session: AsyncSession, *, person_id: UUID, session_id: UUID, now: datetime) -> Principal | None:
@@ -316,10 +317,11 @@ async def _hashed(field: str, password: str, person: Person) -> str:
 
 
 async def _set_password(
-    session: AsyncSession, person_id: UUID, hashed: str, *, now: datetime, but: UUID | None
+    session: AsyncSession, person_id: UUID, hashed: str, *, now: datetime, actor: Actor, but: UUID | None
 ) -> None:
     person = await session.get_one(Person, person_id, with_for_update=True)
     person.password_hash = hashed
+    record(session, now=now, actor=actor, action="person.password_set", row=person)
     await end_sessions(session, person_id, now=now, but=but)
 
 

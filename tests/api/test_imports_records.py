@@ -375,3 +375,83 @@ def test_the_same_record_on_rows_of_different_portions_is_one_record(
         assert result.counts["customer"].created == 1
         assert [refusal.line for refusal in result.refused] == [4]
         assert result.refused[0].reasons[0].en == "line 2 says something else of the same record"
+
+
+# --- what does not fit together ---------------------------------------------------------------------------------------
+
+HEAD = 'datum = "wgs84"\n'
+
+
+def record(entity: str, fields: str, head: str = 'external_id = "{n}"') -> str:
+    return f'[[record]]\nentity = "{entity}"\n{head}\n[record.fields]\n{fields}\n'
+
+
+THERE = "".join(
+    (
+        record("service_contract", 'number = "n"\ncustomer = { value = "C-1" }\nstarts_on = { value = "2026-01-01" }'),
+        record("contact", 'customer = { value = "C-1" }\nname = "n"', 'external_id = "zhao"'),
+        record(
+            "asset",
+            'site = { value = "S-1" }\nasset_type = { value = "camera" }\nname = "n"',
+            'external_id = "known"',
+        ),
+    )
+)
+PLACE = 'unit = { value = "售后服务部" }\ncustomer = { value = "C-1" }\nname = "name"\nlat = "lat"\nlon = "lon"'
+PLAN = """
+site = { value = "S-1" }
+kind = { value = "inspect_m" }
+template_version = { value = "inspect_m" }
+recurrence = { value = "FREQ=MONTHLY" }
+duration_minutes = { value = 30 }
+starts_on = "from"
+ends_on = "until"
+"""
+COVERED = 'contract = { value = "HT-9" }\nsite = { value = "S-2" }\nvalid_from_on = "from"'
+ASKED_FOR = 'contact = { external_id = "zhao" }\nprimary = { value = true }\n'
+CASE = """
+site = { value = "S-2" }
+contact = { external_id = "zhao" }
+symptom = { value = "x" }
+received_at = { value = "2026-03-01T00:00:00Z" }
+"""
+MISFITS = [
+    (record("site", PLACE), "n,name,lat,lon\n1,a,0,0\n", "the coordinates are 0, 0, which is no place of ours"),
+    (record("site", PLACE), f"n,name,lat,lon\n1,{'名' * 201},1,1\n", "longer than 200 characters"),
+    (record("site", PLACE), f"n,name,lat,lon\n{'1' * 121},a,1,1\n", "longer than 120 characters"),
+    (record("site", PLACE), "n,name,lat,lon,\n1,a,1,1,1\n", "1 cells more than there are headings"),
+    (record("contract_site", COVERED, ""), "n,from\n1,2026-01-01\n", "not a site of the contract's customer"),
+    (record("maintenance_plan", PLAN), "n,from,until\n1,1926-01-01,\n", "starts_on is outside 1990-01-01"),
+    (record("maintenance_plan", PLAN), "n,from,until\n1,2026-01-02,2026-01-01\n", "ends_on is before starts_on"),
+    (
+        record("site_contact", 'site = { value = "S-2" }\n' + ASKED_FOR, ""),
+        "n\n1\n",
+        "the contact is not one of the site's customer",
+    ),
+    (
+        record("site_contact", 'site = { value = "S-1" }\n' + ASKED_FOR, ""),
+        "n\n1\n",
+        "another contact is the first to call at this site",
+    ),
+    (record("service_request", CASE), "n\n1\n", "the contact is not one of the site's customer"),
+    (
+        record("asset", 'site = { value = "S-2" }\nasset_type = { value = "camera" }\nname = "n"'),
+        "n\nknown\n",
+        "an import may not change",
+    ),
+    (
+        record("customer", 'unit = { value = "公司" }\nname = "n"', 'external_id = "{n}"\nonly_if = "if"'),
+        "n,if\n1,#REF!\n",
+        "a broken formula",
+    ),
+]
+
+
+@pytest.mark.parametrize(("mapping", "rows", "reason"), MISFITS)
+def test_what_does_not_fit_together_is_refused(desk: ImportDesk, mapping: str, rows: str, reason: str) -> None:
+    desk.load("n\nHT-9\n", HEAD + THERE)
+    before = desk.sizes()
+    told = desk.load(rows, HEAD + mapping, code=3)
+    assert reason in told
+    kept = dict.fromkeys(("import_batch", "audit_entry"), 0)
+    assert {**desk.sizes(), **kept} == {**before, **kept}

@@ -92,12 +92,8 @@ async def test_an_edit_rests_on_what_its_author_saw_and_is_audited(office: Offic
     admin, path = await office.sign_in(LIN_LI), f"/people/{office.house.id_of(LI_WEI)}"
     assert code_of(await admin.ask("PATCH", path, json={"name": "李伟伟"})) == "if_match_missing"
     seen = (await admin.get(path)).headers["ETag"]
-    edited = await admin.edit(path, {"name": "李伟伟", "home": None, "location_consent": False})
-    assert (edited.json()["name"], edited.json()["home"], edited.json()["location_consent_at"]) == (
-        "李伟伟",
-        None,
-        None,
-    )
+    edited = await admin.edit(path, {"name": "李伟伟", "home": None})
+    assert (edited.json()["name"], edited.json()["home"]) == ("李伟伟", None)
     late = await admin.ask("PATCH", path, json={"name": "李维"}, headers={"If-Match": seen})
     assert (late.status_code, code_of(late)) == (412, "stale")
     async with office.database.read() as session:
@@ -105,6 +101,19 @@ async def test_an_edit_rests_on_what_its_author_saw_and_is_audited(office: Offic
     assert (entry.before or {})["name"] == "李伟"
     assert (entry.after or {})["name"] == "李伟伟"
     assert entry.person_id == office.house.id_of(LIN_LI)
+
+
+async def test_people_decide_themselves_whether_their_position_is_recorded(office: Office) -> None:
+    desk, admin = await office.sign_in(LI_WEI), await office.sign_in(LIN_LI)
+    path = f"/people/{office.house.id_of(LI_WEI)}"
+    assert fields_of(await admin.edit(path, {"location_consent": True})) == ["location_consent"]
+    withdrawn = (await desk.edit("/me", {"location_consent": False, "language": "en"})).json()
+    assert (withdrawn["location_consent_at"], withdrawn["language"]) == (None, "en")
+    office.move_clock(minutes=1)
+    given_again = (await desk.edit("/me", {"location_consent": True})).json()
+    assert given_again["location_consent_at"] == "2026-03-02T01:01:00Z"
+    assert code_of(await desk.ask("PATCH", "/me", json={"language": "zh"})) == "if_match_missing"
+    assert fields_of(await desk.edit("/me", {"name": "李大伟"})) == ["name"]
 
 
 async def test_the_list_comes_in_pages_and_shows_the_people_one_may_see(office: Office) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from backend.core.audit import AuditEntry
 from backend.core.auth import issue_access_token, new_secret
 from backend.core.ids import new_id
 from backend.people.models import Device, SignInAttempt, SignInSession
@@ -305,6 +306,14 @@ async def test_an_administrators_code_resets_a_password_once(office: Office) -> 
     assert code_of(await office.client.post("/auth/password-reset", json=body)) == "reset_code_invalid"
     assert (await lost.get("/me")).status_code == 401
     assert (await offer(office, "T001", "xin-mi-ma-2026")).status_code == 200
+    async with office.database.read() as session:
+        trail = (await session.execute(select(AuditEntry).order_by(AuditEntry.id))).scalars().all()
+    assert [(entry.action, entry.person_id) for entry in trail] == [
+        ("person.password_reset_issued", office.house.id_of(LIN_LI)),
+        ("person.password_reset_issued", office.house.id_of(LIN_LI)),
+        ("person.password_set", office.house.id_of(LI_WEI)),
+    ]
+    assert "xin-mi-ma" not in str([(entry.before, entry.after) for entry in trail])
 
 
 async def test_a_reset_code_expires_and_only_administrators_make_one(sqlite_office: Office) -> None:
