@@ -10,13 +10,31 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, String, Subquery, case, func, literal, null, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Label,
+    Row,
+    Select,
+    String,
+    Subquery,
+    Uuid,
+    bindparam,
+    case,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+    type_coerce,
+)
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from backend.core.changes import bucket
+from backend.core.db import UtcDateTime
 from backend.jobs.models import Assignment, Visit, WorkOrder
 from backend.jobs.rules import VisitState
 from backend.people.models import CrewMember, Person
@@ -92,7 +110,7 @@ def scope_of(session: Session, person: str, now: datetime) -> Scope:
 
     A bucket nobody wrote to has no row; its head is zero.
     """
-    rows = session.execute(_held_with_heads(UUID(person), now)).all()
+    rows = session.execute(_HELD_WITH_HEADS, {"person": UUID(person), "now": now, "ended_after": now - BEHIND}).all()
     held = {_assignment(row) for row in rows if row.work_order_id is not None}
     names, valid_until = buckets_of(person, held, now)
     heads = {row.name: _head(row) for row in rows if row.name is not None}
@@ -108,46 +126,6 @@ def _assignment(row: Row[Any]) -> Held:
 
 def _head(row: Row[Any]) -> Head:
     return Head(row.head_v, row.live_count, row.checksum)
-
-
-def _held_with_heads(person: UUID, now: datetime) -> Select[Any]:
-    """Each assignment that may matter, once for each of its buckets that exists; one row at least."""
-    held = _held(person, now)
-    named = [
-        _named("user", Person.id), literal(CATALOGUE), _named("job", held.c.work_order_id),
-        _named("site", held.c.site_id), _named("customer", held.c.customer_id), _named("request", held.c.request_id),
-        _named("contact", held.c.contact_id),
-    ]  # fmt: skip
-    return (
-        select(*held.c, bucket)
-        .select_from(Person)
-        .outerjoin(held, true())
-        .outerjoin(bucket, bucket.c.name.in_(named))
-        .where(Person.id == person)
-    )
-
-
-def _held(person: UUID, now: datetime) -> Subquery:
-    own = Assignment.person_id == person
-    member = (CrewMember.crew_id == Assignment.crew_id) & (CrewMember.person_id == person)
-    not_over = or_(CrewMember.valid_until.is_(None), CrewMember.valid_until > now)
-    ended_at = func.coalesce(Visit.finished_at, Visit.cancelled_at)
-    return (
-        select(
-            WorkOrder.id.label("work_order_id"), WorkOrder.site_id, Site.customer_id, WorkOrder.request_id,
-            SiteContact.contact_id, Assignment.arrives_at, Visit.state.not_in(WAITING).label("begun"),
-            ended_at.label("ended_at"), case((own, null()), else_=CrewMember.valid_from).label("joined_at"),
-            case((own, null()), else_=CrewMember.valid_until).label("left_at"),
-        )
-        .join(Visit, Visit.id == Assignment.visit_id)
-        .join(WorkOrder, WorkOrder.id == Assignment.work_order_id)
-        .join(Site, Site.id == WorkOrder.site_id)
-        .join(CrewMember, member & not_over, isouter=True)
-        .join(SiteContact, SiteContact.site_id == WorkOrder.site_id, isouter=True)
-        .where(or_(own, CrewMember.id.is_not(None)), Assignment.withdrawn_at.is_(None))
-        .where(or_(ended_at.is_(None), ended_at > now - BEHIND))
-        .subquery("held")
-    )  # fmt: skip
 
 
 class _UuidText(FunctionElement[str]):
@@ -172,3 +150,56 @@ def _with_hyphens(element: _UuidText, compiler: SQLCompiler, **options: Any) -> 
 
 def _named(kind: str, subject: Any) -> ColumnElement[str]:
     return literal(f"{kind}:") + _UuidText(subject)
+
+
+def _held() -> Subquery:
+    """Every assignment of `:person` that may matter at `:now`."""
+    own = Assignment.person_id == _PERSON
+    member = (CrewMember.crew_id == Assignment.crew_id) & (CrewMember.person_id == _PERSON)
+    not_over = or_(CrewMember.valid_until.is_(None), CrewMember.valid_until > _NOW)
+    ended_at = func.coalesce(Visit.finished_at, Visit.cancelled_at)
+    return (
+        select(
+            WorkOrder.id.label("work_order_id"), WorkOrder.site_id, _id(Site.customer_id), _id(WorkOrder.request_id),
+            _id(SiteContact.contact_id), Assignment.arrives_at, Visit.state.not_in(WAITING).label("begun"),
+            ended_at.label("ended_at"), case((own, null()), else_=CrewMember.valid_from).label("joined_at"),
+            case((own, null()), else_=CrewMember.valid_until).label("left_at"),
+        )
+        .join(Visit, Visit.id == Assignment.visit_id)
+        .join(WorkOrder, WorkOrder.id == Assignment.work_order_id)
+        .join(Site, Site.id == WorkOrder.site_id)
+        .join(CrewMember, member & not_over, isouter=True)
+        .join(SiteContact, SiteContact.site_id == WorkOrder.site_id, isouter=True)
+        .where(or_(own, CrewMember.id.is_not(None)), Assignment.withdrawn_at.is_(None))
+        .where(or_(ended_at.is_(None), ended_at > _ENDED_AFTER))
+        .subquery("held")
+    )  # fmt: skip
+
+
+def _id(reference: InstrumentedAttribute[Any]) -> Label[UUID]:
+    """Say that a reference is an id: it has its target's type only once that table is known, which may be later."""
+    return type_coerce(reference, Uuid()).label(reference.key)
+
+
+def _held_with_heads() -> Select[Any]:
+    """Each assignment that may matter, once for each of its buckets that exists; one row at least."""
+    held = _held()
+    named = [
+        _named("user", Person.id), literal(CATALOGUE), _named("job", held.c.work_order_id),
+        _named("site", held.c.site_id), _named("customer", held.c.customer_id), _named("request", held.c.request_id),
+        _named("contact", held.c.contact_id),
+    ]  # fmt: skip
+    return (
+        select(*held.c, bucket)
+        .select_from(Person)
+        .outerjoin(held, true())
+        .outerjoin(bucket, bucket.c.name.in_(named))
+        .where(Person.id == _PERSON)
+    )
+
+
+_PERSON: Final = bindparam("person", type_=Uuid())
+_NOW: Final = bindparam("now", type_=UtcDateTime())
+_ENDED_AFTER: Final = bindparam("ended_after", type_=UtcDateTime())
+_HELD_WITH_HEADS: Final = _held_with_heads()
+"""Built once: it is asked at every pull."""

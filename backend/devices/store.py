@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import and_, or_, select, tuple_
+from sqlalchemy import String, Uuid, and_, bindparam, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.audit import SYSTEM, Actor
@@ -34,20 +34,8 @@ class SqlSnapshot:
     async def device(self, device: str, incarnation: str) -> DeviceState | None:
         """See sync.store.Snapshot: the device, its views and the commit clock in one query."""
         numbering = UUID(incarnation) if is_uuid(incarnation) else NOWHERE
-        begun = and_(DeviceIncarnation.device_id == Device.id, DeviceIncarnation.incarnation == numbering)
-        asked = (
-            select(
-                Device.person_id, Device.revoked_at, Device.view_revision, DeviceIncarnation.acked_n,
-                commit_clock.c.epoch, commit_clock.c.v.label("clock_v"), DeviceView.generation, DeviceView.v,
-                DeviceView.buckets, DeviceView.valid_until, DeviceView.served_at,
-            )
-            .select_from(Device)
-            .join(commit_clock, commit_clock.c.id == 1)
-            .join(DeviceIncarnation, begun, isouter=True)
-            .join(DeviceView, DeviceView.device_id == Device.id, isouter=True)
-            .where(Device.id == UUID(device))
-        )  # fmt: skip
-        rows = (await self._session.execute(asked)).all()
+        asked = await self._session.execute(_DEVICE, {"device": UUID(device), "numbering": numbering})
+        rows = asked.all()
         if not rows:
             return None
         first = rows[0]
@@ -63,16 +51,15 @@ class SqlSnapshot:
 
     async def entries(self, want: Want, after: Position | None, limit: int) -> Sequence[Entry]:
         """See sync.store.Snapshot."""
-        fresh = and_(change.c.bucket.in_(want.fresh), change.c.deleted.is_(False))
-        stayed = and_(change.c.bucket.in_(want.stayed), change.c.v > want.since)
-        order = (change.c.bucket, change.c.entity, change.c.row_id)
-        wanted = select(change).where(or_(fresh, stayed)).order_by(*order).limit(limit)
+        asked: dict[str, Any] = {"fresh": want.fresh, "stayed": want.stayed, "since": want.since, "most": limit}
+        wanted = _ENTRIES
         if after is not None:
+            wanted = _ENTRIES_BEYOND
             row_id = UUID(after.row) if after.row else NOWHERE
-            wanted = wanted.where(tuple_(*order) > tuple_(after.bucket, after.entity, row_id))
+            asked |= {"after_bucket": after.bucket, "after_entity": after.entity, "after_row": row_id}
         return [
             Entry(row.bucket, row.entity, str(row.row_id), row.v, deleted=row.deleted, body=row.body)
-            for row in await self._session.execute(wanted)
+            for row in await self._session.execute(wanted, asked)
         ]
 
 
@@ -102,3 +89,41 @@ def _view(row: Any) -> View:
         generation=str(row.generation), v=row.v, buckets=row.buckets, valid_until=row.valid_until,
         served_at=row.served_at,
     )  # fmt: skip
+
+
+# Built once: they are asked at every pull.
+_DEVICE: Final = (
+    select(
+        Device.person_id, Device.revoked_at, Device.view_revision, DeviceIncarnation.acked_n,
+        commit_clock.c.epoch, commit_clock.c.v.label("clock_v"), DeviceView.generation, DeviceView.v,
+        DeviceView.buckets, DeviceView.valid_until, DeviceView.served_at,
+    )
+    .select_from(Device)
+    .join(commit_clock, commit_clock.c.id == 1)
+    .outerjoin(
+        DeviceIncarnation,
+        and_(DeviceIncarnation.device_id == Device.id, DeviceIncarnation.incarnation == bindparam("numbering")),
+    )
+    .outerjoin(DeviceView, DeviceView.device_id == Device.id)
+    .where(Device.id == bindparam("device"))
+)  # fmt: skip
+_POSITION: Final = (change.c.bucket, change.c.entity, change.c.row_id)
+_ENTRIES: Final = (
+    select(change)
+    .where(
+        or_(
+            and_(change.c.bucket.in_(bindparam("fresh", expanding=True)), change.c.deleted.is_(False)),
+            and_(change.c.bucket.in_(bindparam("stayed", expanding=True)), change.c.v > bindparam("since")),
+        )
+    )
+    .order_by(*_POSITION)
+    .limit(bindparam("most"))
+)
+_ENTRIES_BEYOND: Final = _ENTRIES.where(
+    tuple_(*_POSITION)
+    > tuple_(
+        bindparam("after_bucket", type_=String()),
+        bindparam("after_entity", type_=String()),
+        bindparam("after_row", type_=Uuid()),
+    )
+)

@@ -19,7 +19,7 @@ from tests.sync.world import MemoryWorld, World
 MEMORY: Final = "memory"
 SQL: Final = ("sqlite", "postgresql")
 STORES: Final = (MEMORY, *SQL)
-SHARED: Final = {"world", "sql_databases"}
+SHARED: Final = {"sql_databases"}
 """Fixtures that live on the event loop all tests share."""
 
 
@@ -44,13 +44,30 @@ async def sql_databases(
     databases.drop(urls["postgresql"])
 
 
+@pytest_asyncio.fixture(params=SQL, loop_scope="session")
+async def sql_world(request: pytest.FixtureRequest, sql_databases: Mapping[str, Database]) -> SqlWorld:
+    """A world over each SQL store."""
+    return await sql_world_over(sql_databases[request.param])
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def postgresql_world(sql_databases: Mapping[str, Database]) -> SqlWorld:
+    """A world over PostgreSQL, for what only its many writers can show."""
+    return await sql_world_over(sql_databases["postgresql"])
+
+
+async def sql_world_over(database: Database) -> SqlWorld:
+    """Return a furnished world and nothing else."""
+    await emptied(database)
+    return await SqlWorld(database).begin()
+
+
 @pytest_asyncio.fixture(params=STORES, loop_scope="session")
 async def world(request: pytest.FixtureRequest, sql_databases: Mapping[str, Database]) -> World:
     """A world over each store."""
     if request.param == MEMORY:
         return await MemoryWorld().begin()
-    await emptied(sql_databases[request.param])
-    return await SqlWorld(sql_databases[request.param]).begin()
+    return await sql_world_over(sql_databases[request.param])
 
 
 @pytest_asyncio.fixture(loop_scope="session")

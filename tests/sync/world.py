@@ -60,6 +60,8 @@ class World(Protocol):
     """Technician."""
     zhang_min: str
     """Technician."""
+    customer: str
+    """Whose the sites are."""
 
     def together(self) -> AbstractAsyncContextManager[None]:
         """What the office does inside is one commit."""
