@@ -256,7 +256,7 @@ class PasswordReset(Row):
 
 
 class SignInSession(Row):
-    """A sign-in and its rotating refresh token (see people/refresh.py).
+    """A sign-in and its rotating refresh token (see people/rules.py, `rotate`).
 
     `previous_hash` is the token used last; `next_hashes` are those it was exchanged for and of which none was used yet.
     """

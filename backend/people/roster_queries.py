@@ -69,6 +69,18 @@ def shift_view(shift: Shift) -> ShiftView:
     return shown(shift, ShiftView, breaks=msgspec.convert(shift.breaks, list[Break]))
 
 
+class ShiftEdition(msgspec.Struct, frozen=True):
+    """A shift as an edit rests on it: what is shown, and the start that is not but may be edited."""
+
+    shown: ShiftView
+    start: tuple[float, float]
+
+
+def shift_edition(shift: Shift) -> ShiftEdition:
+    """Return what the ETag of a shift is made from."""
+    return ShiftEdition(shift_view(shift), (shift.start_lat, shift.start_lon))
+
+
 async def shift_within(session: AsyncSession, shift_id: UUID, units: frozenset[UUID], *, locked: bool = False) -> Shift:
     """Return a shift of somebody in one of `units`; raises not_found."""
     return await _of_person(session, Shift, shift_id, units, locked=locked)

@@ -10,12 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.auth import Principal, anyone_signed_in, requires, requires_any
 from backend.core.errors import NOT_FOUND, Problem
-from backend.core.etags import IfMatch, must_match, with_etag
+from backend.core.etags import IfMatch, etag_of, must_match, with_etag
 from backend.core.once import Once
 from backend.people import roster_actions as actions
 from backend.people import roster_queries as queries
 from backend.people.actions import end_tenure
-from backend.people.models import DutySlot, Territory, TerritoryMember, Vehicle
+from backend.people.models import DutySlot, Shift, Territory, TerritoryMember, Vehicle
 from backend.people.queries import within
 from backend.people.roster_schemas import (
     AbsenceView,
@@ -85,7 +85,7 @@ async def add_shifts(
 async def read_shift(shift_id: Id, principal: Who, read: Session) -> Response[ShiftView]:
     """Read a shift."""
     units = principal.units("dispatch", "read") | principal.units("admin", "read")
-    return with_etag(queries.shift_view(await queries.shift_within(read, shift_id, units)))
+    return _shift(await queries.shift_within(read, shift_id, units))
 
 
 @patch("/shifts/{shift_id:uuid}", guards=[DISPATCHES])
@@ -95,9 +95,9 @@ async def edit_shift(
     """Change fields of a shift."""
     units = principal.units("dispatch", "write")
     shift = await queries.shift_within(write, shift_id, units, locked=True)
-    must_match(if_match, queries.shift_view(shift))
+    must_match(if_match, queries.shift_edition(shift))
     await actions.edit_shift(write, now=now, actor=principal.actor, units=units, shift=shift, patch=data)
-    return with_etag(queries.shift_view(shift))
+    return _shift(shift)
 
 
 @delete("/shifts/{shift_id:uuid}", guards=[DISPATCHES])
@@ -289,6 +289,10 @@ async def edit_vehicle(
     must_match(if_match, shown(vehicle, VehicleView))
     await actions.edit_vehicle(write, now=now, actor=principal.actor, vehicle=vehicle, patch=data)
     return with_etag(shown(vehicle, VehicleView))
+
+
+def _shift(shift: Shift) -> Response[ShiftView]:
+    return Response(queries.shift_view(shift), headers={"ETag": etag_of(queries.shift_edition(shift))})
 
 
 async def _territory(session: AsyncSession, principal: Principal, territory_id: UUID) -> Territory:

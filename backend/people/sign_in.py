@@ -326,11 +326,12 @@ async def _set_password(
 
 
 async def _person_called(session: AsyncSession, login: str) -> Person | None:
+    names = [Person.employee_number == login, Person.email == login.lower()]
     phone = normal_phone(login)
-    names = or_(Person.employee_number == login, Person.email == login.lower(), Person.phone == phone)
-    return (
-        await session.execute(select(Person).where(names).order_by(Person.employee_number != login).limit(1))
-    ).scalar()
+    if phone is not None:  # a comparison with None would find whoever has no telephone
+        names.append(Person.phone == phone)
+    called = select(Person).where(or_(*names)).order_by(Person.employee_number != login).limit(1)
+    return (await session.execute(called)).scalar()
 
 
 async def _grants(session: AsyncSession, person_id: UUID, now: datetime) -> tuple[Grant, ...]:
@@ -339,6 +340,7 @@ async def _grants(session: AsyncSession, person_id: UUID, now: datetime) -> tupl
         .join(Role, Role.id == RoleGrant.role_id)
         .where(RoleGrant.person_id == person_id, RoleGrant.valid_from <= now)
         .where(or_(RoleGrant.valid_until.is_(None), RoleGrant.valid_until > now))
+        .order_by(RoleGrant.id)  # /me lists them, and its ETag rests on their order
     )
     rows = (await session.execute(held)).all()
     below = await unit_trees(session, {row.unit_id for row in rows})

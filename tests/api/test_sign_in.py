@@ -10,12 +10,12 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from backend.core.audit import AuditEntry
 from backend.core.auth import issue_access_token, new_secret
 from backend.core.ids import new_id
-from backend.people.models import Device, SignInAttempt, SignInSession
+from backend.people.models import Device, Person, SignInAttempt, SignInSession
 from backend.people.rules import REFRESHES_PENDING, Chain, normal_phone, password_finding, rotate
 from backend.people.sign_in import ATTEMPTS_PER_ACCOUNT, ATTEMPTS_PER_ADDRESS, ATTEMPTS_WINDOW, SESSIONS_MAXIMUM
 from tests.make import Office
@@ -75,6 +75,18 @@ async def test_a_wrong_name_or_password_is_refused_alike(office: Office, login: 
     assert "access_token" not in answer.text
     if answer.status_code == 401:
         assert (code_of(answer), answer.headers["WWW-Authenticate"]) == ("wrong_login", "Bearer")
+
+
+async def test_an_unknown_name_is_nobodys_not_that_of_somebody_without_a_telephone(office: Office) -> None:
+    async with office.database.write() as session:
+        await session.execute(update(Person).where(Person.employee_number != LI_WEI.employee_number).values(phone=None))
+    for login in ("nobody", "T999", "nobody@paigong.example", "-", "12"):
+        assert code_of(await offer(office, login)) == "wrong_login", login
+    for _ in range(ATTEMPTS_PER_ACCOUNT + 2):
+        await offer(office, "nobody", "guess")
+    for persona in EVERYBODY:
+        assert (await offer(office, persona.employee_number)).status_code == 200, "nobody else is locked out"
+    assert (await offer(office, WANG_FANG.email)).status_code == 200
 
 
 @pytest.mark.parametrize(
