@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.calendars.bounds import must_be_agreeable
 from backend.calendars.models import WorkingCalendar
 from backend.calendars.queries import service_hours
 from backend.contracts.models import ClockPause, ClockPolicy, CommitmentClock, ContractSite, Promise, ServiceContract
@@ -180,6 +181,7 @@ async def promise(
     """
     if clock.stopped_at or clock.void_reason:
         raise Problem(CLOCK_STOPPED)
+    must_be_agreeable(now, {"promised_at": promised_at})
     if promised_at < clock.started_at:
         raise Problem(INVALID, Finding("promised_at", "不能早于受理时间", "cannot be before the request was received"))
     made = Promise(

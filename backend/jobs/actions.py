@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.calendars.bounds import HAPPENED_DAYS, must_be_ahead, must_be_near
 from backend.contracts import actions as contracts
 from backend.contracts.models import CommitmentClock
 from backend.contracts.queries import clock_of
@@ -23,7 +24,7 @@ from backend.core.numbers import next_number
 from backend.forms.models import ChecklistTemplateVersion
 from backend.jobs.assigning import assign_visit, claim_visit, withdraw_assignments
 from backend.jobs.cases import note_contact
-from backend.jobs.faults import NO_WINDOW, ORDER_CLOSED, VISIT_CLOSED, must_be_near
+from backend.jobs.faults import NO_WINDOW, ORDER_CLOSED, VISIT_CLOSED
 from backend.jobs.history import changed, locked_order, visit_history, visits_of
 from backend.jobs.models import JobNote, PartUse, Visit, WorkOrder
 from backend.jobs.presets import WorkOrderKind, known_priority, work_order_kind
@@ -87,7 +88,9 @@ async def open_work_order(session: AsyncSession, *, now: datetime, actor: Actor,
     )  # fmt: skip
     session.add(order)
     await session.flush()
-    _add_visit(session, order, NewVisit(window_starts_at=new.window_starts_at, window_ends_at=new.window_ends_at), 1)
+    window = NewVisit(window_starts_at=new.window_starts_at, window_ends_at=new.window_ends_at)
+    told_on = now if actor.mutation_id is None else now - HAPPENED_DAYS  # a phone may come back after its window's end
+    _add_visit(session, told_on, order, window, 1)
     facts = {"number": order.number, "kind": order.kind, "request_id": order.request_id and str(order.request_id)}
     record(session, now=now, actor=actor, action="work_order.opened", row=order, after=facts)
     tell(session, now=now, name="work_order.opened", row=order, facts=facts)
@@ -146,12 +149,11 @@ async def cancel_work_order(
 
 async def add_visit(session: AsyncSession, *, now: datetime, actor: Actor, order: WorkOrder, new: NewVisit) -> Visit:
     """Add another trip to an open order; raises order_closed and invalid."""
-    must_be_near(now, msgspec.structs.asdict(new))
     order = await locked_order(session, order.id)
     if order.state in ENDED:
         raise Problem(ORDER_CLOSED)
     visits = await visits_of(session, order.id)
-    visit = _add_visit(session, order, new, len(visits) + 1)
+    visit = _add_visit(session, now, order, new, len(visits) + 1)
     await session.flush()
     record(session, now=now, actor=actor, action="visit.added", row=visit, after={"sequence": visit.sequence})
     await follow_visits(session, now=now, actor=actor, history=await visit_history(session, visit.id))
@@ -161,14 +163,13 @@ async def add_visit(session: AsyncSession, *, now: datetime, actor: Actor, order
 async def patch_visit(session: AsyncSession, *, now: datetime, actor: Actor, visit: Visit, patch: VisitPatch) -> None:
     """Change a visit's window or duration; a moved window has to be told again. Raises visit_closed and invalid."""
     values = _given(patch)
-    must_be_near(now, values)
     if visit.state in CLOSED:
         raise Problem(VISIT_CLOSED)
     window = {"window_starts_at", "window_ends_at"} & values.keys()
     starts = values.get("window_starts_at", visit.window_starts_at)
     ends = values.get("window_ends_at", visit.window_ends_at)
-    _must_be_window(starts, ends)
     if window and (starts, ends) != (visit.window_starts_at, visit.window_ends_at):
+        _must_be_window(now, starts, ends)
         values["told_at"] = None
     before, after = changed(visit, values)
     if after:
@@ -178,12 +179,13 @@ async def patch_visit(session: AsyncSession, *, now: datetime, actor: Actor, vis
 async def tell_window(session: AsyncSession, *, now: datetime, actor: Actor, visit: Visit, told: Tell) -> None:
     """Confirm that the customer was told the window: a promise on the Case's arrive clock, by whose wish (A036, A058).
 
-    Raises no_window and visit_closed.
+    Raises no_window, visit_closed, and invalid for a window that has ended.
     """
     if visit.state in CLOSED:
         raise Problem(VISIT_CLOSED)
     if visit.window_starts_at is None or visit.window_ends_at is None:
         raise Problem(NO_WINDOW)
+    must_be_ahead(now, {"window_ends_at": visit.window_ends_at})
     visit.told_at = now
     order = await session.get_one(WorkOrder, visit.work_order_id)
     clock = await _arrive_clock(session, order.request_id)
@@ -276,8 +278,8 @@ async def use_part(
     return use
 
 
-def _add_visit(session: AsyncSession, order: WorkOrder, new: NewVisit, sequence: int) -> Visit:
-    _must_be_window(new.window_starts_at, new.window_ends_at)
+def _add_visit(session: AsyncSession, now: datetime, order: WorkOrder, new: NewVisit, sequence: int) -> Visit:
+    _must_be_window(now, new.window_starts_at, new.window_ends_at)
     visit = Visit(
         work_order_id=order.id, sequence=sequence, duration_minutes=new.duration_minutes or order.duration_minutes,
         window_starts_at=new.window_starts_at, window_ends_at=new.window_ends_at, state=VisitState.UNPLANNED.value,
@@ -286,11 +288,12 @@ def _add_visit(session: AsyncSession, order: WorkOrder, new: NewVisit, sequence:
     return visit
 
 
-def _must_be_window(starts_at: datetime | None, ends_at: datetime | None) -> None:
+def _must_be_window(now: datetime, starts_at: datetime | None, ends_at: datetime | None) -> None:
     if (starts_at is None) != (ends_at is None):
         raise Problem(INVALID, Finding("window_ends_at", "时间段须有开始和结束", "a window has a start and an end"))
     if starts_at is not None and ends_at is not None and ends_at <= starts_at:
         raise Problem(INVALID, Finding("window_ends_at", "结束须晚于开始", "the window must end after it starts"))
+    must_be_ahead(now, {"window_ends_at": ends_at})
 
 
 async def _known(session: AsyncSession, model: type[Known], row_id: UUID, field: str) -> Known:

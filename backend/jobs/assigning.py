@@ -8,10 +8,11 @@ from uuid import UUID
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.calendars.bounds import must_be_agreeable
 from backend.core.audit import Actor, record
 from backend.core.errors import INVALID, Finding, Problem
 from backend.core.events import tell
-from backend.jobs.faults import NO_CREW, NOT_APPROVED, VISIT_BEGUN, VISIT_CLOSED, must_be_near
+from backend.jobs.faults import NO_CREW, NOT_APPROVED, VISIT_BEGUN, VISIT_CLOSED
 from backend.jobs.history import History, changed, refuse, store_replay, visit_history
 from backend.jobs.models import Assignment, Visit
 from backend.jobs.queries import crew_members
@@ -45,7 +46,7 @@ async def assign_visit(
     the visit already keeps their assignment with the new times. Raises visit_closed, not_approved (A055), visit_begun
     (the lead is on the way or at work, unless `even_begun`) and invalid (unknown or inactive person or crew).
     """
-    must_be_near(now, {"departs_at": departs_at, "arrives_at": arrives_at, "ends_at": ends_at})
+    must_be_agreeable(now, {"departs_at": departs_at, "arrives_at": arrives_at, "ends_at": ends_at})
     history = await visit_history(session, visit.id)
     _must_be_assignable(history)
     await _must_be_holder(session, person_id, crew_id)

@@ -1,14 +1,9 @@
 """What can be refused about work orders and visits."""
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from backend.core.errors import INVALID, Fault, Finding, Problem
+from backend.core.errors import Fault
 from backend.jobs.rules import VisitState
-
-FAR: Final = timedelta(days=50 * 366)
-"""Times further away than this are mistyped."""
 
 STATE_NAMES: Final[dict[str, tuple[str, str]]] = {
     VisitState.UNPLANNED: ("未排", "unplanned"),
@@ -87,10 +82,3 @@ RECEIPT_GIVEN = Fault(
     "receipt_given", 409, "这笔款项已开收据。", "A receipt was already given for this payment.",
     "请使用已开的收据。", "Use the receipt that was given.",
 )  # fmt: skip
-
-
-def must_be_near(now: datetime, given: Mapping[str, Any]) -> None:
-    """Refuse times nobody can mean, by field; raises invalid."""
-    far = [name for name, at in given.items() if isinstance(at, datetime) and not now - FAR <= at <= now + FAR]
-    if far:
-        raise Problem(INVALID, *(Finding(name, "时间离现在太远", "this time is too far from now") for name in far))

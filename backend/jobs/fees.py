@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.calendars.bounds import must_have_happened
 from backend.calendars.rules import day_in
 from backend.contracts.models import PriceList
 from backend.contracts.queries import fee_verdict_of
@@ -130,11 +131,12 @@ async def decide_dispute(
 async def take_payment(
     session: AsyncSession, *, now: datetime, actor: Actor, taker_id: UUID, order: WorkOrder, new: NewPayment
 ) -> Payment:
-    """Record money received for an order; raises invalid for a quote of another order."""
+    """Record money received for an order; raises invalid: a quote of another order, a mistyped time."""
     if new.quote_id is not None:
         quote = await session.get(Quote, new.quote_id)
         if quote is None or quote.work_order_id != order.id:
             raise Problem(INVALID, Finding("quote_id", "报价属于另一工单", "the quote is of another order"))
+    must_have_happened(now, {"paid_at": new.paid_at})
     payment = Payment(
         work_order_id=order.id, quote_id=new.quote_id, amount_fen=new.amount_fen, currency=CURRENCY, way=new.way,
         received_by_id=taker_id, paid_at=min(new.paid_at or now, now),

@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.calendars.bounds import must_have_happened
 from backend.core.auth import Principal, requires, requires_any
 from backend.core.errors import NOT_FOUND, Problem
 from backend.core.etags import IfMatch, etag_of, must_match, with_etag
@@ -274,6 +275,7 @@ async def list_my_visits(principal: Me, read: Read, now: Now, days: FromQuery[in
 
 def _report(entry: EventEntry, visit: Visit, person_id: UUID, now: datetime) -> VisitEventReport:
     """By web there is no clock to correct: it happened now. Another time may be claimed; it counts once amended."""
+    must_have_happened(now, {"claimed_at": entry.claimed_at})
     return VisitEventReport(
         visit_id=visit.id, person_id=person_id, kind=entry.kind, claimed_at=entry.claimed_at or now, device_at=now,
         effective_at=now, reason=entry.reason, note=entry.note, next_step=entry.next_step, next_at=entry.next_at,

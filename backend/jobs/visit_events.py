@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.calendars.bounds import must_be_agreeable
 from backend.contracts import actions as contracts
 from backend.core.audit import Actor, record
 from backend.core.errors import INVALID, NOT_FOUND, Finding, Problem
@@ -15,7 +16,7 @@ from backend.core.events import tell
 from backend.core.ids import new_id
 from backend.forms.models import ChecklistAnswer, CompletionForm
 from backend.jobs.cases import begin_case, note_contact
-from backend.jobs.faults import CONTINUED, CORRECTION_ORDER, CORRECTION_TARGET, VISIT_STATE, VISIT_TAKEN, must_be_near
+from backend.jobs.faults import CONTINUED, CORRECTION_ORDER, CORRECTION_TARGET, VISIT_STATE, VISIT_TAKEN
 from backend.jobs.history import History, happening, refuse, store_order_state, store_replay, visit_history, visits_of
 from backend.jobs.models import Assignment, Visit, VisitEvent
 from backend.jobs.presets import must_answer, reasons_off_site, visit_reason
@@ -99,7 +100,7 @@ async def _refuse_unless(session: AsyncSession, verdict: Verdict, history: Histo
 async def _check_reason(session: AsyncSession, report: VisitEventReport) -> None:
     if report.kind in {EventKind.CANNOT_COMPLETE, EventKind.AMEND, EventKind.REVERT} and report.reason is None:
         raise Problem(INVALID, Finding("reason", "必须说明原因", "a reason is needed"))
-    must_be_near(report.effective_at, {"next_at": report.next_at})
+    must_be_agreeable(report.effective_at, {"next_at": report.next_at})
     if report.kind in REASON_KINDS and report.reason is not None:
         reason = await visit_reason(session, report.reason)
         if report.kind is not EventKind.PAUSE:

@@ -4,13 +4,14 @@ Opening is in `intake`, owners and escalation in `owners`; all are reached from 
 Case's row locked.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.calendars.bounds import AHEAD_MINUTES, must_be_agreeable
 from backend.contracts.actions import restart_clock, settle_clocks, stop_clocks_on, tighten_clocks
 from backend.core.audit import Actor, record
 from backend.core.errors import INVALID, Finding, Problem
@@ -23,7 +24,7 @@ from backend.requests.intake import ask_for_fact, open_request, patch_request
 from backend.requests.models import ServiceRequest
 from backend.requests.owners import accept_case, decline_case, escalate_request, hand_over, note_owner
 from backend.requests.queries import known_preset, must_know_skills, owner_of
-from backend.requests.rules import AHEAD_MINUTES, Move, RequestState, Resolution, after, may_close
+from backend.requests.rules import Move, RequestState, Resolution, after, may_close
 from backend.requests.schemas import (
     AnswerEntry,
     CancelEntry,
@@ -137,6 +138,7 @@ async def answer_request(
     """
     must_be_open(request)
     at = _happened(request, answer.at, now)
+    must_be_agreeable(now, {"planned_at": answer.planned_at})
     await _contacted(session, request, at)
     await stop_clocks_on(session, subject_id=request.id, event=ANSWERED, at=at)
     facts = {
@@ -241,7 +243,7 @@ def _happened(request: ServiceRequest, claimed: datetime | None, now: datetime) 
     """When something happened to a Case; raises invalid for a time before its receipt or in the future."""
     if claimed is None:
         return now
-    if not request.received_at <= claimed <= now + timedelta(minutes=AHEAD_MINUTES):
+    if not request.received_at <= claimed <= now + AHEAD_MINUTES:
         raise Problem(INVALID, Finding("at", "须在受理之后、现在之前", "must lie between receipt and now"))
     return min(claimed, now)
 

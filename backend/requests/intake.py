@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.calendars.bounds import HAPPENED_DAYS, OLDEST_IMPORTED, must_have_happened
 from backend.calendars.rules import day_in
 from backend.contracts.actions import start_clocks
 from backend.contracts.models import CommitmentClock
@@ -53,6 +54,7 @@ async def open_request(
     asset, contact = await _things_of(session, new, site, customer)
     if new.priority is not None:
         await known_preset(session, "priority", new.priority, "priority")
+    _must_have_happened(new, now, actor)
     received = receipt(new.received_at, now)
     if received is None:
         raise Problem(INVALID, Finding("received_at", "不能在将来", "cannot be in the future"))
@@ -84,6 +86,14 @@ async def open_request(
             session, request, customer=customer, contact=contact, zone=site.time_zone, clocks=clocks, now=now
         )
     return request
+
+
+def _must_have_happened(new: NewServiceRequest, now: datetime, actor: Actor) -> None:
+    """Refuse a mistyped year. A phone's own times were corrected already; an import may bring what is long past."""
+    since = OLDEST_IMPORTED if actor.import_batch_id else None
+    must_have_happened(now, {"occurred_at": new.occurred_at}, since=since)
+    if actor.mutation_id is None:
+        must_have_happened(now, {"received_at": new.received_at}, since=since)
 
 
 def _backdating_reason(new: NewServiceRequest, actor: Actor) -> str | None:
@@ -214,6 +224,7 @@ async def patch_request(
     """Correct or complete the facts of an open Case (A024); raises case_not_open and invalid."""
     must_be_open(request)
     values = given(patch)
+    must_have_happened(now, values, since=request.received_at - HAPPENED_DAYS)
     asset = await _asset_at(session, values.get("asset_id"), request.site_id)
     contact = await _contact_of(session, values.get("contact_id"), request.customer_id)
     values |= {name: row.id for name, row in (("asset_id", asset), ("contact_id", contact)) if row}

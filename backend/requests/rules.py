@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from backend.calendars.bounds import AHEAD_MINUTES
+
 
 class RequestState(StrEnum):
     """Where a Case stands."""
@@ -71,8 +73,6 @@ def moves_from(state: RequestState) -> tuple[Move, ...]:
 
 BACKDATING_MINUTES: Final = 5
 """A request registered later than this after it was received needs a reason, because its clocks already run."""
-AHEAD_MINUTES: Final = 2
-"""How far a caller's clock may be ahead of ours before a time of receipt counts as one in the future."""
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -86,7 +86,7 @@ def receipt(claimed: datetime | None, now: datetime) -> Receipt | None:
     """Return when a request counts as received; None for a time in the future."""
     if claimed is None:
         return Receipt(now, backdated=False)
-    if claimed > now + timedelta(minutes=AHEAD_MINUTES):
+    if claimed > now + AHEAD_MINUTES:
         return None
     return Receipt(min(claimed, now), backdated=now - claimed > timedelta(minutes=BACKDATING_MINUTES))
 

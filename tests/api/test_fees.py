@@ -113,6 +113,8 @@ async def test_money_is_handled_by_those_on_the_order_and_bad_figures_are_refuse
     for desk, where, body in (
         (li_wei, "payments", {"amount_fen": 0, "way": "cash"}),
         (li_wei, "payments", {"amount_fen": 1, "way": "shells"}),
+        (li_wei, "payments", {"amount_fen": 1, "way": "cash", "paid_at": "0003-03-02T09:00:00+08:00"}),
+        (li_wei, "payments", {"amount_fen": 1, "way": "cash", "paid_at": "2027-03-02T09:00:00+08:00"}),
         (li_wei, "payments", {"amount_fen": 1, "way": "cash", "quote_id": NOBODY}),
         (xu_hui, "quotes", {"lines": []}),
         (xu_hui, "quotes", {"lines": [LINES[0] | {"kind": "magic"}]}),

@@ -265,6 +265,13 @@ def test_what_only_the_case_itself_can_refuse_is_found_row_by_row(desk: ImportDe
     assert [row["symptom"] for row in desk.ask("SELECT symptom FROM service_request")] == ["电梯异响"]
 
 
+def test_an_old_register_of_faults_is_taken_but_not_one_from_another_century(desk: ImportDesk) -> None:
+    desk.load(REGISTER, REGISTER_MAPPING)
+    rows = "编号,小区,设备,时间,故障,报修人\n1,X1,,1995-03-01 08:00,long ago,\n2,X1,,1955-03-01 08:00,before us,\n"
+    assert "第 3 行 / line 3: received_at" in desk.load(rows, FAULTS, code=3)
+    assert [row["symptom"] for row in desk.ask("SELECT symptom FROM service_request")] == ["long ago"]
+
+
 # --- undoing ----------------------------------------------------------------------------------------------------------
 
 

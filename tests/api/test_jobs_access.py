@@ -137,6 +137,8 @@ BAD_ORDERS: Final[list[tuple[dict[str, Any], str]]] = [
     ({"asset_id": NOBODY}, "asset_id"),
     ({"form_template_version_id": NOBODY}, "form_template_version_id"),
     ({"window_starts_at": "2026-03-04T10:00:00Z"}, "window_ends_at"),
+    ({"window_starts_at": "2026-03-01T10:00:00Z", "window_ends_at": "2026-03-01T12:00:00Z"}, "window_ends_at"),
+    ({"window_starts_at": "2062-03-01T10:00:00Z", "window_ends_at": "2062-03-01T12:00:00Z"}, "window_ends_at"),
     ({"window_starts_at": "2026-03-04T10:00:00Z", "window_ends_at": "2026-03-04T09:00:00Z"}, "window_ends_at"),
 ]
 
@@ -159,6 +161,7 @@ BAD_EVENTS: Final[list[dict[str, Any]]] = [
     {"kind": "vanish"},
     {"kind": "arrive", "note": ""},
     {"kind": "arrive", "claimed_at": "yesterday"},
+    {"kind": "arrive", "claimed_at": "0003-01-01T00:00:00+08:00"},
     {"kind": "arrive", "claimed_at": "0001-01-01T00:00:00+14:00"},
     {"kind": "cannot_complete"},
     {"kind": "cannot_complete", "reason": "rebook", "note": "x", "next_step": "x", "next_at": "9999-12-31T00:00:00Z"},

@@ -100,6 +100,9 @@ async def test_a_window_told_by_the_customers_wish_replaces_the_limit(
     assert parse_instant(order["due_at"]) == (ends if moves else START + timedelta(hours=48))
     moved = {"window_starts_at": (starts + timedelta(hours=1)).isoformat()}
     assert ok(await wang_fang.edit(f"/visits/{visit_id}", moved))["told_at"] is None
+    office.move_clock(days=5)
+    over = refused(await wang_fang.post(f"/visits/{visit_id}/tell", tell), "invalid")
+    assert over["findings"][0]["field"] == "window_ends_at"
 
 
 # --- late reports -----------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Working days and service hours: the laws of their arithmetic, also where clocks are moved."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from time import process_time
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -177,6 +178,23 @@ def test_service_time_adds_up(hours: ServiceHours, three: list[datetime]) -> Non
     a, b, c = sorted(three)
     assume(c - a < timedelta(days=60))
     assert service_time_between(hours, a, c) == service_time_between(hours, a, b) + service_time_between(hours, b, c)
+
+
+@given(some_hours, instants, st.timedeltas(timedelta(0), timedelta(days=400)))
+def test_years_walked_in_weeks_are_the_sum_of_their_days(hours: ServiceHours, start: datetime, span: timedelta) -> None:
+    """Day by day, as its docstring has it: what of each day's service lies between the two instants."""
+    end = start + span
+    first = day_in(hours.zone, start) - timedelta(days=1)
+    openings = [opening(hours, first + timedelta(days=ahead)) for ahead in range(span.days + 4)]
+    by_day = sum((max(timedelta(0), min(closes, end) - max(opens, start)) for opens, closes in openings), timedelta(0))
+    assert service_time_between(hours, start, end) == by_day
+
+
+def test_a_mistyped_century_is_counted_at_once() -> None:
+    """Two thousand years took thirteen seconds on the event loop while they were walked day by day."""
+    began = process_time()
+    service_time_between(HOTLINE, datetime(3, 1, 2, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
+    assert process_time() - began < 3
 
 
 @given(some_days, st.dates(date(2024, 1, 1), date(2027, 6, 30)), st.integers(1, 30))

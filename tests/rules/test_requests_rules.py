@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.calendars.bounds import AHEAD_MINUTES
 from backend.requests.rules import (
-    AHEAD_MINUTES,
     BACKDATING_MINUTES,
     OPEN_STATES,
     Chain,
@@ -90,7 +90,7 @@ def test_a_request_is_received_now_unless_somebody_says_otherwise() -> None:
 @given(st.timedeltas(timedelta(days=-9), timedelta(days=9)))
 def test_receipt_is_never_in_the_future_and_long_ago_needs_a_reason(offset: timedelta) -> None:
     said = receipt(NOW + offset, NOW)
-    assert (said is None) == (offset > timedelta(minutes=AHEAD_MINUTES))
+    assert (said is None) == (offset > AHEAD_MINUTES)
     if said is not None:
         assert said.at <= NOW
         assert said.backdated == (-offset > timedelta(minutes=BACKDATING_MINUTES))
