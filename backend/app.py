@@ -30,6 +30,7 @@ from backend.core.events import HANDLE_EVENT, REACTIONS, event_task
 from backend.core.once import provide_once
 from backend.core.paging import provide_page
 from backend.core.problems import PROBLEM_HANDLERS
+from backend.core.reading import StrictRequest, refuse_unknown_query
 from backend.core.sessions import Database
 from backend.core.tasks import TaskHandler, Worker
 from backend.customers import queries as customers
@@ -110,6 +111,8 @@ def create_app(settings: Settings) -> Litestar:
         route_handlers=[healthz, readyz, *ROUTERS, _docs_files()],
         dependencies=_dependencies(settings, database),
         middleware=[BearerMiddleware(database, clock_of(settings), read_token_key(settings.data_dir))],
+        request_class=StrictRequest,
+        before_request=refuse_unknown_query,
         exception_handlers=PROBLEM_HANDLERS,
         lifespan=[_lifespan(settings, database)],
         request_max_body_size=BODY_BYTES,

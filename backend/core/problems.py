@@ -131,6 +131,7 @@ PROBLEM_HANDLERS: Final[dict[int | type[Exception], Any]] = {
     Problem: answer_problem,
     ValidationException: answer_validation,
     UnicodeDecodeError: answer_unreadable,
+    msgspec.DecodeError: answer_unreadable,
     RecursionError: answer_unreadable,
     ClientException: answer_http,
     HTTPException: answer_http,

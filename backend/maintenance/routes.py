@@ -41,7 +41,7 @@ Now = NamedDependency[datetime]
 StateAsked = Annotated[Literal["due", "done", "missed", "waived"] | None, QueryParameter(name="state")]
 FromAsked = Annotated[date | None, QueryParameter(name="from")]
 ToAsked = Annotated[date | None, QueryParameter(name="to")]
-SiteAsked = Annotated[UUID | None, QueryParameter(name="site")]
+SiteAsked = Annotated[UUID | None, QueryParameter(name="site_id")]
 
 
 @post("/maintenance/plans", guards=[requires("dispatch", "write")])

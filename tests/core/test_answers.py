@@ -78,7 +78,7 @@ def test_facts_are_told_in_the_sentence_and_beside_it() -> None:
         ("POST", "/customers", b"[]", {"Content-Type": "application/json"}, 422, "invalid"),
         ("POST", "/customers", b"", {"Content-Type": "application/json"}, 422, "invalid"),
         ("POST", "/customers", b" " * (11 * 1024 * 1024), {"Content-Type": "application/json"}, 413, "too_large"),
-        ("POST", "/customers", b"[" * 100_000, {"Content-Type": "application/json"}, 400, "malformed"),
+        ("POST", "/customers", b"[" * 100_000, {"Content-Type": "application/json"}, 422, "invalid"),
         ("GET", "/customers/not-an-id", b"", {}, 404, "not_found"),
     ],
 )  # fmt: skip
