@@ -9,14 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-import swagger_ui  # pyright: ignore[reportMissingTypeStubs] - used for its folder of static files only
 from litestar import Litestar, Request, Router, get
 from litestar.config.compression import CompressionConfig
 from litestar.di import NamedDependency, Provide
-from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
-from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType]
 from sqlalchemy import Select, false, or_, select, text, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,6 +19,7 @@ from backend.attachments import routes as attachments_routes
 from backend.attachments.actions import ARRIVED
 from backend.attachments.queries import SUBJECTS, Subject
 from backend.contracts import routes as contracts_routes
+from backend.core.api_docs import api_docs, api_docs_files
 from backend.core.auth import Principal, public, signed_in
 from backend.core.clock import clock_of
 from backend.core.events import HANDLE_EVENT, REACTIONS, event_task
@@ -108,7 +104,7 @@ def create_app(settings: Settings) -> Litestar:
     register_reach()
     database = Database(settings.database_url)
     return Litestar(
-        route_handlers=[healthz, readyz, *ROUTERS, _docs_files()],
+        route_handlers=[healthz, readyz, *ROUTERS, api_docs_files()],
         dependencies=_dependencies(settings, database),
         middleware=[BearerMiddleware(database, clock_of(settings), read_token_key(settings.data_dir))],
         request_class=StrictRequest,
@@ -117,7 +113,7 @@ def create_app(settings: Settings) -> Litestar:
         lifespan=[_lifespan(settings, database)],
         request_max_body_size=BODY_BYTES,
         compression_config=CompressionConfig(backend="gzip", gzip_compress_level=5),
-        openapi_config=_openapi(),
+        openapi_config=api_docs(),
     )
 
 
@@ -144,6 +140,7 @@ def register_reactions() -> None:
     REACTIONS.on("customer.merged", "follow_customer", follow_customer)
     REACTIONS.on("service_request.closed", "plan_call_back", plan_call_back)
     REACTIONS.on("service_request.cancelled", "drop_orders", drop_orders)
+    REACTIONS.on("service_request.closed", "drop_orders", drop_orders)
     REACTIONS.on("work_order.completed", "solve_case", solve_case)
     REACTIONS.on("completion_form.filed", "solve_case", solve_case)
     REACTIONS.on("work_order.completed", "settle_due", settle_due)
@@ -275,28 +272,3 @@ def _lifespan(settings: Settings, database: Database) -> Any:
             await database.close()
 
     return lifespan
-
-
-def _docs_files() -> Router:
-    """The API page's own files, so that it opens without a CDN."""
-    folder = Path(swagger_ui.__file__).parent / "static"
-    return create_static_files_router("/docs/files", directories=[folder], guards=[public], include_in_schema=False)
-
-
-def _openapi() -> OpenAPIConfig:
-    page = SwaggerRenderPlugin(
-        path="/", js_url="/docs/files/swagger-ui-bundle.js", css_url="/docs/files/swagger-ui.css",
-        standalone_preset_js_url="/docs/files/swagger-ui-standalone-preset.js",
-        favicon='<link rel="icon" href="/docs/files/favicon-32x32.png">',
-    )  # fmt: skip
-    return OpenAPIConfig(
-        title="Paigong 派工",
-        version="0.1.0",
-        description="Field service that keeps its 48-hour promise.",
-        path="/docs",
-        render_plugins=[page, JsonRenderPlugin()],
-        components=Components(
-            security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
-        ),
-        security=[{"bearer": []}],
-    )

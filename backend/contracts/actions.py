@@ -4,13 +4,13 @@ A clock's `policy_due_at` is written when it starts and, where the policy says "
 arrives; nobody edits it. `due_at`, the limit that counts today, is computed anew from it, the promises and the pauses.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.calendars.bounds import must_be_agreeable
@@ -232,6 +232,16 @@ async def settle_clocks(session: AsyncSession, *, subject_id: UUID, at: datetime
             await stop_clock(session, subject_id=subject_id, kind=clock.kind, at=at, by=reason)
         else:
             clock.void_reason = reason
+
+
+async def unsettle_clocks(session: AsyncSession, *, subject_id: UUID, reasons: Collection[str]) -> None:
+    """Take back what settling with one of these reasons ended: those clocks run again, each with its old limit."""
+    ended = select(CommitmentClock.kind).where(
+        CommitmentClock.subject_id == subject_id,
+        or_(CommitmentClock.void_reason.in_(reasons), CommitmentClock.stopped_by.in_(reasons)),
+    )
+    for kind in (await session.execute(ended)).scalars().all():
+        await restart_clock(session, subject_id=subject_id, kind=kind)
 
 
 async def _follow_arrival(session: AsyncSession, subject_id: UUID, arrived_at: datetime | None) -> None:

@@ -34,6 +34,8 @@ from backend.jobs.schemas import NewVisit, NewWorkOrder, PartUseEntry, Tell, Vis
 from backend.jobs.visit_events import cancel_one_visit, follow_visits, record_visit_event
 from backend.parts.actions import take_from_van
 from backend.people.models import Skill
+from backend.people.queries import no_such
+from backend.requests.faults import must_be_open
 from backend.requests.models import ServiceRequest
 from backend.sites.models import Asset, Site
 
@@ -65,8 +67,8 @@ Known = TypeVar("Known", bound=Base)
 async def open_work_order(session: AsyncSession, *, now: datetime, actor: Actor, new: NewWorkOrder) -> WorkOrder:
     """Open a work order with its first visit, unplanned. What `new` leaves out comes from request, kind and site.
 
-    Raises invalid: an unknown kind, priority, skill, site or template, an asset or a request of another site, a window
-    that ends before it starts.
+    Raises case_not_open, and invalid: an unknown kind, priority, skill, site or template, an asset or a request of
+    another site, a window that has ended or ends before it starts, times nobody can mean.
     """
     must_be_near(now, msgspec.structs.asdict(new))
     site = await _known(session, Site, new.site_id, "site_id")
@@ -306,7 +308,10 @@ async def _known(session: AsyncSession, model: type[Known], row_id: UUID, field:
 async def _request_at(session: AsyncSession, request_id: UUID | None, site: Site) -> ServiceRequest | None:
     if request_id is None:
         return None
-    request = await _known(session, ServiceRequest, request_id, "request_id")
+    request = await session.get(ServiceRequest, request_id, with_for_update=True, populate_existing=True)
+    if request is None:
+        raise no_such("request_id")
+    must_be_open(request)
     if request.site_id != site.id:
         raise Problem(INVALID, Finding("request_id", "报修属于另一站点", "the request is about another site"))
     return request

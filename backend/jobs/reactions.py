@@ -17,7 +17,8 @@ from backend.jobs.cases import case_of
 from backend.jobs.models import PartUse, Visit, WorkOrder
 from backend.jobs.rules import OrderState
 from backend.requests.actions import solve_request
-from backend.requests.rules import Move, RequestState, after
+from backend.requests.models import ServiceRequest
+from backend.requests.rules import OPEN_STATES, Move, RequestState, after
 from backend.requests.schemas import SolvedEntry
 
 SOLVED_YES: Final = "yes"
@@ -26,6 +27,7 @@ REFUSED: Final = "refused"
 NO_FAULT: Final = "no_fault_found"
 UNKNOWN_CAUSE: Final = "unknown"
 CASE_CANCELLED: Final = "case_cancelled"
+CASE_CLOSED: Final = "case_closed_unsolved"
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,20 @@ class Confirmation:
 
 
 async def drop_orders(session: AsyncSession, happened: Event, now: datetime) -> None:
-    """React to `service_request.cancelled`: nobody need come, its orders that have not ended are cancelled."""
+    """React to `service_request.cancelled` and `.closed`: what was not solved sends nobody any more.
+
+    A Case that was opened again meanwhile keeps its orders.
+    """
+    case = await session.get_one(ServiceRequest, happened.subject_id)
+    if happened.facts.get("solved") or case.state in OPEN_STATES:
+        return
+    reason = CASE_CANCELLED if case.state == RequestState.CANCELLED else CASE_CLOSED
     open_orders = select(WorkOrder).where(
         WorkOrder.request_id == happened.subject_id,
         WorkOrder.state.not_in((OrderState.COMPLETED, OrderState.CANCELLED)),
     )
     for order in (await session.execute(open_orders.order_by(WorkOrder.id))).scalars().all():
-        await cancel_work_order(session, now=now, actor=SYSTEM, order=order, reason=CASE_CANCELLED)
+        await cancel_work_order(session, now=now, actor=SYSTEM, order=order, reason=reason)
 
 
 async def solve_case(session: AsyncSession, happened: Event, now: datetime) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.calendars.bounds import AHEAD_MINUTES, must_be_agreeable
-from backend.contracts.actions import restart_clock, settle_clocks, stop_clocks_on, tighten_clocks
+from backend.contracts.actions import restart_clock, settle_clocks, stop_clocks_on, tighten_clocks, unsettle_clocks
 from backend.core.audit import Actor, record
 from backend.core.errors import INVALID, Finding, Problem
 from backend.core.etags import set_fields
@@ -58,6 +58,8 @@ CONTACTED: Final = "first_outbound_contact"
 ANSWERED: Final = "solution_and_time_told"
 CONFIRMED: Final = "customer_confirmed"
 """The events that stop clocks, as clock policies name them (presets/clock_policies.toml)."""
+SOLVED: Final = "solved"
+"""Why what was still owed became void when the customer confirmed."""
 
 
 def _move(
@@ -175,7 +177,7 @@ async def solve_request(
         values={"resolution": solved.resolution, "cause": cause}, confirmed_by=solved.confirmed_by, at=at.isoformat(),
     )  # fmt: skip
     await stop_clocks_on(session, subject_id=request.id, event=CONFIRMED, at=at)
-    await settle_clocks(session, subject_id=request.id, at=at, reason="solved")
+    await settle_clocks(session, subject_id=request.id, at=at, reason=SOLVED)
 
 
 async def close_request(
@@ -200,6 +202,7 @@ async def close_request(
     _move(
         session, now=now, actor=actor, request=request, move=Move.CLOSE, event="closed", reason=closing.note or None,
         values={"resolution": key, "cause": cause, "closed_at": now, "duplicate_of_id": other}, resolution=key,
+        solved=resolution.solved,
     )  # fmt: skip
     await settle_clocks(session, subject_id=request.id, at=now, reason=key)
 
@@ -212,15 +215,17 @@ async def confirm_request(session: AsyncSession, *, now: datetime, actor: Actor,
 async def reopen_request(
     session: AsyncSession, *, now: datetime, actor: Actor, request: ServiceRequest, reopening: ReopenEntry
 ) -> None:
-    """Open a Case again that was not solved after all: the clock to solve runs on as if it had never stopped.
+    """Open a Case again that was not solved after all: what its end made void is owed again, with the old limits.
 
     Raises illegal_move.
     """
+    ended_by = {SOLVED, request.resolution or SOLVED}
     _move(
         session, now=now, actor=actor, request=request, move=Move.REOPEN, event="reopened", reason=reopening.reason,
         values={"closed_at": None, "resolution": None, "reopened_count": request.reopened_count + 1},
     )  # fmt: skip
     await restart_clock(session, subject_id=request.id, kind="solve")
+    await unsettle_clocks(session, subject_id=request.id, reasons=ended_by)
 
 
 async def cancel_request(

@@ -8,7 +8,7 @@ from backend.core.clock import parse_instant
 from backend.jobs.queries import visits_held
 from tests.make import Desk, Office
 from tests.personas import HE_LI, LI_WEI, WANG_FANG
-from tests.work import filed, give, ok, opened, order_of, report, walk
+from tests.work import filed, give, ok, opened, order_of, refused, report, walk
 
 FAULT = {"channel": "phone", "reporter_name": "赵敏", "reporter_phone": "+8613900000001", "symptom": "大厅摄像机无图像"}
 
@@ -77,6 +77,39 @@ async def test_when_the_customer_takes_the_case_back_nobody_need_come(office: Of
     detail = await order_of(wang_fang, visit_id)
     assert (detail["order"]["state"], detail["visits"][0]["state"]) == ("cancelled", "cancelled")
     assert (await report(li_wei, visit_id, "arrive"))["status"] == "late"
+
+
+async def test_a_case_closed_unsolved_sends_nobody_any_more_and_takes_no_new_work(office: Office) -> None:
+    he_li, li_wei, path, visit_id = await sent_for_a_case(office)
+    wang_fang = await office.sign_in_for_long(WANG_FANG)
+    ok(await he_li.post(f"{path}/close", {"resolution": "outside_contract", "note": "由原厂家处理"}))
+    again = {
+        "site_id": str(office.house.site),
+        "kind": "repair",
+        "title": "再去一次",
+        "request_id": path.split("/")[-1],
+    }
+    assert refused(await wang_fang.post("/work-orders", again), "case_not_open")["facts"] == {"state": "closed"}
+    await office.work()
+    assert ok(await li_wei.get("/my/visits")) == []
+    order = (await order_of(wang_fang, visit_id))["order"]
+    assert (order["state"], order["cancelled_reason"]) == ("cancelled", "case_closed_unsolved")
+
+
+async def test_what_is_solved_or_open_again_keeps_its_orders(office: Office) -> None:
+    he_li, li_wei, path, visit_id = await sent_for_a_case(office)
+    ok(await he_li.post(f"{path}/close", {"resolution": "outside_contract", "note": "由原厂家处理"}))
+    ok(await he_li.post(f"{path}/reopen", {"reason": "误关"}))
+    await office.work()
+    assert [one["visit"]["id"] for one in ok(await li_wei.get("/my/visits"))] == [visit_id]
+    ok(
+        await he_li.post(
+            f"{path}/solve", {"confirmed_by": "赵敏", "resolution": "remote", "note": "重启", "cause": "wear"}
+        )
+    )
+    ok(await he_li.post(f"{path}/close", {}))
+    await office.work()
+    assert [one["visit"]["id"] for one in ok(await li_wei.get("/my/visits"))] == [visit_id]
 
 
 async def test_a_leavers_open_visits_are_on_the_list_of_what_to_hand_over(sqlite_office: Office) -> None:

@@ -82,6 +82,31 @@ async def test_closing_needs_the_customers_word_or_a_reason_to_end_unsolved(offi
     assert {clock["state"] for clock in (await clocks(desk, request)).values()} == {"void"}
 
 
+@pytest.mark.rule("A031")
+async def test_a_case_closed_by_mistake_owes_what_it_owed(office: Office) -> None:
+    """Closed as a duplicate and reopened, the limits are the old ones; one that was late is late again."""
+    desk = await office.sign_in_for_long(WANG_FANG)
+    request, other = await report(desk, office), await report(desk, office)
+    before = await clocks(desk, request)
+    office.move_clock(hours=3)  # the two hours to respond are over
+    await move(desk, request, "close", {"resolution": "duplicate", "duplicate_of_id": other["id"]})
+    assert {clock["state"] for clock in (await clocks(desk, request)).values()} == {"void", "breached"}
+    await move(desk, request, "reopen", {"reason": "并非重复"})
+    after = await clocks(desk, request)
+    assert {kind: clock["due_at"] for kind, clock in after.items()} == {
+        kind: clock["due_at"] for kind, clock in before.items()
+    }
+    states = {kind: clock["state"] for kind, clock in after.items()}
+    assert states == {"respond": "late", "answer": "ok", "arrive": "ok", "solve": "waiting"}
+    await move(desk, request, "contact", {"channel": "phone"})
+    await move(
+        desk, request, "solve", {"confirmed_by": "赵敏", "resolution": "remote", "note": "重启", "cause": "wear"}
+    )
+    await move(desk, request, "reopen", {"reason": "仍无图像"})
+    again = {kind: clock["state"] for kind, clock in (await clocks(desk, request)).items()}
+    assert again == {"respond": "breached", "answer": "ok", "arrive": "ok", "solve": "waiting"}
+
+
 async def test_what_is_not_possible_says_what_is(sqlite_office: Office) -> None:
     desk = await sqlite_office.sign_in(WANG_FANG)
     request = await report(desk, sqlite_office)
