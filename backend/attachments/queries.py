@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -32,6 +33,9 @@ class Subject:
 
 SUBJECTS: Final[dict[str, Subject]] = {}
 """The records files may belong to, by entity; capabilities above add theirs in `app.py`."""
+
+THROUGH_WORK: Final = ("own", "crew")
+"""Reaches that come with work; the others make somebody keep every record of a unit."""
 
 _vouched = or_(
     Attachment.added_by_id.is_(None),
@@ -105,6 +109,18 @@ async def attachment_within(
     ):
         raise Problem(NOT_FOUND)
     return attachment
+
+
+async def may_detach(session: AsyncSession, principal: Principal, attachment: Attachment, *, now: datetime) -> bool:
+    """Whether the principal may take a file off: one's own, or any where one keeps the unit's records.
+
+    Whoever comes to a record through the work there adds to it, but does not clear away what others filed.
+    """
+    if attachment.added_by_id == principal.person_id:
+        return True
+    kept = tuple(grant for grant in principal.grants if grant.permission.reach not in THROUGH_WORK)
+    keeper = msgspec.structs.replace(principal, grants=kept, crew_ids=frozenset())
+    return await may_use(session, keeper, attachment.entity, attachment.subject_id, level="write", now=now)
 
 
 async def may_use(

@@ -19,7 +19,7 @@ from backend.attachments.models import Blob
 from backend.attachments.schemas import AttachedFile, AttachmentView, Had, Have, NewAttachment, Stored
 from backend.attachments.store import BLOB_BYTES, BlobStore
 from backend.core.auth import Principal, anyone_signed_in, requires_any
-from backend.core.errors import NOT_FOUND, Fault, Problem
+from backend.core.errors import FORBIDDEN, NOT_FOUND, Fault, Problem
 from backend.core.once import Once
 from backend.core.sessions import Database
 from backend.people.queries import no_such
@@ -125,8 +125,10 @@ async def add_attachment(
 
 @delete("/attachments/{attachment_id:uuid}", guards=[SENDERS])
 async def remove_attachment(attachment_id: FromPath[UUID], principal: Who, write: Session, now: Now) -> None:
-    """Take a file off a record; the files of a filed form stay."""
+    """Take a file off a record: one's own, or any as the office; the files of a filed form stay."""
     attachment = await queries.attachment_within(write, principal, attachment_id, level="write", now=now)
+    if not await queries.may_detach(write, principal, attachment, now=now):
+        raise Problem(FORBIDDEN)
     await actions.detach(write, now=now, actor=principal.actor, attachment=attachment)
 
 

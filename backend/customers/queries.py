@@ -63,12 +63,13 @@ async def contact_within(
     level: str,
     now: datetime,
     locked: bool = False,
+    through_work: bool = True,
 ) -> Contact:
     """Return one contact of a customer the principal may use; raises not_found."""
     contact = await session.get(Contact, contact_id, with_for_update=locked)
     if contact is None:
         raise Problem(NOT_FOUND)
-    await customer_within(session, principal, contact.customer_id, level=level, now=now)
+    await customer_within(session, principal, contact.customer_id, level=level, now=now, through_work=through_work)
     return contact
 
 

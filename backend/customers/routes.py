@@ -155,9 +155,11 @@ async def edit_contact(
 
 @post("/contacts/{contact_id:uuid}/merge", guards=[WRITES], status_code=200)
 async def merge_contact(contact_id: Id, data: JSONBody[Merge], principal: Who, write: Session, now: Now) -> ContactView:
-    """Replace a contact by another record of the same person."""
+    """Replace a contact by another record of the same person; the office's decision."""
     locked = {
-        known: await queries.contact_within(write, principal, known, level="write", now=now, locked=True)
+        known: await queries.contact_within(
+            write, principal, known, level="write", now=now, locked=True, through_work=False
+        )
         for known in sorted({contact_id, data.into_id})
     }
     contact, into = locked[contact_id], locked[data.into_id]

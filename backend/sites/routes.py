@@ -1,5 +1,6 @@
 """Routes of sites, positions and assets."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -22,7 +23,7 @@ from backend.people.queries import no_such
 from backend.people.schemas import shown
 from backend.sites import actions, queries
 from backend.sites.models import AssetPlacement, Site
-from backend.sites.rules import OFFICE_FIELDS
+from backend.sites.rules import ASSET_OFFICE_FIELDS, OFFICE_FIELDS, office_findings
 from backend.sites.schemas import (
     AssetModelView,
     AssetPatch,
@@ -99,8 +100,7 @@ async def edit_site(
     site = await queries.site_within(write, principal, site_id, level="write", now=now, locked=True)
     must_match(if_match, queries.site_view(site))
     units = principal.units("case", "write")
-    if site.unit_id not in units and OFFICE_FIELDS & given(data).keys():
-        raise Problem(FORBIDDEN)
+    _leave_to_the_office(principal, site, OFFICE_FIELDS, given(data))
     if data.unit_id is not msgspec.UNSET and data.unit_id not in units:
         raise no_such("unit_id")
     if data.customer_id is not msgspec.UNSET:
@@ -277,6 +277,8 @@ async def add_asset(
 
     async def produce() -> AssetView:
         site = await queries.site_within(write, principal, site_id, level="write", now=now)
+        filled = [name for name, value in given(data).items() if value is not None]
+        _leave_to_the_office(principal, site, ASSET_OFFICE_FIELDS, filled)
         asset = await actions.add_asset(write, now=now, actor=principal.actor, site=site, new=data)
         return await queries.asset_view(write, asset)
 
@@ -294,9 +296,11 @@ async def read_asset(asset_id: Id, principal: Who, read: Session, now: Now) -> R
 async def edit_asset(
     *, asset_id: Id, data: JSONBody[AssetPatch], principal: Who, write: Session, now: Now, if_match: IfMatch = None
 ) -> Response[AssetView]:
-    """Change fields of a piece of equipment."""
+    """Change fields of a piece of equipment; what decides who pays is the office's."""
     asset = await queries.asset_within(write, principal, asset_id, level="write", now=now, locked=True)
     must_match(if_match, await queries.asset_view(write, asset))
+    site = await write.get_one(Site, asset.site_id)
+    _leave_to_the_office(principal, site, ASSET_OFFICE_FIELDS, given(data))
     await actions.edit_asset(write, now=now, actor=principal.actor, asset=asset, patch=data)
     return with_etag(await queries.asset_view(write, asset))
 
@@ -330,6 +334,12 @@ async def merge_asset(asset_id: Id, data: JSONBody[Merge], principal: Who, write
     asset, into = locked[asset_id], locked[data.into_id]
     await actions.merge_asset(write, now=now, actor=principal.actor, asset=asset, into=into)
     return await queries.asset_view(write, asset)
+
+
+def _leave_to_the_office(principal: Principal, site: Site, decided: frozenset[str], fields: Iterable[str]) -> None:
+    findings = office_findings(decided, fields)
+    if findings and site.unit_id not in principal.units("case", "write"):
+        raise Problem(FORBIDDEN, *findings)
 
 
 async def _office_site(session: AsyncSession, principal: Principal, site_id: UUID, now: datetime) -> Site:

@@ -1,5 +1,6 @@
 """Decisions about sites: what may lie on phones, which fields are the office's, and when a swap can have happened."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -10,6 +11,14 @@ OFFICE_FIELDS: Final = frozenset({
     "unit_id", "customer_id", "territory_id", "no_photos", "no_phone", "no_offline_drawings",
 })  # fmt: skip
 """Fields of a site that say who it belongs to and what it permits; people on site see them, the office decides them."""
+ASSET_OFFICE_FIELDS: Final = frozenset({"purchased_on", "warranty_until"})
+"""Fields of an asset that decide who pays (A148 to A150); likewise the office's."""
+
+
+def office_findings(office_fields: frozenset[str], given_fields: Iterable[str]) -> list[Finding]:
+    """Return, for each field given that only the office decides, that it is so."""
+    decided = sorted(office_fields & set(given_fields))
+    return [Finding(field, "只能由办公室修改", "only the office may set this") for field in decided]
 
 
 def document_bucket(site_id: UUID, kind: str, *, no_offline_drawings: bool) -> str | None:

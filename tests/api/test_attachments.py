@@ -24,6 +24,7 @@ from backend.core.events import Event
 from backend.core.ids import new_id
 from tests.make import Desk, Office
 from tests.personas import CHEN_JING, HE_LI, LI_WEI, LIN_LI, MA_CHAO, SUN_LEI, WU_GANG, ZHOU_TAO
+from tests.work import sent
 
 PDF = b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\ntrailer\n<<>>\n%%EOF\n"
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00" + bytes(40) + b"\xff\xd9"
@@ -243,6 +244,20 @@ async def test_files_are_attached_listed_in_order_and_taken_off(office: Office) 
     assert (await desk.ask("DELETE", first)).status_code == 404
     assert len((await desk.get(path)).json()) == 2
     assert (await (await office.sign_in(ZHOU_TAO)).get(path)).status_code == 404
+
+
+async def test_who_was_only_sent_to_a_site_takes_off_nothing_but_the_own_files(office: Office) -> None:
+    dispatcher, technician, _ = await sent(office)
+    plan = (await attach_to_site(dispatcher, office.house.site, PDF, "drawing")).json()["id"]
+    leaders = (await attach_to_site(await office.sign_in(WU_GANG), office.house.site, png(7))).json()["id"]
+    own = [(await attach_to_site(technician, office.house.site, png(shade))).json()["id"] for shade in range(2)]
+    for others in (plan, leaders):
+        assert code_of(await technician.ask("DELETE", f"/attachments/{others}")) == "forbidden"
+    assert (await technician.ask("DELETE", f"/attachments/{own[0]}")).status_code == 204
+    for theirs in (leaders, own[1]):
+        assert (await dispatcher.ask("DELETE", f"/attachments/{theirs}")).status_code == 204
+    left = (await dispatcher.get(f"/attachments?entity=site&subject_id={office.house.site}")).json()
+    assert [one["id"] for one in left] == [plan]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from backend.customers.queries import survivor
 from backend.customers.schemas import POINTS_MAXIMUM
 from tests.make import Desk, House, Office, add_all, add_customer
 from tests.personas import CHEN_JING, HE_LI, LI_WEI, MA_CHAO, SUN_LEI, TANG_MIN, WANG_FANG, WU_GANG, ZHOU_TAO
+from tests.work import sent
 
 
 def code_of(answer: httpx.Response) -> str:
@@ -193,6 +194,19 @@ async def test_merged_contacts_bring_their_telephones(office: Office) -> None:
     head = await office.sign_in(CHEN_JING)
     refused = await head.post(f"/contacts/{other['id']}/merge", {"into_id": twice["id"]})
     assert code_of(refused) == "merge_refused"
+
+
+async def test_who_was_only_sent_to_a_site_merges_nobody_of_the_customers_away(office: Office) -> None:
+    _, technician, _ = await sent(office)
+    path = f"/customers/{office.house.customer}/contacts"
+    met = await added(technician, path, {"name": "门卫"})
+    for dead, into in ((str(office.house.contact), met["id"]), (met["id"], str(office.house.contact))):
+        assert (await technician.post(f"/contacts/{dead}/merge", {"into_id": into})).status_code == 404
+    desk = await office.sign_in(HE_LI)
+    listed = (await desk.get(path)).json()
+    assert [one["merged_into_id"] for one in listed] == [None, None]
+    merged = await desk.post(f"/contacts/{met['id']}/merge", {"into_id": str(office.house.contact)})
+    assert merged.status_code == 200
 
 
 async def test_an_old_id_leads_through_every_merge_to_the_one_that_stands(office: Office) -> None:

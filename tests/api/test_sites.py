@@ -16,6 +16,7 @@ from backend.sites.models import Site
 from backend.sites.rules import document_bucket, placement_finding
 from tests.make import LAT, LON, START, Desk, House, Office
 from tests.personas import CHEN_JING, HE_LI, LI_WEI, MA_CHAO, SUN_LEI, TANG_MIN, WANG_FANG, WU_GANG, ZHOU_TAO
+from tests.work import sent
 
 
 def code_of(answer: httpx.Response) -> str:
@@ -149,8 +150,27 @@ async def test_people_on_site_correct_what_they_see_but_not_what_the_office_deci
     path = f"/sites/{house.site}"
     assert (await leader.edit(path, {"address": "湖滨路 1 号", "access_notes": "走北门"})).status_code == 200
     for decided in ({"no_photos": True}, {"customer_id": str(house.customer)}, {"unit_id": str(house.service)}):
-        assert (await leader.edit(path, decided)).status_code == 403, decided
+        refused = await leader.edit(path, decided)
+        assert (refused.status_code, fields_of(refused)) == (403, list(decided)), decided
     assert (await leader.post(f"{path}/owners", {"crew_id": str(house.crew)})).status_code == 404
+
+
+@pytest.mark.rule("A148", "A270")
+async def test_people_on_site_describe_equipment_but_do_not_decide_who_pays(office: Office) -> None:
+    _, technician, _ = await sent(office)
+    house = office.house
+    path, new = f"/assets/{house.camera}", {"asset_type": "camera", "name": "新摄像机"}
+    assert (await technician.edit(path, {"serial": "CAM-0009", "software_version": "2.1"})).status_code == 200
+    for decided in ({"warranty_until": "2030-01-01"}, {"warranty_until": None}, {"purchased_on": "2026-03-01"}):
+        refused = await technician.edit(path, {"note": "x"} | decided)
+        assert (refused.status_code, fields_of(refused)) == (403, list(decided)), decided
+    added_dated = await technician.post(f"/sites/{house.site}/assets", new | {"warranty_until": "2030-01-01"})
+    assert (added_dated.status_code, fields_of(added_dated)) == (403, ["warranty_until"])
+    assert (await technician.post(f"/sites/{house.site}/assets", new)).status_code == 201
+    seen = (await technician.get(path)).json()
+    assert (seen["warranty_until"], seen["purchased_on"], seen["note"]) == (None, None, "")
+    clerk = await office.sign_in(HE_LI)
+    assert (await clerk.edit(path, {"warranty_until": "2027-01-01"})).status_code == 200
 
 
 # --- who answers for it -----------------------------------------------------------------------------------------------
