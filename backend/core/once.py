@@ -3,12 +3,13 @@
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response
 from litestar.enums import MediaType
+from litestar.params import HeaderParameter
 from sqlalchemy import LargeBinary, String, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
@@ -21,6 +22,15 @@ KEY_LENGTH: Final = 100
 REMEMBERED: Final = timedelta(days=7)
 """How long a creation's answer is kept."""
 CREATED: Final = 201
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        description="Needed: a UUID made for this creation. Sent again with the same key, it creates nothing more.",
+    ),
+]
 
 
 class Creation(Base):
@@ -41,8 +51,9 @@ class Once:
     The key is read in `create`, not when the dependency is made: see paging.PageRequest for why.
     """
 
-    def __init__(self, request: Request[Any, Any, Any]) -> None:
+    def __init__(self, request: Request[Any, Any, Any], key: str) -> None:
         self._request = request
+        self._key = key
 
     async def create(
         self, session: AsyncSession, now: datetime, produce: Callable[[], Awaitable[msgspec.Struct]]
@@ -51,7 +62,9 @@ class Once:
 
         Raises idempotency_key_missing, and idempotency_key_reused for a key used for another request.
         """
-        person_id, key, request_sha256 = signed_in(self._request).person_id, self._key(), await self._sha256()
+        if not 1 <= len(self._key) <= KEY_LENGTH:
+            raise Problem(IDEMPOTENCY_KEY_MISSING)
+        person_id, key, request_sha256 = signed_in(self._request).person_id, self._key, await self._sha256()
         claim = {
             "person_id": person_id, "key": key, "request_sha256": request_sha256, "answer": b"", "created_at": now,
         }  # fmt: skip
@@ -63,21 +76,15 @@ class Once:
             creation.answer = msgspec.json.encode(await produce())
         return Response(creation.answer, status_code=CREATED, media_type=MediaType.JSON)
 
-    def _key(self) -> str:
-        key = self._request.headers.get("Idempotency-Key", "")
-        if not 1 <= len(key) <= KEY_LENGTH:
-            raise Problem(IDEMPOTENCY_KEY_MISSING)
-        return key
-
     async def _sha256(self) -> str:
         seen = hashlib.sha256(f"{self._request.method} {self._request.url.path}\n".encode())
         seen.update(await self._request.body())
         return seen.hexdigest()
 
 
-def provide_once(request: Request[Any, Any, Any]) -> Once:
+def provide_once(request: Request[Any, Any, Any], idempotency_key: IdempotencyKey = None) -> Once:
     """Dependency `once`: the request's Idempotency-Key."""
-    return Once(request)
+    return Once(request, idempotency_key or "")
 
 
 async def forget_old_creations(session: AsyncSession, now: datetime) -> int:
