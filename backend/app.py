@@ -35,6 +35,7 @@ from backend.devices import routes as devices_routes
 from backend.dispatch import routes as dispatch_routes
 from backend.dispatch.actions import RUN_PLAN
 from backend.dispatch.runner import PlanRunner
+from backend.followup import routes as followup_routes
 from backend.followup.actions import plan_call_back
 from backend.forms import routes as forms_routes
 from backend.forms.actions import SEAL_FORM, seal_after_photos
@@ -79,6 +80,7 @@ ROUTERS: Final[tuple[Router, ...]] = (
     requests_routes.router,
     jobs_routes.router,
     maintenance_routes.router,
+    followup_routes.router,
     dispatch_routes.router,
     imports_routes.router,
     devices_routes.router,

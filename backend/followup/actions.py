@@ -1,4 +1,4 @@
-"""Planning call-backs: what somebody has to ask a customer, and by when."""
+"""Call-backs: what somebody has to ask a customer, by when, and what follows from the answer."""
 
 from datetime import datetime
 from typing import Final
@@ -9,11 +9,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.calendars.models import EVERY_WEEKDAY, WorkingCalendar
 from backend.calendars.queries import newest_calendar, working_days
 from backend.calendars.rules import WorkingDays, day_in, end_of_day, working_day_after
-from backend.core.events import Event
+from backend.core.audit import Actor, record
+from backend.core.errors import Fault, Problem
+from backend.core.events import Event, tell
 from backend.core.presets import Preset
 from backend.followup.models import FollowUp
+from backend.followup.queries import worked_on
+from backend.followup.schemas import FollowUpAnswer
 from backend.people.models import Unit
+from backend.requests.actions import confirm_request, reopen_request
 from backend.requests.models import ServiceRequest
+from backend.requests.rules import Move, RequestState, after
+from backend.requests.schemas import ReopenEntry
 from backend.sites.models import Site
 
 CASE_CLOSED: Final = "case_closed"
@@ -22,6 +29,14 @@ HOME_CALENDAR: Final = "cn"
 """For units that name no calendar of their own."""
 EVERY_DAY: Final = WorkingDays(frozenset(EVERY_WEEKDAY))
 """For an installation without any calendar."""
+ANSWERED = Fault(
+    "follow_up_answered", 409, "这次回访已有记录。", "This call-back was made already.",
+    "请重新读取回访列表。", "Read the list of call-backs again.",
+)  # fmt: skip
+CALLER_WAS_THERE = Fault(
+    "caller_was_there", 409, "回访人不能是上过门的技术员。", "Who was sent for the Case does not make its call-back.",
+    "请由其他人员回访。", "Let somebody else call the customer.",
+)  # fmt: skip
 
 
 async def plan_call_back(session: AsyncSession, closed: Event, _now: datetime) -> None:
@@ -43,6 +58,44 @@ async def plan_call_back(session: AsyncSession, closed: Event, _now: datetime) -
     )
     if (await session.execute(planned)).first() is None:
         session.add(FollowUp(request_id=request.id, customer_id=request.customer_id, rule_id=rule.id, due_at=due_at))
+
+
+async def answer_follow_up(
+    session: AsyncSession, *, now: datetime, actor: Actor, follow_up: FollowUp, answer: FollowUpAnswer
+) -> None:
+    """Record a call-back (A170): solved confirms the closed Case, "no" opens it again; the answer is kept in any state.
+
+    Raises follow_up_answered, and caller_was_there for somebody who was sent for the Case.
+    """
+    if follow_up.called_at is not None:
+        raise Problem(ANSWERED)
+    if follow_up.request_id and actor.person_id and await worked_on(session, actor.person_id, follow_up.request_id):
+        raise Problem(CALLER_WAS_THERE)
+    follow_up.called_at, follow_up.caller_id = now, actor.person_id
+    follow_up.solved, follow_up.satisfaction = answer.solved, answer.satisfaction
+    follow_up.other_needs = answer.other_needs
+    facts = {"solved": answer.solved, "satisfaction": answer.satisfaction}
+    record(
+        session, now=now, actor=actor, action="follow_up.answered", row=follow_up, after=facts,
+        reason=answer.note or None,
+    )  # fmt: skip
+    told = facts | {"request_id": follow_up.request_id and str(follow_up.request_id)}
+    tell(session, now=now, name="follow_up.answered", row=follow_up, facts=told)
+    if follow_up.request_id is not None:
+        case = await session.get_one(ServiceRequest, follow_up.request_id, with_for_update=True, populate_existing=True)
+        await _move_case(session, case, answer, now=now, actor=actor)
+
+
+async def _move_case(
+    session: AsyncSession, case: ServiceRequest, answer: FollowUpAnswer, *, now: datetime, actor: Actor
+) -> None:
+    """Let the Case follow what the customer said; one that somebody reopened meanwhile stays where it is."""
+    state = RequestState(case.state)
+    if answer.solved and after(state, Move.CONFIRM):
+        await confirm_request(session, now=now, actor=actor, request=case)
+    elif not answer.solved and after(state, Move.REOPEN):
+        reason = f"回访:未解决 / call-back: not solved. {answer.note}".strip()
+        await reopen_request(session, now=now, actor=actor, request=case, reopening=ReopenEntry(reason=reason))
 
 
 async def _rule(session: AsyncSession) -> Preset | None:

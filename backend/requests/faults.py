@@ -2,7 +2,7 @@
 
 from backend.core.errors import Fault, Finding, Problem
 from backend.requests.models import ServiceRequest
-from backend.requests.rules import OPEN_STATES, Move, RequestState, moves_from
+from backend.requests.rules import OPEN_STATES, Move, RequestState, offered_moves
 
 ILLEGAL_MOVE = Fault(
     "illegal_move", 409, "服务请求处于 {state},现在不能 {move}。", "The Case is {state}; {move} is not possible now.",
@@ -31,7 +31,7 @@ def must_be_open(request: ServiceRequest) -> None:
 
 def refuse(request: ServiceRequest, move: Move) -> Problem:
     """The refusal of a move, with what is possible instead."""
-    possible = ", ".join(one.value for one in moves_from(RequestState(request.state)))
+    possible = ", ".join(one.value for one in offered_moves(RequestState(request.state)))
     finding = Finding(
         "state",
         f"可做:{possible}" if possible else "没有可做的操作",

@@ -26,7 +26,7 @@ from backend.people.models import CrewMember, Person, Role, RoleGrant, Skill, Un
 from backend.people.queries import DUTIES_SHOWN, in_effect
 from backend.people.schemas import Duty
 from backend.requests.models import Escalation, RequestInquiry, RequestOwner, ServiceRequest
-from backend.requests.rules import OPEN_STATES, RequestState, moves_from
+from backend.requests.rules import OPEN_STATES, RequestState, offered_moves
 from backend.requests.schemas import (
     ContractBrief,
     EscalationView,
@@ -146,7 +146,7 @@ async def request_detail(
         owners=await owners_of(session, request_id),
         inquiries=await _inquiries_of(session, request_id),
         escalations=await escalations_of(session, request_id),
-        may=[move.value for move in moves_from(RequestState(view.state))],
+        may=[move.value for move in offered_moves(RequestState(view.state))],
     )  # fmt: skip
 
 

@@ -69,6 +69,11 @@ def moves_from(state: RequestState) -> tuple[Move, ...]:
     return tuple(move for move, steps in MOVES.items() if state in steps)
 
 
+def offered_moves(state: RequestState) -> tuple[Move, ...]:
+    """Return the moves somebody may ask for at the Case itself: work begins it and the call-back confirms it."""
+    return tuple(move for move in moves_from(state) if move not in {Move.BEGIN, Move.CONFIRM})
+
+
 # --- intake -----------------------------------------------------------------------------------------------------------
 
 BACKDATING_MINUTES: Final = 5

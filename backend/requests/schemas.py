@@ -284,4 +284,4 @@ class RequestDetail(View, frozen=True):
     inquiries: list[InquiryView]
     escalations: list[EscalationView]
     may: list[str]
-    """Moves that are possible from this state."""
+    """Moves that are possible from this state, each with POST /requests/{id}/{move}."""
