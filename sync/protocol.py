@@ -19,6 +19,8 @@ DEVICE_TIME: Final = "Device-Time"
 """Request header: the device's wall clock when it sent, RFC 3339. The server measures the offset from it."""
 DEVICE_MONOTONIC: Final = "Device-Monotonic"
 """Request header: milliseconds since the device booted, which no clock setting moves."""
+PROBLEM: Final = "application/problem+json"
+"""Media type of every refusal (RFC 9457); whatever has another does not come from the server."""
 SERVER_TIME: Final = "Server-Time"
 """Answer header: the server's clock, RFC 3339."""
 

@@ -1,7 +1,8 @@
 """A phone that works: everything done on it is on disk before the person sees it, and a contact delivers what it can.
 
-No answer, 408, 429 and 5xx: the same bytes again. 401: refresh, then again. 400 and 413 on a push: half the batch, and
-what cannot be delivered even alone is replaced by a `void` so that nothing waits behind it.
+No answer, 408, 429 and 5xx: the same bytes again. 401: refresh, then again. A refusal is the server's word only as
+problem details; a gateway or a hotel's portal may say 400 to everything. Refused for its size or form (`SMALLER`): half
+the batch, and what cannot be delivered even alone is replaced by a `void` so that nothing waits behind it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -19,6 +20,7 @@ from sync.outbox import Item
 from sync.protocol import (
     DEVICES_PATH,
     INCARNATIONS_PATH,
+    PROBLEM,
     PULL_PATH,
     PUSH_PATH,
     EnrolAnswer,
@@ -29,11 +31,15 @@ from sync.protocol import (
     encode,
 )
 from sync.replica import Pulled, Replica
+from sync.task import VOID
 
 CREATED: Final = 201
 SAME_AGAIN: Final = frozenset((408, 425, 429))
 UNAUTHORISED: Final = 401
-SMALLER: Final = frozenset((400, 413))
+SMALLER: Final = frozenset(
+    ((400, "unreadable"), (400, "not_consecutive"), (413, "too_many_mutations"), (413, "too_large"))
+)
+"""What the server says of a push it would take in smaller parts, or without the mutation that spoils it."""
 SERVER_ERRORS: Final = 500
 ANEW: Final = frozenset(("n_taken", "unknown_incarnation"))
 
@@ -139,8 +145,10 @@ def _read(path: str, reply: Reply, kind: type[Answer]) -> Answer | None:
     try:
         if reply.status in (OK, CREATED):
             return msgspec.json.decode(reply.body, type=kind)
+        if reply.media_type != PROBLEM:
+            raise _Again(heard=False)  # from somebody between us and the server
         refusal = msgspec.json.decode(reply.body, type=RefusalBody)
-    except msgspec.DecodeError as error:  # cut off, or from somebody between us and the server
+    except msgspec.DecodeError as error:  # cut off, or a page for people
         raise _Again(heard=False) from error
     raise Refused(reply.status, refusal.code, refusal.expected_n)
 
@@ -220,11 +228,10 @@ class Phone:
 
     async def _mend_push(self, contact: Contact, refusal: Refused, size: int) -> int:
         """Do what a refused push asks for; return how many mutations to send next."""
-        if refusal.status in SMALLER:
+        if (refusal.status, refusal.code) in SMALLER:
             if size > 1:
                 return size // 2
-            self.replica.outbox.void(self.replica.outbox.batch(1)[0], refusal.code, self.new_id(), self.clock())
-            self._save()
+            self._void(refusal)
         elif refusal.code == "gap" and refusal.expected_n is not None:
             self._restart(contact, refusal)
             self.replica.outbox.reopen(refusal.expected_n)
@@ -237,6 +244,14 @@ class Phone:
         else:
             raise refusal
         return BATCH_MUTATIONS
+
+    def _void(self, refusal: Refused) -> None:
+        """Let nothing wait behind a mutation the server cannot take; a `void` it cannot take is no mutation's fault."""
+        item = self.replica.outbox.batch(1)[0]
+        if item.mutation.name == VOID:
+            raise refusal
+        self.replica.outbox.void(item, refusal.code, self.new_id(), self.clock())
+        self._save()
 
     async def _pull(self, contact: Contact, max_bytes: int) -> None:
         for _ in range(CONTACT_ROUNDS):

@@ -15,11 +15,12 @@ NO_CONTENT: Final = 204
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back: HTTP status, body, and the seconds the server asks us to wait, if it does."""
+    """What came back: HTTP status, body, the seconds the server asks us to wait, if it does, and the media type."""
 
     status: int
     body: bytes
     retry_after: float | None = None
+    media_type: str = ""
 
 
 class NoAnswer(Exception):
@@ -53,7 +54,8 @@ class HttpTransport:
             response = await self.client.post(path, content=body, headers=headers)
         except httpx.RequestError as error:
             raise NoAnswer(str(error)) from error
-        return Reply(response.status_code, response.content, _seconds(response.headers.get("Retry-After")))
+        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        return Reply(response.status_code, response.content, _seconds(response.headers.get("Retry-After")), media_type)
 
 
 def _seconds(text: str | None) -> float | None:

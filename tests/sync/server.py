@@ -12,6 +12,7 @@ from sync.handler import Handler
 from sync.protocol import (
     DEVICES_PATH,
     INCARNATIONS_PATH,
+    PROBLEM,
     PULL_PATH,
     Refusal,
     decode_enrol,
@@ -39,13 +40,13 @@ class Server:
     async def __call__(self, path: str, body: bytes) -> Reply:
         self.served.append(path)
         if len(body) > self.body_limit:
-            return Reply(413, b'{"code":"too_large"}')
+            return Reply(413, b'{"code":"too_large"}', media_type=PROBLEM)
         try:
             message = await self._answer(path)(body)
         except Refusal as refusal:
-            return Reply(refusal.status, encode(refusal.body()))
+            return Reply(refusal.status, encode(refusal.body()), media_type=PROBLEM)
         except Transient:
-            return Reply(503, b"{}")
+            return Reply(503, b"{}", media_type=PROBLEM)
         return Reply(204, b"") if message is None else Reply(200, encode(message))
 
     def _answer(self, path: str) -> Callable[[bytes], Awaitable[msgspec.Struct | None]]:

@@ -13,7 +13,7 @@ from sync.client.disk import Disk
 from sync.client.phone import Ended, Line, Phone, Refused, enrol
 from sync.client.transport import NoAnswer, Reply, Transport
 from sync.limits import CONTACT_RESTARTS, PULL_BYTES_LEAST, RETRY_SECONDS, RETRY_SECONDS_MOST
-from sync.protocol import INCARNATIONS_PATH, PULL_PATH, PUSH_PATH, EnrolAnswer
+from sync.protocol import INCARNATIONS_PATH, PROBLEM, PULL_PATH, PUSH_PATH, EnrolAnswer
 from sync.replica import Pulled, Replica
 from tests.sync.handset import enrol_request
 from tests.sync.server import Server
@@ -59,9 +59,9 @@ async def half_arrived(server: Transport, path: str, body: bytes) -> Reply:
     raise NoAnswer("cut on the way there")
 
 
-def says(status: int, body: bytes = b"{}", retry_after: float | None = None) -> Any:
+def says(status: int, body: bytes = b"{}", retry_after: float | None = None, media_type: str = PROBLEM) -> Any:
     async def fault(server: Transport, path: str, content: bytes) -> Reply:
-        return Reply(status, body, retry_after)
+        return Reply(status, body, retry_after, media_type)
 
     return fault
 
@@ -256,6 +256,49 @@ async def test_a_batch_too_large_is_halved_and_what_is_too_large_alone_is_voided
     assert pocket.phone.replica.push_request() is None
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 413])
+@pytest.mark.parametrize(
+    ("media_type", "body"),
+    [
+        ("application/json", b'{"error":"blocked by gateway"}'),
+        ("application/json", b'{"code":"unreadable"}'),
+        ("", b'{"code":"too_large"}'),
+    ],
+)  # fmt: skip
+async def test_a_gateway_that_refuses_is_no_answer_and_costs_no_work(
+    pocket: Pocket, site: str, status: int, media_type: str, body: bytes
+) -> None:
+    await pocket.phone.contact()
+    items = [pocket.sign(site, mark) for mark in "ab"]
+    pocket.signal.faults = [says(status, body, media_type=media_type)] * (len(RETRY_SECONDS) + 1)
+    contact = await pocket.phone.contact()
+    assert (contact.ended, contact.settled) == (Ended.OFFLINE, [])
+    assert [item.id for item in pocket.phone.replica.outbox.pending()] == items
+    assert (await pocket.phone.contact()).ended is Ended.COMPLETE
+    assert await pocket.marks(site) == "a;b;"
+
+
+async def test_work_is_not_given_up_for_a_code_nobody_knows(pocket: Pocket, site: str) -> None:
+    await pocket.phone.contact()
+    item = pocket.sign(site, "a")
+    pocket.signal.faults = [says(400, b'{"code":"malformed"}')]
+    assert (await pocket.phone.contact()).ended is Ended.REFUSED
+    assert [one.id for one in pocket.phone.replica.outbox.items.values()] == [item]
+    assert (await pocket.phone.contact()).ended is Ended.COMPLETE
+    assert await pocket.marks(site) == "a;"
+
+
+async def test_a_void_is_never_replaced_by_another(pocket: Pocket, site: str) -> None:
+    await pocket.phone.contact()
+    pocket.sign(site, "a")
+    pocket.server.body_limit = 10
+    assert (await pocket.phone.contact()).ended is Ended.REFUSED
+    assert len(pocket.phone.replica.outbox.items) == 2
+    pocket.server.body_limit = 1_000_000
+    assert (await pocket.phone.contact()).ended is Ended.COMPLETE
+    assert pocket.phone.replica.push_request() is None
+
+
 async def test_a_phone_restored_from_a_backup_finds_out_and_goes_on(pocket: Pocket, site: str, tmp_path: Path) -> None:
     await pocket.phone.contact()
     copy = tmp_path / "backup.db"
@@ -335,7 +378,11 @@ async def test_a_refusal_no_phone_can_mend_ends_its_part_of_the_contact(
 async def test_a_server_that_never_lets_a_phone_begin_is_left_alone(pocket: Pocket, site: str, code: bytes) -> None:
     async def never(server: Transport, path: str, body: bytes) -> Reply:
         pocket.signal.faults.append(never)
-        return await server(path, body) if path == INCARNATIONS_PATH else Reply(409, b'{"code":"%s"}' % code)
+        return (
+            await server(path, body)
+            if path == INCARNATIONS_PATH
+            else await says(409, b'{"code":"%s"}' % code)(server, path, body)
+        )
 
     pocket.signal.faults = [never]
     contact = await pocket.phone.contact()

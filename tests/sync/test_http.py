@@ -11,7 +11,7 @@ import uvicorn
 
 from sync.client.phone import Line, enrol
 from sync.client.transport import HttpTransport, NoAnswer
-from sync.protocol import DEVICE_MONOTONIC, DEVICE_TIME, PULL_PATH, PullAnswer, PullRequest, encode
+from sync.protocol import DEVICE_MONOTONIC, DEVICE_TIME, PROBLEM, PULL_PATH, PullAnswer, PullRequest, encode
 from tests.sync.handset import enrol_request
 from tests.sync.server import Server
 from tests.sync.world import START, MemoryWorld
@@ -35,7 +35,8 @@ class App:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         reply = await self.server(scope["path"], body)
-        await send({"type": "http.response.start", "status": reply.status, "headers": self.answer_headers})
+        headers = [(b"content-type", f"{reply.media_type}; charset=utf-8".encode()), *self.answer_headers]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
 
 
@@ -79,7 +80,8 @@ async def test_a_phone_enrols_and_pulls_over_http(app: App) -> None:
         assert sent[DEVICE_TIME.lower()] == START.isoformat()
         assert sent[DEVICE_MONOTONIC.lower()] == "12345"
         app.answer_headers = [(b"retry-after", b"7")]
-        assert (await transport(PULL_PATH, b"{")).retry_after == 7
+        refusal = await transport(PULL_PATH, b"{")
+        assert (refusal.retry_after, refusal.media_type) == (7, PROBLEM)
         app.answer_headers = [(b"retry-after", b"Sat, 21 Nov 2026 00:00:00 GMT")]
         assert (await transport(PULL_PATH, b"{")).retry_after is None
 
