@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.calendars.models import WorkingCalendar
@@ -69,6 +69,10 @@ PERSON_INACTIVE = Fault(
 OWN_ACCOUNT = Fault(
     "own_account", 409, "不能停用自己的账号。", "You cannot deactivate your own account.",
     "请由另一位管理员操作。", "Ask another administrator.",
+)  # fmt: skip
+WIDER_ROLE = Fault(
+    "wider_role", 403, "该员工的角色超出您管理的范围。", "This person holds a role beyond the units you administer.",
+    "请由管理该范围的管理员操作。", "Ask an administrator of the unit where the role holds.",
 )  # fmt: skip
 CERTIFICATE_MISSING = Fault(
     "certificate_missing", 422, "该技能须持证,须填证书编号和有效期。", "This skill counts only with a certificate.",
@@ -156,6 +160,20 @@ async def deactivate_person(
     )  # fmt: skip
     facts = {"successor_id": str(successor) if successor else None, "by_id": str(principal.person_id)}
     tell(session, now=now, name="person.deactivated", row=person, facts=facts)
+
+
+async def must_not_outrank(session: AsyncSession, *, now: datetime, units: frozenset[UUID], person: Person) -> None:
+    """Refuse to hand out a code of somebody who holds, or will hold, a role outside `units`; raises wider_role.
+
+    Whoever has the code can act as that person, so it must not open more than its maker administers.
+    """
+    beyond = select(RoleGrant.id).where(
+        RoleGrant.person_id == person.id,
+        RoleGrant.unit_id.not_in(units),
+        or_(RoleGrant.valid_until.is_(None), RoleGrant.valid_until > now),
+    )
+    if (await session.execute(beyond.limit(1))).first() is not None:
+        raise Problem(WIDER_ROLE)
 
 
 async def issue_reset_code(session: AsyncSession, *, now: datetime, actor: Actor, person: Person) -> OneTimeCode:

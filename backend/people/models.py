@@ -94,8 +94,9 @@ class Crew(Row, Imported):
     active: Mapped[bool]
 
 
+@synced("user:{person_id}")
 class CrewMember(Row):
-    """Somebody's time in a crew; the leader (班长) claims work and names people."""
+    """Somebody's time in a crew; the leader (班长) claims work and names people. Phones hold their owner's."""
 
     __tablename__ = "crew_member"
 

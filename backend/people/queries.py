@@ -105,10 +105,12 @@ async def sessions_of(session: AsyncSession, principal: Principal, now: datetime
     ]
 
 
-def people_readable(principal: Principal) -> ColumnElement[bool]:
-    """The condition on Person that says whom the principal may see: their units', their crews', themselves."""
+def people_readable(principal: Principal, now: datetime) -> ColumnElement[bool]:
+    """The condition on Person that says whom the principal may see: their units', who is in their crews, themselves."""
     units = principal.units("admin", "read") | principal.units("dispatch", "read")
-    crewmates = select(CrewMember.person_id).where(CrewMember.crew_id.in_(principal.crew_ids))
+    crewmates = select(CrewMember.person_id).where(
+        CrewMember.crew_id.in_(principal.crew_ids), in_effect(CrewMember, now)
+    )  # fmt: skip
     of_crew = Person.id.in_(crewmates) if "crew" in principal.reaches("dispatch", "read") else false()
     return or_(Person.unit_id.in_(units), of_crew, Person.id == principal.person_id)
 
@@ -122,10 +124,16 @@ def person_view(person: Person, *, with_home: bool) -> PersonView:
 
 
 async def people_page(
-    session: AsyncSession, principal: Principal, page: PageRequest, *, unit_id: UUID | None, active: bool | None
+    session: AsyncSession,
+    principal: Principal,
+    page: PageRequest,
+    *,
+    now: datetime,
+    unit_id: UUID | None,
+    active: bool | None,
 ) -> Page[PersonView]:
     """Return a page of the people the principal may see."""
-    listed: Select[Any] = select(Person).where(people_readable(principal))
+    listed: Select[Any] = select(Person).where(people_readable(principal, now))
     if unit_id is not None:
         listed = listed.where(Person.unit_id == unit_id)
     if active is not None:
@@ -136,9 +144,9 @@ async def people_page(
     )
 
 
-async def person_seen(session: AsyncSession, principal: Principal, person_id: UUID) -> PersonView:
+async def person_seen(session: AsyncSession, principal: Principal, person_id: UUID, now: datetime) -> PersonView:
     """Return one person; raises not_found for one the principal may not see."""
-    wanted = select(Person).where(Person.id == person_id, people_readable(principal))
+    wanted = select(Person).where(Person.id == person_id, people_readable(principal, now))
     person = (await session.execute(wanted)).scalar_one_or_none()
     if person is None:
         raise Problem(NOT_FOUND)

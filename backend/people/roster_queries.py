@@ -47,6 +47,7 @@ async def shifts_between(
     session: AsyncSession,
     principal: Principal,
     *,
+    now: datetime,
     since: datetime,
     until: datetime,
     person_id: UUID | None = None,
@@ -54,7 +55,7 @@ async def shifts_between(
 ) -> Shifts:
     """Return the shifts that touch a stretch of time, of the people the principal may see."""
     listed = select(Shift).join(Person, Person.id == Shift.person_id)
-    listed = listed.where(people_readable(principal), *_touching(Shift, since, until))
+    listed = listed.where(people_readable(principal, now), *_touching(Shift, since, until))
     if person_id is not None:
         listed = listed.where(Shift.person_id == person_id)
     if unit_id is not None:
@@ -87,11 +88,17 @@ async def shift_within(session: AsyncSession, shift_id: UUID, units: frozenset[U
 
 
 async def absences_between(
-    session: AsyncSession, principal: Principal, *, since: datetime, until: datetime, person_id: UUID | None
+    session: AsyncSession,
+    principal: Principal,
+    *,
+    now: datetime,
+    since: datetime,
+    until: datetime,
+    person_id: UUID | None,
 ) -> list[AbsenceView]:
-    """Return who is away in a stretch of time; why in detail only to those who manage it, and to the person."""
+    """Return who is away in a stretch of time; why only to those who manage it, and to the person."""
     listed = select(Absence, Person.unit_id).join(Person, Person.id == Absence.person_id)
-    listed = listed.where(people_readable(principal), *_touching(Absence, since, until))
+    listed = listed.where(people_readable(principal, now), *_touching(Absence, since, until))
     if person_id is not None:
         listed = listed.where(Absence.person_id == person_id)
     rows = (await session.execute(listed.order_by(Absence.starts_at, Absence.id).limit(ROWS_MAXIMUM + 1))).all()
@@ -100,7 +107,7 @@ async def absences_between(
     return [
         shown(row, AbsenceView)
         if unit_id in managed or row.person_id == principal.person_id
-        else shown(row, AbsenceView, note=None)
+        else shown(row, AbsenceView, kind=None, note=None)
         for row, unit_id in rows
     ]
 

@@ -51,20 +51,23 @@ READERS = requires_any(("dispatch", "read"), ("admin", "read"))
 
 @get("/shifts", guards=[READERS])
 async def list_shifts(
-    *, since: Since, until: Since, principal: Who, read: Session, person_id: Someone = None, unit_id: Someone = None
-) -> Shifts:
+    *, since: Since, until: Since, principal: Who, read: Session, now: Now, person_id: Someone = None,
+    unit_id: Someone = None,
+) -> Shifts:  # fmt: skip
     """List the shifts that touch a stretch of time, at most 62 days."""
     since, until = queries.checked_range(since, until)
     return await queries.shifts_between(
-        read, principal, since=since, until=until, person_id=person_id, unit_id=unit_id
+        read, principal, now=now, since=since, until=until, person_id=person_id, unit_id=unit_id
     )  # fmt: skip
 
 
 @get("/me/shifts", guards=[anyone_signed_in])
-async def list_my_shifts(since: Since, until: Since, principal: Who, read: Session) -> Shifts:
+async def list_my_shifts(since: Since, until: Since, principal: Who, read: Session, now: Now) -> Shifts:
     """List the own shifts that touch a stretch of time, at most 62 days."""
     since, until = queries.checked_range(since, until)
-    return await queries.shifts_between(read, principal, since=since, until=until, person_id=principal.person_id)
+    return await queries.shifts_between(
+        read, principal, now=now, since=since, until=until, person_id=principal.person_id
+    )  # fmt: skip
 
 
 @post("/shifts", guards=[DISPATCHES])
@@ -109,11 +112,11 @@ async def remove_shift(shift_id: Id, principal: Who, write: Session, now: Now) -
 
 @get("/absences", guards=[READERS])
 async def list_absences(
-    since: Since, until: Since, principal: Who, read: Session, person_id: Someone = None
+    *, since: Since, until: Since, principal: Who, read: Session, now: Now, person_id: Someone = None
 ) -> list[AbsenceView]:
     """List who is away in a stretch of time, at most 62 days."""
     since, until = queries.checked_range(since, until)
-    return await queries.absences_between(read, principal, since=since, until=until, person_id=person_id)
+    return await queries.absences_between(read, principal, now=now, since=since, until=until, person_id=person_id)
 
 
 @post("/absences", guards=[DISPATCHES])

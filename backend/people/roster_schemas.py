@@ -89,13 +89,13 @@ class NewAbsence(Request, frozen=True):
 
 
 class AbsenceView(View, frozen=True):
-    """Time somebody is not available; the note is shown to those who may write it, and to the person."""
+    """Time somebody is not available; kind and note are shown to those who may write them, and to the person."""
 
     id: UUID
     person_id: UUID
     starts_at: datetime
     ends_at: datetime
-    kind: str
+    kind: str | None
     note: str | None
 
 

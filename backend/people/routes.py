@@ -142,12 +142,12 @@ async def end_session(session_id: Id, principal: Who, write: Write, now: Now) ->
 
 @get("/people", guards=[READERS])
 async def list_people(
-    principal: Who, read: Read, page: NamedDependency[PageRequest],
+    *, principal: Who, read: Read, page: NamedDependency[PageRequest], now: Now,
     unit_id: Annotated[UUID | None, QueryParameter(name="unit_id")] = None,
     active: Annotated[bool | None, QueryParameter(name="active")] = None,
 ) -> Page[PersonView]:  # fmt: skip
     """List people, newest first."""
-    return await queries.people_page(read, principal, page, unit_id=unit_id, active=active)
+    return await queries.people_page(read, principal, page, now=now, unit_id=unit_id, active=active)
 
 
 @post("/people", guards=[requires("admin", "write")])
@@ -165,9 +165,9 @@ async def add_person(
 
 
 @get("/people/{person_id:uuid}", guards=[anyone_signed_in])
-async def read_person(person_id: Id, principal: Who, read: Read) -> Response[PersonView]:
+async def read_person(person_id: Id, principal: Who, read: Read, now: Now) -> Response[PersonView]:
     """Read a person: oneself, a crew mate, or people of the units one dispatches or administers."""
-    return with_etag(await queries.person_seen(read, principal, person_id))
+    return with_etag(await queries.person_seen(read, principal, person_id, now))
 
 
 @patch("/people/{person_id:uuid}", guards=[requires("admin", "write")])
@@ -176,7 +176,7 @@ async def edit_person(
 ) -> Response[PersonView]:
     """Change fields of a person."""
     person = await _administered(write, principal, person_id)
-    must_match(if_match, await queries.person_seen(write, principal, person_id))
+    must_match(if_match, await queries.person_seen(write, principal, person_id, now))
     units = principal.units("admin", "write")
     await actions.edit_person(write, now=now, actor=principal.actor, units=units, person=person, patch=data)
     return with_etag(queries.person_view(person, with_home=True))
@@ -196,7 +196,7 @@ async def deactivate_person(
 @get("/people/{person_id:uuid}/duties", guards=[READERS])
 async def list_duties(person_id: Id, principal: Who, read: Read, now: Now) -> Duties:
     """List what a person holds and somebody would have to take over."""
-    await queries.person_seen(read, principal, person_id)
+    await queries.person_seen(read, principal, person_id, now)
     return await queries.duties_of(read, await read.get_one(Person, person_id), now)
 
 
@@ -204,6 +204,7 @@ async def list_duties(person_id: Id, principal: Who, read: Read, now: Now) -> Du
 async def issue_reset_code(person_id: Id, principal: Who, write: Write, now: Now) -> OneTimeCode:
     """Make a one-time code with which the person sets a new password; it is shown only here."""
     person = await _administered(write, principal, person_id)
+    await actions.must_not_outrank(write, now=now, units=principal.units("admin", "write"), person=person)
     return await actions.issue_reset_code(write, now=now, actor=principal.actor, person=person)
 
 
@@ -211,6 +212,8 @@ async def issue_reset_code(person_id: Id, principal: Who, write: Write, now: Now
 async def issue_enrolment_code(person_id: Id, principal: Who, write: Write, now: Now) -> OneTimeCode:
     """Make a one-use code that registers a phone within ten minutes: for oneself, or by an administrator."""
     person = await _own_or_administered(write, principal, person_id)
+    if person_id != principal.person_id:
+        await actions.must_not_outrank(write, now=now, units=principal.units("admin", "write"), person=person)
     return await actions.issue_enrolment_code(write, now=now, actor=principal.actor, person=person)
 
 
@@ -394,9 +397,9 @@ async def list_skills(read: Read) -> list[SkillView]:
 
 
 @get("/people/{person_id:uuid}/skills", guards=[anyone_signed_in])
-async def list_person_skills(person_id: Id, principal: Who, read: Read) -> list[PersonSkillView]:
+async def list_person_skills(person_id: Id, principal: Who, read: Read, now: Now) -> list[PersonSkillView]:
     """List a person's skills and certificates."""
-    await queries.person_seen(read, principal, person_id)
+    await queries.person_seen(read, principal, person_id, now)
     return await queries.skills_of(read, person_id)
 
 

@@ -197,6 +197,24 @@ async def test_an_administrator_of_one_unit_manages_no_other(office: Office) -> 
     assert fields_of(moved) == ["unit_id"]
 
 
+async def test_an_administrator_of_one_unit_gets_no_code_of_somebody_with_a_role_beyond_it(office: Office) -> None:
+    admin, house = await office.sign_in(LIN_LI), office.house
+    below = {"role_id": str(house.roles["admin"]), "unit_id": str(house.north)}
+    await added(admin, f"/people/{house.id_of(MA_CHAO)}/role-grants", below)
+    northern, person = await office.sign_in(MA_CHAO), f"/people/{house.id_of(SUN_LEI)}"
+    wide = {"role_id": str(house.roles["head"]), "unit_id": str(house.company)}
+    later = wide | {"valid_from": (START + timedelta(minutes=1)).isoformat()}
+    grant = await added(admin, f"{person}/role-grants", later)
+    for code in ("reset-codes", "enrolment-codes"):
+        assert code_of(await northern.post(f"{person}/{code}")) == "wider_role"
+        assert (await admin.post(f"{person}/{code}")).status_code == 201
+    assert (await (await office.sign_in(SUN_LEI)).post(f"{person}/enrolment-codes")).status_code == 201
+    await admin.post(f"/role-grants/{grant['id']}/end", {"at": (START + timedelta(minutes=2)).isoformat()})
+    office.move_clock(minutes=2)
+    for code in ("reset-codes", "enrolment-codes"):
+        assert (await northern.post(f"{person}/{code}")).status_code == 201
+
+
 # --- leaving ----------------------------------------------------------------------------------------------------------
 
 
@@ -308,6 +326,25 @@ async def test_a_crew_has_members_for_a_time(office: Office) -> None:
     assert (await dispatcher.edit(f"/crews/{crew['id']}", {"active": False})).json()["active"] is False
     assert (await (await office.sign_in(MA_CHAO)).edit(f"/crews/{crew['id']}", {"name": "x"})).status_code == 404
     assert {crew["name"] for crew in (await dispatcher.get("/crews")).json()["items"]} == {"一组", "二组"}
+
+
+@pytest.mark.rule("A255", "A270")
+async def test_a_crew_leader_sees_who_is_in_the_crew_and_no_longer_who_was(office: Office) -> None:
+    dispatcher, leader, house = await office.sign_in(WANG_FANG), await office.sign_in(WU_GANG), office.house
+    person, members = f"/people/{house.id_of(LI_WEI)}", f"/crews/{house.crew}/members"
+    listed = (await dispatcher.get(members)).json()
+    (membership,) = [one["id"] for one in listed if one["person_id"] == str(house.id_of(LI_WEI))]
+    ends = START + timedelta(minutes=5)
+    await dispatcher.post(f"{members}/{membership}/end", {"at": ends.isoformat()})
+    window = "since=2026-03-01T00:00:00Z&until=2026-03-09T00:00:00Z"
+    hours = {"starts_at": START.isoformat(), "ends_at": (START + timedelta(hours=8)).isoformat()}
+    await added(dispatcher, "/shifts", {"shifts": [{"person_id": str(house.id_of(LI_WEI)), **hours}]})
+    for minutes, seen in ((4, True), (1, False)):
+        office.move_clock(minutes=minutes)
+        assert (await leader.get(person)).status_code == (200 if seen else 404)
+        names = {one["name"] for one in (await leader.get("/people")).json()["items"]}
+        assert names == ({"李伟", "吴刚"} if seen else {"吴刚"})
+        assert len((await leader.get(f"/shifts?{window}")).json()["shifts"]) == seen
 
 
 @pytest.mark.rule("A209")

@@ -107,11 +107,12 @@ async def test_an_absence_is_known_and_its_reason_kept_close(office: Office) -> 
     }  # fmt: skip
     absence = await added(dispatcher, "/absences", body)
     window = "since=2026-03-01T00:00:00Z&until=2026-03-09T00:00:00Z"
-    notes = {}
+    reasons = {}
     for persona in (WANG_FANG, CHEN_JING, TANG_MIN, WU_GANG):
         (seen,) = (await (await office.sign_in(persona)).get(f"/absences?{window}")).json()
-        notes[persona.name] = seen["note"]
-    assert notes == {"王芳": "发热", "陈静": "发热", "唐敏": None, "吴刚": None}
+        reasons[persona.name] = (seen["kind"], seen["note"])
+    told, kept = ("ill", "发热"), (None, None)
+    assert reasons == {"王芳": told, "陈静": told, "唐敏": kept, "吴刚": kept}
     assert (await (await office.sign_in(MA_CHAO)).ask("DELETE", f"/absences/{absence['id']}")).status_code == 404
     assert (await dispatcher.ask("DELETE", f"/absences/{absence['id']}")).status_code == 204
     assert fields_of(await dispatcher.post("/absences", body | {"kind": "bored"})) == ["kind"]
