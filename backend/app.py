@@ -19,6 +19,7 @@ from backend.attachments import routes as attachments_routes
 from backend.attachments.actions import ARRIVED
 from backend.attachments.queries import SUBJECTS, Subject
 from backend.contracts import routes as contracts_routes
+from backend.contracts.merges import move_contract_sites, move_contracts
 from backend.core.api_docs import api_docs, api_docs_files
 from backend.core.auth import Principal, public, signed_in
 from backend.core.clock import clock_of
@@ -36,7 +37,7 @@ from backend.dispatch import routes as dispatch_routes
 from backend.dispatch.actions import RUN_PLAN
 from backend.dispatch.runner import PlanRunner
 from backend.followup import routes as followup_routes
-from backend.followup.actions import plan_call_back
+from backend.followup.actions import move_follow_ups, plan_call_back
 from backend.forms import routes as forms_routes
 from backend.forms.actions import SEAL_FORM, seal_after_photos
 from backend.forms.models import CompletionForm
@@ -46,9 +47,10 @@ from backend.imports import routes as imports_routes
 from backend.jobs import routes as jobs_routes
 from backend.jobs.models import Visit, WorkOrder
 from backend.jobs.queries import orders_within, visits_held
-from backend.jobs.reactions import drop_orders, solve_case
+from backend.jobs.reactions import drop_orders, move_orders, solve_case
 from backend.maintenance import routes as maintenance_routes
 from backend.maintenance.actions import reopen_due, settle_due
+from backend.maintenance.plans import move_plans
 from backend.maintenance.timer import MAINTENANCE_ROUND, round_task, start_rounds
 from backend.notifications.actions import SEND_NOTIFICATION, OutboxFile, sending_task
 from backend.parts import routes as parts_routes
@@ -58,6 +60,7 @@ from backend.people.bearer import BearerMiddleware
 from backend.people.queries import DUTIES
 from backend.requests import queries as requests
 from backend.requests import routes as requests_routes
+from backend.requests.merges import move_cases_to_customer, move_cases_to_site
 from backend.requests.models import ServiceRequest
 from backend.settings import Settings
 from backend.sites import queries as sites
@@ -132,7 +135,7 @@ def task_handlers(settings: Settings, database: Database) -> dict[str, TaskHandl
 
 def plan_handlers(settings: Settings, database: Database) -> dict[str, TaskHandler]:
     """Return what the planning worker can do; a long plan must not keep forms and messages waiting."""
-    return {RUN_PLAN: PlanRunner(database, clock_of(settings)).run}
+    return {RUN_PLAN: PlanRunner(database, clock_of(settings), settings.planner_memory_mb).run}
 
 
 def register_reactions() -> None:
@@ -140,6 +143,13 @@ def register_reactions() -> None:
     REACTIONS.on(ARRIVED, "seal_form", seal_after_photos)
     REACTIONS.on("person.deactivated", "hand_over_sites", hand_over_sites)
     REACTIONS.on("customer.merged", "follow_customer", follow_customer)
+    REACTIONS.on("customer.merged", "move_contracts", move_contracts)
+    REACTIONS.on("customer.merged", "move_cases", move_cases_to_customer)
+    REACTIONS.on("customer.merged", "move_follow_ups", move_follow_ups)
+    REACTIONS.on("site.merged", "move_contract_sites", move_contract_sites)
+    REACTIONS.on("site.merged", "move_cases", move_cases_to_site)
+    REACTIONS.on("site.merged", "move_orders", move_orders)
+    REACTIONS.on("site.merged", "move_plans", move_plans)
     REACTIONS.on("service_request.closed", "plan_call_back", plan_call_back)
     REACTIONS.on("service_request.cancelled", "drop_orders", drop_orders)
     REACTIONS.on("service_request.closed", "drop_orders", drop_orders)

@@ -9,11 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.calendars.models import EVERY_WEEKDAY, WorkingCalendar
 from backend.calendars.queries import newest_calendar, working_days
 from backend.calendars.rules import WorkingDays, day_in, end_of_day, working_day_after
+from backend.contracts.merges import follow_merge, survivor_of
 from backend.core.audit import Actor, record
 from backend.core.errors import Fault, Problem
 from backend.core.events import Event, tell
 from backend.core.presets import Preset
-from backend.followup.models import FollowUp
+from backend.followup.models import Complaint, FollowUp
 from backend.followup.queries import worked_on
 from backend.followup.schemas import FollowUpAnswer
 from backend.people.models import Unit
@@ -58,6 +59,14 @@ async def plan_call_back(session: AsyncSession, closed: Event, _now: datetime) -
     )
     if (await session.execute(planned)).first() is None:
         session.add(FollowUp(request_id=request.id, customer_id=request.customer_id, rule_id=rule.id, due_at=due_at))
+
+
+async def move_follow_ups(session: AsyncSession, merged: Event, now: datetime) -> None:
+    """React to `customer.merged`: call-backs and complaints are those of the customer that stands."""
+    into_id = await survivor_of(session, merged)
+    for model in (FollowUp, Complaint):
+        theirs = select(model).where(model.customer_id == merged.subject_id).order_by(model.id)
+        await follow_merge(session, theirs, {"customer_id": into_id}, now)
 
 
 async def answer_follow_up(

@@ -21,6 +21,7 @@ from backend.core.errors import INVALID, NOT_FOUND, Finding, Problem
 from backend.core.events import tell
 from backend.core.ids import new_id
 from backend.core.numbers import next_number
+from backend.customers.queries import survivor
 from backend.forms.models import ChecklistTemplateVersion
 from backend.jobs.assigning import assign_visit, claim_visit, withdraw_assignments
 from backend.jobs.cases import note_contact
@@ -71,7 +72,7 @@ async def open_work_order(session: AsyncSession, *, now: datetime, actor: Actor,
     another site, a window that has ended or ends before it starts, times nobody can mean.
     """
     must_be_near(now, msgspec.structs.asdict(new))
-    site = await _known(session, Site, new.site_id, "site_id")
+    site = await _standing(session, Site, new.site_id, "site_id")
     kind = await work_order_kind(session, new.kind)
     request = await _request_at(session, new.request_id, site)
     asset = await _asset_at(session, new.asset_id or (request and request.asset_id), site)
@@ -108,7 +109,8 @@ async def patch_work_order(
     if order.state in ENDED:
         raise Problem(ORDER_CLOSED)
     if "asset_id" in values:
-        await _asset_at(session, values["asset_id"], await session.get_one(Site, order.site_id))
+        asset = await _asset_at(session, values["asset_id"], await session.get_one(Site, order.site_id))
+        values["asset_id"] = asset and asset.id
     if "priority" in values:
         await known_priority(session, values["priority"])
     await _must_know_skills(session, values.get("required_skills", []))
@@ -305,6 +307,12 @@ async def _known(session: AsyncSession, model: type[Known], row_id: UUID, field:
     return row
 
 
+async def _standing(session: AsyncSession, model: type[Known], row_id: UUID, field: str) -> Known:
+    """The record an id stands for today; raises invalid, naming the field, for one that leads nowhere."""
+    await _known(session, model, row_id, field)
+    return await survivor(session, model, row_id)
+
+
 async def _request_at(session: AsyncSession, request_id: UUID | None, site: Site) -> ServiceRequest | None:
     if request_id is None:
         return None
@@ -312,7 +320,7 @@ async def _request_at(session: AsyncSession, request_id: UUID | None, site: Site
     if request is None:
         raise no_such("request_id")
     must_be_open(request)
-    if request.site_id != site.id:
+    if (await survivor(session, Site, request.site_id)).id != site.id:
         raise Problem(INVALID, Finding("request_id", "报修属于另一站点", "the request is about another site"))
     return request
 
@@ -320,7 +328,7 @@ async def _request_at(session: AsyncSession, request_id: UUID | None, site: Site
 async def _asset_at(session: AsyncSession, asset_id: UUID | None, site: Site) -> Asset | None:
     if asset_id is None:
         return None
-    asset = await _known(session, Asset, asset_id, "asset_id")
+    asset = await _standing(session, Asset, asset_id, "asset_id")
     if asset.site_id != site.id:
         raise Problem(INVALID, Finding("asset_id", "设备属于另一站点", "the asset is at another site"))
     return asset

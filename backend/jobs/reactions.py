@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.contracts.merges import follow_merge, survivor_of
 from backend.core.audit import SYSTEM
 from backend.core.events import Event
 from backend.forms.models import CompletionForm, Signature
@@ -20,6 +21,7 @@ from backend.requests.actions import solve_request
 from backend.requests.models import ServiceRequest
 from backend.requests.rules import OPEN_STATES, Move, RequestState, after
 from backend.requests.schemas import SolvedEntry
+from backend.sites.models import Site
 
 SOLVED_YES: Final = "yes"
 CUSTOMER: Final = "customer"
@@ -54,6 +56,16 @@ async def drop_orders(session: AsyncSession, happened: Event, now: datetime) -> 
     )
     for order in (await session.execute(open_orders.order_by(WorkOrder.id))).scalars().all():
         await cancel_work_order(session, now=now, actor=SYSTEM, order=order, reason=reason)
+
+
+async def move_orders(session: AsyncSession, merged: Event, now: datetime) -> None:
+    """React to `site.merged`: its orders are at the site that stands; those not ended go to its unit."""
+    site = await session.get_one(Site, await survivor_of(session, merged))
+    ended = (OrderState.COMPLETED, OrderState.CANCELLED)
+    theirs = select(WorkOrder).where(WorkOrder.site_id == merged.subject_id).order_by(WorkOrder.id)
+    standing = {"site_id": site.id, "unit_id": site.unit_id}
+    await follow_merge(session, theirs.where(WorkOrder.state.not_in(ended)), standing, now)
+    await follow_merge(session, theirs.where(WorkOrder.state.in_(ended)), {"site_id": site.id}, now)
 
 
 async def solve_case(session: AsyncSession, happened: Event, now: datetime) -> None:

@@ -9,8 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.calendars.rules import day_in
+from backend.contracts.merges import follow_merge, survivor_of
 from backend.core.audit import Actor, record
 from backend.core.errors import INVALID, Finding, Problem
+from backend.core.events import Event
+from backend.customers.queries import survivor
 from backend.forms.models import ChecklistTemplateVersion
 from backend.jobs.history import changed
 from backend.jobs.presets import preset_body, work_order_kind
@@ -31,9 +34,9 @@ async def make_plan(session: AsyncSession, *, now: datetime, actor: Actor, new: 
     Raises invalid: an unknown site, kind, template or skill, a kind without a rule of its own and none given, a rule
     that cannot be followed, an end before the start.
     """
-    site = await session.get(Site, new.site_id)
-    if site is None:
+    if await session.get(Site, new.site_id) is None:
         raise _invalid("site_id", "没有此站点", "there is no such site")
+    site = await survivor(session, Site, new.site_id)
     kind = await work_order_kind(session, new.kind)
     body = await preset_body(session, "work_order_kind", new.kind) or {}
     recurrence = new.recurrence or body.get("recurrence")
@@ -67,6 +70,13 @@ async def patch_plan(
     await _must_be_sound(session, plan)
     if after:
         record(session, now=now, actor=actor, action="maintenance_plan.changed", row=plan, before=before, after=after)
+
+
+async def move_plans(session: AsyncSession, merged: Event, now: datetime) -> None:
+    """React to `site.merged`: its plans care for the site that stands."""
+    site = await session.get_one(Site, await survivor_of(session, merged))
+    theirs = select(MaintenancePlan).where(MaintenancePlan.site_id == merged.subject_id).order_by(MaintenancePlan.id)
+    await follow_merge(session, theirs, {"site_id": site.id, "unit_id": site.unit_id}, now)
 
 
 async def _must_be_sound(session: AsyncSession, plan: MaintenancePlan) -> None:
