@@ -30,16 +30,27 @@ def note_owner(session: AsyncSession, request: ServiceRequest, person_id: UUID |
 
 
 async def hand_over(
-    session: AsyncSession, *, now: datetime, actor: Actor, request: ServiceRequest, offer: Handover
+    session: AsyncSession,
+    *,
+    now: datetime,
+    actor: Actor,
+    request: ServiceRequest,
+    offer: Handover,
+    units: frozenset[UUID],
 ) -> None:
     """Offer a Case to somebody; the owner stays the owner until they accept, so there is no gap (A015).
 
-    Taking a Case oneself is accepting at once. A new offer replaces one still waiting. Raises case_not_open, and
-    invalid for somebody who has left or works on no Cases.
+    Taking a Case oneself is accepting at once. A new offer replaces one still waiting. `units` are those whose people
+    the actor may offer it to. Raises case_not_open, and invalid for others but those above the Case's
+    unit, and for who has left or works on no Cases.
     """
     must_be_open(request)
-    if not await may_own_cases(session, offer.person_id, now):
-        finding = Finding("person_id", "此人不处理服务请求或已离职", "works on no Cases, or has left")
+    if not await may_own_cases(session, offer.person_id, request, units, now):
+        finding = Finding(
+            "person_id",
+            "此人不在您的部门、不处理服务请求或已离职",
+            "is not of your units, works on no Cases, or has left",
+        )
         raise Problem(INVALID, finding)
     owner = await owner_of(session, request.id)
     if owner is not None and owner.person_id == offer.person_id:

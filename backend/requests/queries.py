@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, String, and_, cast, exists, false, or_, select
+from sqlalchemy import ColumnElement, Select, String, and_, cast, exists, false, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.calendars.rules import day_in
@@ -48,16 +48,20 @@ FIELD_REACHES: Final = frozenset({"own", "crew"})
 
 
 def requests_within(principal: Principal, level: str, now: datetime) -> ColumnElement[bool]:
-    """The condition on ServiceRequest that says which Cases the principal may use at this level."""
+    """The condition on ServiceRequest that says which Cases the principal may use at this level.
+
+    Whoever was offered a Case may read it; it is theirs to change once they have accepted.
+    """
     ways: list[ColumnElement[bool]] = [ServiceRequest.unit_id.in_(principal.units("case", level))]
     reaches = principal.reaches("case", level).keys()
+    held = RequestOwner.accepted_at.is_not(None) if level != "read" else true()
     if "own" in reaches:
-        ways.append(ServiceRequest.id.in_(_owned_by(RequestOwner.person_id == principal.person_id)))
+        ways.append(ServiceRequest.id.in_(_owned_by(and_(RequestOwner.person_id == principal.person_id, held))))
     if "crew" in reaches:
         mates = select(CrewMember.person_id).where(
             CrewMember.crew_id.in_(principal.crew_ids), in_effect(CrewMember, now)
         )
-        ways.append(ServiceRequest.id.in_(_owned_by(RequestOwner.person_id.in_(mates))))
+        ways.append(ServiceRequest.id.in_(_owned_by(and_(RequestOwner.person_id.in_(mates), held))))
         ways.append(ServiceRequest.site_id.in_(_sites_of_crews(principal, now)))
     if FIELD_REACHES & reaches:
         ways += [ServiceRequest.id.in_(reached(principal, "case", level, now)) for reached in REACHED.values()]
@@ -85,6 +89,17 @@ async def request_within(
     usable = or_(*(requests_within(principal, level, now) for level in levels))
     wanted = select(ServiceRequest).where(ServiceRequest.id == request_id, usable).with_for_update()
     request = (await session.execute(wanted)).scalar_one_or_none()
+    if request is None:
+        raise Problem(NOT_FOUND)
+    return request
+
+
+async def request_offered(
+    session: AsyncSession, principal: Principal, request_id: UUID, now: datetime
+) -> ServiceRequest:
+    """Return a Case one may read, locked, to answer an offer of it; raises not_found. There may be no offer."""
+    wanted = select(ServiceRequest).where(ServiceRequest.id == request_id, requests_within(principal, "read", now))
+    request = (await session.execute(wanted.with_for_update())).scalar_one_or_none()
     if request is None:
         raise Problem(NOT_FOUND)
     return request
@@ -273,13 +288,19 @@ async def must_know_skills(session: AsyncSession, keys: Sequence[str]) -> None:
         raise Problem(INVALID, *unknown)
 
 
-async def may_own_cases(session: AsyncSession, person_id: UUID, now: datetime) -> bool:
-    """Whether somebody works here and holds a role that lets them act on Cases: one given to others would be lost."""
+async def may_own_cases(
+    session: AsyncSession, person_id: UUID, request: ServiceRequest, units: frozenset[UUID], now: datetime
+) -> bool:
+    """Whether somebody of these units, or whose role reaches the Case's, works here and acts on Cases.
+
+    A Case given to others would be lost.
+    """
+    near = or_(Person.unit_id.in_(units), RoleGrant.unit_id.in_(await _units_above(session, request.unit_id)))
     held = (
         select(Role.permissions)
         .join(RoleGrant, RoleGrant.role_id == Role.id)
         .join(Person, Person.id == RoleGrant.person_id)
-        .where(Person.id == person_id, Person.active, in_effect(RoleGrant, now))
+        .where(Person.id == person_id, Person.active, near, in_effect(RoleGrant, now))
     )
     granted = [one for permissions in (await session.execute(held)).scalars() for one in permissions]
     return any((one["area"], one["level"]) == ("case", "write") for one in granted)

@@ -202,14 +202,15 @@ async def post_owner(
 ) -> Response[RequestView]:
     """Offer the Case to somebody, or take it oneself; the owner stays the owner until the offer is accepted."""
     request = await _locked(write, principal, request_id, now)
-    await actions.hand_over(write, now=now, actor=principal.actor, request=request, offer=data)
+    units = frozenset[UUID]().union(*principal.reaches("case", "write").values())
+    await actions.hand_over(write, now=now, actor=principal.actor, request=request, offer=data, units=units)
     return await _answer(write, request)
 
 
 @post("/requests/{request_id:uuid}/owner/accept", guards=[WRITES], status_code=200)
 async def post_accept(*, request_id: Id, write: Session, principal: Who, now: Now) -> Response[RequestView]:
     """Accept the Case that was offered to oneself."""
-    request = await _locked(write, principal, request_id, now)
+    request = await queries.request_offered(write, principal, request_id, now)
     await actions.accept_case(write, now=now, actor=principal.actor, request=request, person_id=principal.person_id)
     return await _answer(write, request)
 
@@ -217,7 +218,7 @@ async def post_accept(*, request_id: Id, write: Session, principal: Who, now: No
 @post("/requests/{request_id:uuid}/owner/decline", guards=[WRITES], status_code=200)
 async def post_decline(*, request_id: Id, write: Session, principal: Who, now: Now) -> Response[RequestView]:
     """Decline the Case that was offered to oneself."""
-    request = await _locked(write, principal, request_id, now)
+    request = await queries.request_offered(write, principal, request_id, now)
     await actions.decline_case(write, now=now, actor=principal.actor, request=request, person_id=principal.person_id)
     return await _answer(write, request)
 
