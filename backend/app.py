@@ -54,6 +54,7 @@ from backend.maintenance.plans import move_plans
 from backend.maintenance.timer import MAINTENANCE_ROUND, round_task, start_rounds
 from backend.notifications.actions import SEND_NOTIFICATION, OutboxFile, sending_task
 from backend.parts import routes as parts_routes
+from backend.parts.queries import vans_held
 from backend.people import roster_routes
 from backend.people import routes as people_routes
 from backend.people.bearer import BearerMiddleware
@@ -65,7 +66,7 @@ from backend.requests.models import ServiceRequest
 from backend.settings import Settings
 from backend.sites import queries as sites
 from backend.sites import routes as sites_routes
-from backend.sites.actions import follow_customer, hand_over_sites
+from backend.sites.actions import follow_contact, follow_customer, hand_over_sites
 
 BODY_BYTES: Final = 10 * 1024 * 1024
 """The largest request body any route takes; routes that need less say so themselves."""
@@ -143,6 +144,7 @@ def register_reactions() -> None:
     REACTIONS.on(ARRIVED, "seal_form", seal_after_photos)
     REACTIONS.on("person.deactivated", "hand_over_sites", hand_over_sites)
     REACTIONS.on("customer.merged", "follow_customer", follow_customer)
+    REACTIONS.on("contact.merged", "follow_contact", follow_contact)
     REACTIONS.on("customer.merged", "move_contracts", move_contracts)
     REACTIONS.on("customer.merged", "move_cases", move_cases_to_customer)
     REACTIONS.on("customer.merged", "move_follow_ups", move_follow_ups)
@@ -168,6 +170,7 @@ def register_reach() -> None:
     DUTIES["site"] = sites.sites_owned
     DUTIES["case"] = requests.open_cases_of
     DUTIES["visit"] = visits_held
+    DUTIES["van"] = vans_held
     SUBJECTS["site"] = Subject("case", sites.site_ids, sites.site_file_bucket)
     SUBJECTS["asset"] = Subject("case", sites.asset_ids, sites.asset_file_bucket)
     SUBJECTS["service_request"] = Subject("case", _case_ids, _case_bucket)

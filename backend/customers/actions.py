@@ -1,11 +1,12 @@
 """Writes of customers and contacts. None of them commits, and none asks who may: their callers did."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped
 
 from backend.core.audit import Actor, record
 from backend.core.errors import INVALID, Fault, Finding, Problem
@@ -61,7 +62,10 @@ async def edit_customer(
 async def merge_customer(
     session: AsyncSession, *, now: datetime, actor: Actor, customer: Customer, into: Customer
 ) -> None:
-    """Replace a customer by another: contacts follow now, sites on hearing `customer.merged`. Raises merge_refused."""
+    """Replace a customer by another: contacts follow now, sites on hearing `customer.merged`. Raises merge_refused.
+
+    The event is told of the customer merged away, with `into_id`.
+    """
     if customer.id == into.id or customer.merged_into_id or into.merged_into_id:
         raise Problem(MERGE_REFUSED)
     customer.merged_into_id = into.id
@@ -156,7 +160,13 @@ async def remove_contact_point(session: AsyncSession, *, now: datetime, actor: A
     await session.delete(point)
 
 
-def must_stand(row: Customer | Contact) -> None:
+class Mergeable(Protocol):
+    """A record that may be replaced by another of the same."""
+
+    merged_into_id: Mapped[UUID | None]
+
+
+def must_stand(row: Mergeable) -> None:
     """Refuse to change a record that was merged away; raises merged_away, naming the record that replaced it."""
     if row.merged_into_id is not None:
         raise Problem(MERGED_AWAY, into_id=str(row.merged_into_id))

@@ -32,7 +32,7 @@ class Contact(Row, Imported):
 
     customer_id: Mapped[UUID] = mapped_column(ForeignKey("customer.id"), index=True)
     name: Mapped[str] = mapped_column(info=personal("name", "customer"))
-    title: Mapped[str | None]
+    title: Mapped[str | None] = mapped_column(info=personal("name", "customer"))
     function: Mapped[str] = mapped_column(String(30))
     """contact, operating_leader, payer."""
     language: Mapped[str] = mapped_column(String(5))

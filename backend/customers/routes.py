@@ -128,7 +128,7 @@ async def add_contact(
     """Add a contact with ways to reach them."""
 
     async def produce() -> ContactView:
-        customer = await queries.customer_within(write, principal, customer_id, level="write", now=now)
+        customer = await queries.customer_within(write, principal, customer_id, level="write", now=now, locked=True)
         contact = await actions.add_contact(write, now=now, actor=principal.actor, customer=customer, new=data)
         return await queries.contact_view(write, contact)
 

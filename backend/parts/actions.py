@@ -11,7 +11,8 @@ from backend.core.errors import INVALID, Finding, Problem
 from backend.parts.models import Part, StockLocation, StockMovement
 from backend.parts.queries import stock_of
 from backend.parts.schemas import NewPart, NewStockLocation
-from backend.people.models import Person, Unit
+from backend.people.actions import active_person
+from backend.people.models import Person
 
 
 async def add_part(session: AsyncSession, *, now: datetime, actor: Actor, new: NewPart) -> Part:
@@ -25,11 +26,12 @@ async def add_part(session: AsyncSession, *, now: datetime, actor: Actor, new: N
     return part
 
 
-async def add_location(session: AsyncSession, *, now: datetime, actor: Actor, new: NewStockLocation) -> StockLocation:
-    """Add a warehouse or a van; raises invalid for an unknown unit or person."""
-    for model, row_id, field in ((Unit, new.unit_id, "unit_id"), (Person, new.person_id, "person_id")):
-        if row_id is not None and await session.get(model, row_id) is None:
-            raise Problem(INVALID, Finding(field, "没有这条记录", "there is no such record"))
+async def add_location(
+    session: AsyncSession, *, now: datetime, actor: Actor, units: frozenset[UUID], new: NewStockLocation
+) -> StockLocation:
+    """Add a warehouse or a van, for somebody of `units` if it is one's; raises invalid."""
+    if new.person_id is not None:
+        await active_person(session, new.person_id, units, "person_id")
     place = StockLocation(unit_id=new.unit_id, kind=new.kind, name=new.name, person_id=new.person_id)
     session.add(place)
     record(session, now=now, actor=actor, action="stock_location.added", row=place, after={"name": new.name})

@@ -1,14 +1,16 @@
 """Reads of parts and stock. What a place holds is the sum of its movements."""
 
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, false, func, literal, or_, select
+from sqlalchemy import ColumnElement, Subquery, case, false, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.auth import Principal
 from backend.parts.models import Part, StockLocation, StockMovement
 from backend.parts.schemas import StockLine
+from backend.people.schemas import Duty
 
 LINES_MAXIMUM: Final = 2000
 
@@ -29,13 +31,7 @@ def places_within(principal: Principal, level: str) -> ColumnElement[bool]:
 
 async def stock_lines(session: AsyncSession, principal: Principal, person_id: UUID | None) -> list[StockLine]:
     """What the places in the principal's reach hold, or only one person's van."""
-    arrived = select(
-        StockMovement.to_location_id.label("location_id"), StockMovement.part_id, StockMovement.quantity
-    ).where(StockMovement.to_location_id.is_not(None))
-    left = select(
-        StockMovement.from_location_id.label("location_id"), StockMovement.part_id, literal(0) - StockMovement.quantity
-    ).where(StockMovement.from_location_id.is_not(None))
-    moved = arrived.union_all(left).subquery()
+    moved = _moved()
     held = func.sum(moved.c.quantity).label("held")
     lines = (
         select(StockLocation, Part.id, Part.number, held)
@@ -56,3 +52,27 @@ async def stock_lines(session: AsyncSession, principal: Principal, person_id: UU
         )
         for place, part_id, number, quantity in (await session.execute(lines)).all()
     ]  # fmt: skip
+
+
+async def vans_held(session: AsyncSession, person_id: UUID, _now: datetime) -> list[Duty]:
+    """Return somebody's vans that are not empty on the books (for people.queries.DUTIES)."""
+    moved = _moved()
+    stocked = select(moved.c.location_id).group_by(moved.c.location_id, moved.c.part_id)
+    vans = (
+        select(StockLocation.id, StockLocation.name)
+        .where(StockLocation.person_id == person_id)
+        .where(StockLocation.id.in_(stocked.having(func.sum(moved.c.quantity) != 0)))
+        .order_by(StockLocation.id)
+    )
+    return [Duty(kind="van", id=row.id, label=row.name) for row in (await session.execute(vans)).all()]
+
+
+def _moved() -> Subquery:
+    """Every end of every movement as (location_id, part_id, quantity), what left counting below zero."""
+    arrived = select(
+        StockMovement.to_location_id.label("location_id"), StockMovement.part_id, StockMovement.quantity
+    ).where(StockMovement.to_location_id.is_not(None))
+    left = select(
+        StockMovement.from_location_id.label("location_id"), StockMovement.part_id, literal(0) - StockMovement.quantity
+    ).where(StockMovement.from_location_id.is_not(None))
+    return arrived.union_all(left).subquery()

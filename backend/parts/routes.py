@@ -67,11 +67,13 @@ async def add_location(
     write: NamedDependency[AsyncSession], now: NamedDependency[datetime],
 ) -> Response[bytes]:  # fmt: skip
     """Add a warehouse or a van in one of one's units."""
-    if data.unit_id not in principal.units("parts", "write"):
+    units = principal.units("parts", "write")
+    if data.unit_id not in units:
         raise Problem(NOT_FOUND)
 
     async def add() -> StockLocationView:
-        return _view(await actions.add_location(write, now=now, actor=principal.actor, new=data), StockLocationView)
+        place = await actions.add_location(write, now=now, actor=principal.actor, units=units, new=data)
+        return _view(place, StockLocationView)
 
     return await once.create(write, now, add)
 

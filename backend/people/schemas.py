@@ -176,7 +176,7 @@ class Deactivation(Request, frozen=True):
 
 
 class Duty(View, frozen=True):
-    """Something a person still holds and somebody must take over: a site, an open Case, a visit, a duty slot."""
+    """What a person holds and somebody must take over: a site, an open Case, a visit, a duty slot, a stocked van."""
 
     kind: str
     id: UUID

@@ -14,14 +14,14 @@ from backend.core.etags import given, set_fields
 from backend.core.events import Event, tell
 from backend.core.ids import new_id
 from backend.core.numbers import next_number
-from backend.customers.actions import MERGE_REFUSED, MERGED_AWAY
+from backend.customers.actions import MERGE_REFUSED, must_stand
 from backend.customers.models import Contact, Customer
 from backend.customers.queries import survivor
-from backend.people.actions import checked_zone
-from backend.people.models import Crew, Person, Territory
+from backend.people.actions import active_person, checked_zone
+from backend.people.models import Crew, Territory
 from backend.people.queries import no_such
 from backend.sites.datum import Place, to_wgs84
-from backend.sites.models import Asset, AssetModel, AssetPlacement, Position, Site, SiteContact, SiteOwner
+from backend.sites.models import Asset, AssetModel, AssetPlacement, Credential, Position, Site, SiteContact, SiteOwner
 from backend.sites.queries import current_placement, is_asset_type
 from backend.sites.rules import document_bucket, placement_finding
 from backend.sites.schemas import (
@@ -57,11 +57,14 @@ def location_columns(location: NewLocation | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def add_site(session: AsyncSession, *, now: datetime, actor: Actor, new: NewSite) -> Site:
-    """Add a site under the next number; its customer is the one that stands for the id today. Raises invalid."""
+async def add_site(session: AsyncSession, *, now: datetime, actor: Actor, units: frozenset[UUID], new: NewSite) -> Site:
+    """Add a site under the next number; its customer is the one that stands for the id today. Raises invalid.
+
+    `units` are those whose territories the actor may name.
+    """
     values = given(new)
     location: NewLocation | None = values.pop("location")
-    await _check_references(session, values)
+    await _check_references(session, values, units)
     site = Site(number=await next_number(session, "S"), **values, **location_columns(location))
     session.add(site)
     await session.flush()
@@ -69,13 +72,18 @@ async def add_site(session: AsyncSession, *, now: datetime, actor: Actor, new: N
     return site
 
 
-async def edit_site(session: AsyncSession, *, now: datetime, actor: Actor, site: Site, patch: SitePatch) -> None:
-    """Change the fields a patch gives; drawings follow `no_offline_drawings` off the phones or back. Raises invalid."""
-    _must_stand(site)
+async def edit_site(
+    session: AsyncSession, *, now: datetime, actor: Actor, units: frozenset[UUID], site: Site, patch: SitePatch
+) -> None:
+    """Change the fields a patch gives; drawings follow `no_offline_drawings` off the phones or back.
+
+    `units` are those whose territories the actor may name. Raises invalid, merged_away.
+    """
+    must_stand(site)
     values = given(patch)
     if "location" in values:
         values |= location_columns(values.pop("location"))
-    await _check_references(session, values)
+    await _check_references(session, values, units)
     before, after = set_fields(site, values)
     await session.flush()
     if "no_offline_drawings" in after:
@@ -84,33 +92,40 @@ async def edit_site(session: AsyncSession, *, now: datetime, actor: Actor, site:
 
 
 async def merge_site(session: AsyncSession, *, now: datetime, actor: Actor, site: Site, into: Site) -> None:
-    """Replace a site by another: layout, assets, contacts, files follow. Tells `site.merged`; raises merge_refused."""
+    """Replace a site by another: layout, assets, contacts, files follow, and who answers for it if nobody does there.
+
+    Tells `site.merged` of the site merged away, with `into_id`; raises merge_refused.
+    """
     if site.id == into.id or site.merged_into_id or into.merged_into_id:
         raise Problem(MERGE_REFUSED)
     site.merged_into_id = into.id
     await session.flush()
-    for model in (Position, Asset, AssetPlacement):
+    for model in (Position, Asset, AssetPlacement, Credential):
         await session.execute(update(model).where(model.site_id == site.id).values(site_id=into.id))
+    await _move_owners(session, site.id, into.id, now)
     known = set((await session.execute(select(SiteContact.contact_id).filter_by(site_id=into.id))).scalars())
     for row in (await session.execute(select(SiteContact).filter_by(site_id=site.id))).scalars().all():
         if row.contact_id in known:
             await session.delete(row)
         else:
             row.site_id, row.primary = into.id, False
-    theirs = select(Attachment).filter_by(entity=Site.__tablename__, subject_id=site.id)
-    for file in (await session.execute(theirs)).scalars():
-        file.subject_id = into.id
-    await session.flush()
+    await _move_files(session, site, into)
     await _file_anew(session, into)
     record(session, now=now, actor=actor, action="site.merged", row=site, after={"merged_into_id": into.id})
     tell(session, now=now, name="site.merged", row=site, facts={"into_id": str(into.id)})
 
 
-async def name_owner(session: AsyncSession, *, now: datetime, actor: Actor, site: Site, new: NewOwner) -> SiteOwner:
-    """Make a crew or a person responsible for a site (A140); whoever was so until then no longer is. Raises invalid."""
+async def name_owner(
+    session: AsyncSession, *, now: datetime, actor: Actor, units: frozenset[UUID], site: Site, new: NewOwner
+) -> SiteOwner:
+    """Make a crew or a person of `units` responsible for a site (A140); whoever was so until then no longer is.
+
+    Raises invalid, merged_away.
+    """
+    must_stand(site)
     if (new.crew_id is None) == (new.person_id is None):
         raise Problem(INVALID, Finding("crew_id", "小组和人员须且只须填一个", "give a crew or a person, not both"))
-    await _check_holder(session, new)
+    await _check_holder(session, new, units)
     starts = new.valid_from or now
     later = or_(SiteOwner.valid_until.is_(None), SiteOwner.valid_until > starts)
     theirs = select(SiteOwner).where(SiteOwner.site_id == site.id, later).with_for_update()
@@ -153,10 +168,28 @@ async def follow_customer(session: AsyncSession, event: Event, now: datetime) ->
         record(session, now=now, actor=SYSTEM, action="site.edited", row=site, before=before, after=after)
 
 
+async def follow_contact(session: AsyncSession, event: Event, now: datetime) -> None:
+    """React to `contact.merged`: whoever was asked for at a site under the old record is under the one that stands."""
+    into = await survivor(session, Contact, UUID(str(event.facts["into_id"])))
+    theirs = select(SiteContact).where(SiteContact.contact_id == event.subject_id).with_for_update()
+    for row in (await session.execute(theirs)).scalars().all():
+        known = select(SiteContact).filter_by(site_id=row.site_id, contact_id=into.id)
+        twice = (await session.execute(known)).scalar_one_or_none()
+        if twice is None:
+            row.contact_id = into.id
+        else:
+            twice.primary = twice.primary or row.primary
+            await session.delete(row)
+        site = await session.get_one(Site, row.site_id)
+        before, after = {"contact_id": event.subject_id}, {"contact_id": into.id}
+        record(session, now=now, actor=SYSTEM, action="site.contact_named", row=site, before=before, after=after)
+
+
 async def put_site_contact(
     session: AsyncSession, *, now: datetime, actor: Actor, site: Site, contact: Contact, primary: bool
 ) -> None:
-    """Say that a contact is to be asked for at a site; at most one is the first to call. Raises invalid."""
+    """Say that a contact is to be asked for at a site, one of them the first to call. Raises invalid, merged_away."""
+    must_stand(site)
     if contact.customer_id != site.customer_id or contact.merged_into_id is not None:
         raise no_such("contact_id")
     rows = (await session.execute(select(SiteContact).filter_by(site_id=site.id).with_for_update())).scalars().all()
@@ -176,7 +209,8 @@ async def put_site_contact(
 async def remove_site_contact(
     session: AsyncSession, *, now: datetime, actor: Actor, site: Site, contact_id: UUID
 ) -> None:
-    """Say that a contact is no longer asked for at a site; there may be none such already."""
+    """Say that a contact is no longer asked for at a site; there may be none such already. Raises merged_away."""
+    must_stand(site)
     rows = select(SiteContact).filter_by(site_id=site.id, contact_id=contact_id)
     for row in (await session.execute(rows)).scalars().all():
         await session.delete(row)
@@ -186,7 +220,7 @@ async def remove_site_contact(
 
 async def add_position(session: AsyncSession, *, now: datetime, actor: Actor, site: Site, new: NewPosition) -> Position:
     """Add a place to the layout of a site; raises invalid."""
-    _must_stand(site)
+    must_stand(site)
     if new.parent_id is not None:
         parent = await session.get(Position, new.parent_id)
         if parent is None or parent.site_id != site.id:
@@ -220,7 +254,7 @@ async def add_asset(
     session: AsyncSession, *, now: datetime, actor: Actor, site: Site, new: NewAsset, asset_id: UUID | None = None
 ) -> Asset:
     """Add an asset to a site; one born on a phone brings its id. Raises invalid, merged_away."""
-    _must_stand(site)
+    must_stand(site)
     values = given(new)
     position_id, installed_at = values.pop("position_id"), values.pop("installed_at") or now
     await _check_asset(session, values)
@@ -239,7 +273,7 @@ async def add_asset(
 
 async def edit_asset(session: AsyncSession, *, now: datetime, actor: Actor, asset: Asset, patch: AssetPatch) -> None:
     """Change the fields a patch gives; raises invalid, merged_away."""
-    _must_stand(asset)
+    must_stand(asset)
     values = given(patch)
     await _check_asset(session, values)
     before, after = set_fields(asset, values)
@@ -254,7 +288,7 @@ async def place_asset(
 
     A swap so keeps both histories, and the warranty stays with the asset. Raises asset_retired, merged_away, invalid.
     """
-    _must_stand(asset)
+    must_stand(asset)
     if asset.retired_at is not None:
         raise Problem(ASSET_RETIRED)
     at = new.at or now
@@ -280,7 +314,7 @@ async def place_asset(
 
 async def remove_asset(session: AsyncSession, *, now: datetime, actor: Actor, asset: Asset, removal: Removal) -> None:
     """Take an asset from its position, and out of use if it is retired; raises merged_away, invalid."""
-    _must_stand(asset)
+    must_stand(asset)
     at = removal.at or now
     _refuse(placement_finding("at", at, begun=None, now=now))
     placement = await current_placement(session, asset_id=asset.id)
@@ -294,7 +328,7 @@ async def remove_asset(session: AsyncSession, *, now: datetime, actor: Actor, as
 
 
 async def merge_asset(session: AsyncSession, *, now: datetime, actor: Actor, asset: Asset, into: Asset) -> None:
-    """Replace an asset by another record of the same piece; its placements follow. Raises merge_refused."""
+    """Replace an asset by another record of the same piece; placements and files follow. Raises merge_refused."""
     if asset.id == into.id or asset.merged_into_id or into.merged_into_id or asset.site_id != into.site_id:
         raise Problem(MERGE_REFUSED)
     asset.merged_into_id = into.id
@@ -303,7 +337,7 @@ async def merge_asset(session: AsyncSession, *, now: datetime, actor: Actor, ass
         placement.asset_id = into.id
         if placement.removed_at is None and stands is not None:
             placement.removed_at = max(stands.installed_at, placement.installed_at)
-    await session.flush()
+    await _move_files(session, asset, into)
     record(session, now=now, actor=actor, action="asset.merged", row=asset, after={"merged_into_id": into.id})
     tell(session, now=now, name="asset.merged", row=asset, facts={"into_id": str(into.id)})
 
@@ -318,9 +352,26 @@ def _refuse(finding: Finding | None) -> None:
         raise Problem(INVALID, finding)
 
 
-def _must_stand(row: Site | Asset) -> None:
-    if row.merged_into_id is not None:
-        raise Problem(MERGED_AWAY, into_id=str(row.merged_into_id))
+async def _move_owners(session: AsyncSession, site_id: UUID, into_id: UUID, now: datetime) -> None:
+    """End who answers for a site; where nobody does so for the one that replaces it, they go on there."""
+    later = or_(SiteOwner.valid_until.is_(None), SiteOwner.valid_until > now)
+    theirs = (await session.execute(select(SiteOwner).where(SiteOwner.site_id == site_id, later))).scalars().all()
+    taken = (await session.execute(select(SiteOwner.id).where(SiteOwner.site_id == into_id, later))).first()
+    for owner in theirs:
+        at, until = max(now, owner.valid_from), owner.valid_until
+        owner.valid_until = at
+        if taken is None:
+            crew_id, person_id = owner.crew_id, owner.person_id
+            session.add(
+                SiteOwner(site_id=into_id, crew_id=crew_id, person_id=person_id, valid_from=at, valid_until=until)
+            )
+
+
+async def _move_files(session: AsyncSession, dead: Site | Asset, into: Site | Asset) -> None:
+    theirs = select(Attachment).filter_by(entity=dead.__tablename__, subject_id=dead.id)
+    for file in (await session.execute(theirs)).scalars():
+        file.subject_id = into.id
+    await session.flush()
 
 
 async def _file_anew(session: AsyncSession, site: Site) -> None:
@@ -333,27 +384,27 @@ async def _file_anew(session: AsyncSession, site: Site) -> None:
     await session.flush()
 
 
-async def _check_references(session: AsyncSession, values: dict[str, Any]) -> None:
-    """Replace a customer's id by the one that stands for it, and refuse what leads nowhere."""
+async def _check_references(session: AsyncSession, values: dict[str, Any], units: frozenset[UUID]) -> None:
+    """Replace a customer's id by the one that stands for it, and refuse what leads nowhere or out of `units`."""
     if "customer_id" in values:
         if await session.get(Customer, values["customer_id"]) is None:
             raise no_such("customer_id")
         values["customer_id"] = (await survivor(session, Customer, values["customer_id"])).id
-    if values.get("territory_id") and await session.get(Territory, values["territory_id"]) is None:
-        raise no_such("territory_id")
+    if values.get("territory_id") is not None:
+        territory = await session.get(Territory, values["territory_id"])
+        if territory is None or territory.unit_id not in units:
+            raise no_such("territory_id")
     if "time_zone" in values:
         checked_zone(values["time_zone"])
 
 
-async def _check_holder(session: AsyncSession, new: NewOwner) -> None:
+async def _check_holder(session: AsyncSession, new: NewOwner, units: frozenset[UUID]) -> None:
     if new.crew_id is not None:
         crew = await session.get(Crew, new.crew_id)
-        if crew is None or not crew.active:
+        if crew is None or not crew.active or crew.unit_id not in units:
             raise no_such("crew_id")
     if new.person_id is not None:
-        person = await session.get(Person, new.person_id)
-        if person is None or not person.active:
-            raise no_such("person_id")
+        await active_person(session, new.person_id, units, "person_id")
 
 
 async def _check_asset(session: AsyncSession, values: dict[str, Any]) -> None:

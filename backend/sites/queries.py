@@ -12,6 +12,7 @@ from backend.core.auth import Principal
 from backend.core.errors import NOT_FOUND, Problem
 from backend.core.paging import Page, PageRequest, fetch_page
 from backend.core.presets import Preset
+from backend.customers.actions import must_stand
 from backend.people.schemas import Duty, shown
 from backend.sites.models import Asset, AssetModel, AssetPlacement, Position, Site, SiteContact, SiteOwner
 from backend.sites.rules import document_bucket
@@ -73,14 +74,19 @@ def customers_of_sites(principal: Principal, area: str, level: str, now: datetim
 
 
 async def site_file_bucket(session: AsyncSession, site_id: UUID, kind: str) -> str | None:
-    """Return the bucket a file of a site is in (for attachments.queries.SUBJECTS)."""
-    site = await session.get_one(Site, site_id)
+    """Return the bucket a new file of a site is in (for attachments.queries.SUBJECTS); raises merged_away."""
+    site = await session.get_one(Site, site_id, with_for_update=True)
+    must_stand(site)
     return document_bucket(site_id, kind, no_offline_drawings=site.no_offline_drawings)
 
 
 async def asset_file_bucket(session: AsyncSession, asset_id: UUID, kind: str) -> str | None:
-    """Return the bucket a file of an asset is in: that of its site (for attachments.queries.SUBJECTS)."""
-    asset = await session.get_one(Asset, asset_id)
+    """Return the bucket a new file of an asset is in: that of its site (for attachments.queries.SUBJECTS).
+
+    Raises merged_away.
+    """
+    asset = await session.get_one(Asset, asset_id, with_for_update=True)
+    must_stand(asset)
     return await site_file_bucket(session, asset.site_id, kind)
 
 

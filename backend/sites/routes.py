@@ -80,7 +80,8 @@ async def add_site(data: JSONBody[NewSite], principal: Who, write: Session, once
         if data.unit_id not in principal.units("case", "write"):
             raise no_such("unit_id")
         await _customer(write, principal, data.customer_id, now)
-        return queries.site_view(await actions.add_site(write, now=now, actor=principal.actor, new=data))
+        units = _nameable(principal)
+        return queries.site_view(await actions.add_site(write, now=now, actor=principal.actor, units=units, new=data))
 
     return await once.create(write, now, produce)
 
@@ -105,7 +106,8 @@ async def edit_site(
         raise no_such("unit_id")
     if data.customer_id is not msgspec.UNSET:
         await _customer(write, principal, data.customer_id, now)
-    await actions.edit_site(write, now=now, actor=principal.actor, site=site, patch=data)
+    nameable = _nameable(principal)
+    await actions.edit_site(write, now=now, actor=principal.actor, units=nameable, site=site, patch=data)
     return with_etag(queries.site_view(site))
 
 
@@ -138,7 +140,9 @@ async def name_owner(
 
     async def produce() -> OwnerView:
         site = await _office_site(write, principal, site_id, now)
-        return shown(await actions.name_owner(write, now=now, actor=principal.actor, site=site, new=data), OwnerView)
+        units = _nameable(principal)
+        owner = await actions.name_owner(write, now=now, actor=principal.actor, units=units, site=site, new=data)
+        return shown(owner, OwnerView)
 
     return await once.create(write, now, produce)
 
@@ -155,7 +159,7 @@ async def put_site_contact(
     *, site_id: Id, contact_id: Id, data: JSONBody[SiteContactPut], principal: Who, write: Session, now: Now
 ) -> list[SiteContactView]:
     """Say that a contact of the customer is to be asked for at a site."""
-    site = await queries.site_within(write, principal, site_id, level="write", now=now)
+    site = await queries.site_within(write, principal, site_id, level="write", now=now, locked=True)
     contact = await write.get(Contact, contact_id)
     if contact is None:
         raise no_such("contact_id")
@@ -167,7 +171,7 @@ async def put_site_contact(
 @delete("/sites/{site_id:uuid}/contacts/{contact_id:uuid}", guards=[WRITES])
 async def remove_site_contact(site_id: Id, contact_id: Id, principal: Who, write: Session, now: Now) -> None:
     """Say that a contact is no longer asked for at a site."""
-    site = await queries.site_within(write, principal, site_id, level="write", now=now)
+    site = await queries.site_within(write, principal, site_id, level="write", now=now, locked=True)
     await actions.remove_site_contact(write, now=now, actor=principal.actor, site=site, contact_id=contact_id)
 
 
@@ -185,7 +189,7 @@ async def add_position(
     """Add a place to the layout of a site."""
 
     async def produce() -> PositionView:
-        site = await queries.site_within(write, principal, site_id, level="write", now=now)
+        site = await queries.site_within(write, principal, site_id, level="write", now=now, locked=True)
         position = await actions.add_position(write, now=now, actor=principal.actor, site=site, new=data)
         return await queries.position_view(write, position)
 
@@ -276,7 +280,7 @@ async def add_asset(
     """Add a piece of equipment to a site."""
 
     async def produce() -> AssetView:
-        site = await queries.site_within(write, principal, site_id, level="write", now=now)
+        site = await queries.site_within(write, principal, site_id, level="write", now=now, locked=True)
         filled = [name for name, value in given(data).items() if value is not None]
         _leave_to_the_office(principal, site, ASSET_OFFICE_FIELDS, filled)
         asset = await actions.add_asset(write, now=now, actor=principal.actor, site=site, new=data)
@@ -340,6 +344,11 @@ def _leave_to_the_office(principal: Principal, site: Site, decided: frozenset[st
     findings = office_findings(decided, fields)
     if findings and site.unit_id not in principal.units("case", "write"):
         raise Problem(FORBIDDEN, *findings)
+
+
+def _nameable(principal: Principal) -> frozenset[UUID]:
+    """The units whose territories, crews and people somebody may name at a site."""
+    return principal.units("case", "write") | principal.units("dispatch", "read")
 
 
 async def _office_site(session: AsyncSession, principal: Principal, site_id: UUID, now: datetime) -> Site:

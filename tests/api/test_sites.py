@@ -196,6 +196,27 @@ async def test_a_site_always_has_one_owner_at_a_time(office: Office) -> None:
     assert (await (await office.sign_in(ZHOU_TAO)).get(f"/sites/{house.site}")).status_code == 200
 
 
+async def test_nobody_names_a_territory_a_crew_or_a_person_of_another_unit(office: Office) -> None:
+    desk, northern, house = await office.sign_in(HE_LI), await office.sign_in(MA_CHAO), office.house
+    area = {"unit_id": str(house.north), "name_zh": "北湖", "name_en": "North", "area": {"districts": ["北湖区"]}}
+    territory = (await added(northern, "/territories", area))["id"]
+    crew = (await added(northern, "/crews", {"unit_id": str(house.north), "name": "北组"}))["id"]
+    path = f"/sites/{house.site}"
+    calls = [
+        (await desk.edit(path, {"territory_id": territory}), "territory_id"),
+        (await desk.post("/sites", new_site(house, territory_id=territory)), "territory_id"),
+        (await desk.post(f"{path}/owners", {"crew_id": crew}), "crew_id"),
+        (await desk.post(f"{path}/owners", {"person_id": str(house.id_of(SUN_LEI))}), "person_id"),
+    ]
+    for refused, field in calls:
+        assert (refused.status_code, fields_of(refused)) == (422, [field])
+    assert (await desk.get(path)).json()["territory_id"] is None
+    assert [owner["crew_id"] for owner in (await desk.get(f"{path}/owners")).json()] == [str(house.crew)]
+    head = await office.sign_in(CHEN_JING)
+    assert (await head.edit(path, {"territory_id": territory})).status_code == 200, "who is over both may"
+    assert (await head.post(f"{path}/owners", {"crew_id": crew})).status_code == 201
+
+
 async def test_the_first_contact_to_call_is_one(office: Office) -> None:
     desk, house = await office.sign_in(HE_LI), office.house
     other = await added(desk, f"/customers/{house.customer}/contacts", {"name": "钱红"})
@@ -298,6 +319,74 @@ async def test_merged_sites_bring_layout_equipment_and_contacts(office: Office) 
     assert code_of(await desk.edit(f"/sites/{house.site}", {"name": "x"})) == "merged_away"
     assert code_of(await desk.post(f"{path}/merge", {"into_id": str(house.site)})) == "merge_refused"
     assert (await desk.post(f"{path}/merge", {"into_id": str(house.north_site)})).status_code == 404
+
+
+async def test_nothing_is_added_to_a_site_or_an_asset_merged_away(office: Office) -> None:
+    desk, house = await office.sign_in(HE_LI), office.house
+    twice = await added(desk, "/sites", new_site(house, name="云桥大厦 A 座"))
+    same = await added(desk, f"/sites/{house.site}/assets", {"asset_type": "camera", "name": "同一台"})
+    await desk.post(f"/assets/{house.camera}/merge", {"into_id": same["id"]})
+    await desk.post(f"/sites/{house.site}/merge", {"into_id": twice["id"]})
+    dead = f"/sites/{house.site}"
+    file = {"sha256": "0" * 64, "kind": "photo", "name": "图"}
+    calls: list[tuple[str, str, Any]] = [
+        ("POST", f"{dead}/owners", {"person_id": str(house.id_of(ZHOU_TAO))}),
+        ("POST", f"{dead}/positions", {"name": "门口"}),
+        ("POST", f"{dead}/assets", {"asset_type": "camera", "name": "x"}),
+        ("PUT", f"{dead}/contacts/{house.contact}", {}), ("DELETE", f"{dead}/contacts/{house.contact}", None),
+        ("POST", "/attachments", file | {"entity": "site", "subject_id": str(house.site)}),
+        ("POST", "/attachments", file | {"entity": "asset", "subject_id": str(house.camera)}),
+        ("POST", f"/assets/{house.camera}/removal", {}),
+        ("POST", f"/positions/{house.position}/placements", {"asset_id": str(house.camera)}),
+    ]  # fmt: skip
+    for method, path, body in calls:
+        assert code_of(await desk.ask(method, path, json=body)) == "merged_away", path
+    for rest in ("/positions", "/contacts", "/assets"):
+        listed = (await desk.get(f"{dead}{rest}")).json()
+        assert not (listed["items"] if isinstance(listed, dict) else listed), rest
+
+
+@pytest.mark.rule("A140")
+async def test_who_answers_for_a_site_merged_away_answers_for_the_one_that_stands_if_nobody_does(
+    office: Office,
+) -> None:
+    desk, house = await office.sign_in(HE_LI), office.house
+    first, second = [await added(desk, "/sites", new_site(house, name=name)) for name in ("甲座", "乙座")]
+    await added(desk, f"/sites/{second['id']}/owners", {"person_id": str(house.id_of(LI_WEI))})
+    office.move_clock(minutes=5)
+
+    async def owners(site: str) -> list[tuple[str | None, bool]]:
+        listed = (await desk.get(f"/sites/{site}/owners")).json()
+        return [(owner["crew_id"] or owner["person_id"], owner["valid_until"] is None) for owner in listed]
+
+    await desk.post(f"/sites/{house.site}/merge", {"into_id": first["id"]})
+    assert await owners(str(house.site)) == [(str(house.crew), False)]
+    assert await owners(first["id"]) == [(str(house.crew), True)]
+    await desk.post(f"/sites/{first['id']}/merge", {"into_id": second["id"]})
+    assert await owners(second["id"]) == [(str(house.id_of(LI_WEI)), True)]
+
+
+async def test_the_contact_to_ask_for_follows_a_merge_of_contacts(office: Office) -> None:
+    desk, house = await office.sign_in(HE_LI), office.house
+    twice = await added(desk, f"/customers/{house.customer}/contacts", {"name": "赵敏"})
+    other = await added(desk, "/sites", new_site(house))
+    for contact, primary in ((str(house.contact), True), (twice["id"], False)):
+        await desk.ask("PUT", f"/sites/{other['id']}/contacts/{contact}", json={"primary": primary})
+    await desk.post(f"/contacts/{house.contact}/merge", {"into_id": twice["id"]})
+    await office.work()
+    for site in (str(house.site), other["id"]):
+        listed = (await desk.get(f"/sites/{site}/contacts")).json()
+        assert listed == [{"contact_id": twice["id"], "primary": True}]
+
+
+async def test_files_of_a_merged_asset_follow(office: Office) -> None:
+    desk, house = await office.sign_in(HE_LI), office.house
+    same = await added(desk, f"/sites/{house.site}/assets", {"asset_type": "camera", "name": "同一台"})
+    file = {"entity": "asset", "subject_id": str(house.camera), "sha256": "0" * 64, "kind": "manual", "name": "说明"}
+    attached = await added(desk, "/attachments", file)
+    await desk.post(f"/assets/{house.camera}/merge", {"into_id": same["id"]})
+    (followed,) = (await desk.get(f"/attachments?entity=asset&subject_id={same['id']}")).json()
+    assert followed["id"] == attached["id"]
 
 
 async def test_merged_assets_keep_one_history(office: Office) -> None:
