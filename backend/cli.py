@@ -1,16 +1,18 @@
 """The command `paigong`: run the server, bring its database up, try the demo city."""
 
 import asyncio
+import fcntl
 import shutil
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import click
 import msgspec
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from backend.app import create_app, register_reactions
 from backend.core import migrate
@@ -26,9 +28,37 @@ from backend.serving import NoFreePortError, open_port, serve
 from backend.settings import Settings, SettingsError, read_settings
 
 DEMO_DATA: Final = Path("var/demo")
+DEMO_LOCK: Final = Path("var/demo.lock")
+PORT: Final = click.IntRange(1, 65535)
+DATABASE_ADDRESS: Final = (
+    "PAIGONG_DATABASE 不是可用的数据库地址,例如 / is not the address of a database we can use, for example "
+    "postgresql+asyncpg://user:password@host/paigong"
+)
+DATABASE_STATE: Final = (
+    "数据库无法使用;若是新库,请先运行 paigong migrate / "
+    "the database cannot be used; if it is new, run paigong migrate first"
+)
+NOT_REACHED: Final = "无法访问地址或文件 / an address or a file cannot be reached"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Commands that say in a sentence what outside of them is not right, instead of where in the code it was met."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; raises ClickException for wrong settings, databases out of reach and addresses not ours."""
+        try:
+            return super().invoke(ctx)
+        except SettingsError as error:
+            raise click.ClickException(str(error)) from error
+        except (ArgumentError, ModuleNotFoundError) as error:
+            raise click.ClickException(f"{DATABASE_ADDRESS} ({error})") from error
+        except DBAPIError as error:
+            raise click.ClickException(f"{DATABASE_STATE} ({error.orig})") from error
+        except OSError as error:
+            raise click.ClickException(f"{NOT_REACHED} ({error})") from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Paigong 派工: field service that keeps its 48-hour promise."""
     register_reactions()  # a command that writes tells events too, and what reacts to them must hear of it
@@ -37,17 +67,17 @@ def main() -> None:
 @main.command("migrate")
 def migrate_command() -> None:
     """Bring the database to the newest schema and load the presets. 升级数据库并载入预设。"""
-    settings = _settings()
+    settings = read_settings()
     _prepare(settings)
     click.echo(f"数据库已就绪 / the database is ready: {_shown_url(settings)}")
 
 
 @main.command("serve")
 @click.option("--host", help="Address to listen on. 监听地址。")
-@click.option("--port", type=int, help="Port; if it is taken the next free one is used. 端口。")
+@click.option("--port", type=PORT, help="Port; if it is taken the next free one is used. 端口。")
 def serve_command(host: str | None, port: int | None) -> None:
     """Run the server. 启动服务。"""
-    settings = _settings()
+    settings = read_settings()
     settings = msgspec.structs.replace(settings, host=host or settings.host, port=port or settings.port)
     _prepare(settings)
     _run(settings, lambda address: click.echo(f"Paigong 派工: {address}  (API: {address}/docs)"))
@@ -66,7 +96,7 @@ def found_command(
     """Create the organisation and its first administrator. 建立组织和第一位管理员。"""
     if not PASSWORD_MINIMUM <= len(password) <= PASSWORD_MAXIMUM:
         raise click.ClickException(f"密码至少 {PASSWORD_MINIMUM} 位 / at least {PASSWORD_MINIMUM} characters")
-    settings = _settings()
+    settings = read_settings()
     _prepare(settings)
     founding = Founding(
         name_zh=organisation_zh, name_en=organisation_en, time_zone=time_zone, employee_number=employee_number,
@@ -77,17 +107,31 @@ def found_command(
 
 
 @main.command("demo")
-@click.option("--port", type=int, default=8300, show_default=True, help="First port tried. 首选端口。")
+@click.option("--port", type=PORT, default=8300, show_default=True, help="First port tried. 首选端口。")
 @click.option("--fresh", is_flag=True, help="Throw the demo's data away and begin anew. 清空演示数据重新开始。")
 def demo_command(port: int, fresh: bool) -> None:  # noqa: FBT001 - click hands flags over as booleans
     """Run the server on a generated city. 用生成的演示城市启动服务。"""
     started = time.monotonic()
+    lock = _demo_lock(fresh=fresh)
     if fresh:
         shutil.rmtree(DEMO_DATA, ignore_errors=True)
+        fcntl.flock(lock, fcntl.LOCK_SH)
     settings = Settings(mode="demo", data_dir=DEMO_DATA, port=port)
     _prepare(settings)
     made = asyncio.run(_demo_city(settings))
     _run(settings, lambda address: _welcome(address, started, made=made))
+
+
+def _demo_lock(*, fresh: bool) -> TextIO:
+    """Hold the demo's data while this process lives; only a demo that nobody uses can begin anew."""
+    DEMO_LOCK.parent.mkdir(parents=True, exist_ok=True)
+    lock = DEMO_LOCK.open("w", encoding="utf-8")
+    try:
+        fcntl.flock(lock, (fcntl.LOCK_EX if fresh else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        text = "演示正在运行,请先按 Ctrl-C 停止它 / the demo is running; stop it with Ctrl-C first"
+        raise click.ClickException(text) from error
+    return lock
 
 
 @dataclass(frozen=True)
@@ -97,13 +141,6 @@ class _Listening:
 
     def __str__(self) -> str:
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
-
-
-def _settings() -> Settings:
-    try:
-        return read_settings()
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from error
 
 
 def _prepare(settings: Settings) -> None:
@@ -146,6 +183,8 @@ def _run(settings: Settings, announce: Callable[[str], None]) -> None:
     except NoFreePortError as error:
         raise click.ClickException(str(error)) from error
     address = str(_Listening(settings.host, listening.getsockname()[1]))
+    if settings.mode == "demo":
+        settings = msgspec.structs.replace(settings, public_url=address)  # whoever tries it scans on this machine
     ok = serve(create_app(settings), listening, on_up=lambda: announce(address), log_level="warning")
     click.echo("\n已停止,数据已保存 / stopped, everything is saved")
     sys.exit(0 if ok else 1)

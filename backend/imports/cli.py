@@ -20,7 +20,7 @@ from backend.imports.queries import batches, person_by_number
 from backend.imports.runs import ImportOrder, Progress, run_import
 from backend.imports.schemas import BatchView, ImportResult
 from backend.imports.undo import undo_import
-from backend.settings import Settings, SettingsError, read_settings
+from backend.settings import Settings, read_settings
 from backend.sites.geocode import geocoder_of
 
 SOME_REFUSED: Final = 3
@@ -105,8 +105,6 @@ def _run(work: Callable[[Database, Settings], Awaitable[Answer]]) -> Answer:
 
     try:
         return asyncio.run(run(read_settings()))
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from error
     except Problem as problem:
         raise click.ClickException(_problem_text(problem)) from problem
     except NoResultFound as error:

@@ -136,10 +136,19 @@ def _text(_field: Field, source: FieldSource, cell: Cell, _reading: Reading) -> 
     return text.upper() if source.case == "upper" else text.lower() if source.case == "lower" else text
 
 
+THOUSANDS: Final = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+"""A number whose commas can only group its digits."""
+
+
 def _number(source: FieldSource, cell: Cell) -> float:
-    text = tidy(text_of(cell)).replace(",", "")
+    text = tidy(text_of(cell))
+    if "," in text and not THOUSANDS.fullmatch(text):
+        raise CellRefused(
+            f"“{text}”中的逗号含义不明;小数请用点",
+            f"the comma in {text!r} can be read in two ways; write decimals with a point",
+        )
     try:
-        number = float(text)
+        number = float(text.replace(",", ""))
     except ValueError:
         raise CellRefused(f"“{text}”不是数字", f"{text!r} is not a number") from None
     if not math.isfinite(number):

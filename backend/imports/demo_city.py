@@ -21,6 +21,7 @@ from backend.calendars.models import CalendarDay, WorkingCalendar
 from backend.contracts.models import ClockPolicy, ContractSite, PriceList, ServiceContract
 from backend.core.auth import hash_password
 from backend.core.db import Row
+from backend.core.numbers import next_number
 from backend.core.sessions import Database
 from backend.customers.models import Contact, ContactPoint, Customer
 from backend.imports.demo_state import City
@@ -76,9 +77,10 @@ def demo_logins() -> list[DemoLogin]:
 
 
 async def build_demo_city(database: Database, *, now: datetime) -> bool:
-    """Generate the city if there are no people yet; return whether it was generated."""
-    async with database.read() as session:
+    """Generate the city if there are no people yet, else go on with its roster; return whether it was generated."""
+    async with database.write() as session:
         if (await session.execute(select(func.count()).select_from(Person))).scalar_one():
+            await _prolong_roster(session, now)
             return False
     source = _read_source()
     password_hash = await asyncio.to_thread(hash_password, DEMO_PASSWORD)
@@ -191,6 +193,29 @@ async def _roster(session: AsyncSession, city: City) -> None:
     )  # fmt: skip
 
 
+async def _prolong_roster(session: AsyncSession, now: datetime) -> None:
+    """Repeat everybody's last shift up to as many days ahead as a new city has; a demo may be looked at weeks later."""
+    ahead = timedelta(days=_read_source()["counts"]["shift_days"])
+    shifts = (await session.execute(select(Shift).order_by(Shift.starts_at))).scalars()
+    last = {shift.person_id: shift for shift in shifts}
+    for shift in last.values():
+        days = (now + ahead - shift.starts_at).days
+        session.add_all(_repeated(shift, timedelta(days=later)) for later in range(1, days + 1))
+
+
+def _repeated(shift: Shift, later: timedelta) -> Shift:
+    return Shift(
+        person_id=shift.person_id, starts_at=shift.starts_at + later, ends_at=shift.ends_at + later,
+        start_lat=shift.start_lat, start_lon=shift.start_lon, overtime_minutes=shift.overtime_minutes,
+        breaks=[_moved(pause, later) for pause in shift.breaks],
+    )  # fmt: skip
+
+
+def _moved(pause: dict[str, Any], later: timedelta) -> dict[str, Any]:
+    moved = {name: datetime.fromisoformat(pause[name]) + later for name in ("start_at", "end_at")}
+    return pause | {name: instant.isoformat() for name, instant in moved.items()}
+
+
 def _lunch(city: City, day: date) -> dict[str, Any]:
     start, end, minutes = LUNCH
     return {
@@ -205,8 +230,8 @@ async def _settle_customers(session: AsyncSession, city: City) -> None:
     unit = city.units["service"]
     for number, entry in enumerate(city.source["customer"], start=1):
         customer = Customer(
-            unit_id=unit.id, number=f"C-{number}", name=city.both(entry), kind=entry["kind"], language="zh",
-            external_id=f"demo:{entry['key']}",
+            unit_id=unit.id, number=await next_number(session, "C"), name=city.both(entry), kind=entry["kind"],
+            language="zh", external_id=f"demo:{entry['key']}",
         )  # fmt: skip
         city.customers[entry["key"]] = customer
         await _keep(session, customer)
@@ -247,7 +272,7 @@ async def _build_sites(session: AsyncSession, city: City, entry: dict[str, Any],
         lat, lon = _point_in(city.random, district)
         suffix = entry["site_suffix"]
         site = Site(
-            unit_id=contract_unit(city), customer_id=contract.customer_id, number=f"S-{len(city.sites) + 1}",
+            unit_id=contract_unit(city), customer_id=contract.customer_id, number=await next_number(session, "S"),
             name=f"{street['zh']}{house}号{suffix['zh']} {suffix['en']}, {house} {street['en']}",
             address=f"{city.source['city']['zh']}{district['zh']}{street['zh']}{house}号",
             lat=lat, lon=lon, position_source="demo", position_confidence=1.0, time_zone=city.zone.key,

@@ -28,6 +28,8 @@ DECLARED: Final = {
     "utf-8": "utf-8", "utf8": "utf-8", "utf-8-sig": "utf-8",
     "gbk": "gb18030", "gb2312": "gb18030", "gb18030": "gb18030",
 }  # fmt: skip
+CHINESE_SHARE: Final = 0.8
+"""Least share of GB2312 among the characters of a file taken for GB18030 that nobody declared."""
 UTF8_MARK: Final = b"\xef\xbb\xbf"
 UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 ZIP_MARK: Final = b"PK\x03\x04"
@@ -156,6 +158,11 @@ def find_encoding(path: Path, declared: str = "") -> str:
     faults: list[tuple[str, int, int]] = []
     for encoding in (DECLARED[declared.lower()],) if declared else ENCODINGS:
         fault = _first_fault(path, encoding)
+        if fault is None and not declared and encoding == "gb18030" and not _reads_as_chinese(path):
+            raise file_refused(
+                "不是 UTF-8,按 GB18030 读出的又不像中文;请用 --encoding 指明编码",
+                "it is not UTF-8, and read as GB18030 it is not Chinese; say the encoding with --encoding",
+            )
         if fault is None:
             return "utf-8-sig" if encoding == "utf-8" and start == UTF8_MARK else encoding
         faults.append((encoding, *fault))
@@ -179,6 +186,20 @@ def _first_fault(path: Path, encoding: str) -> tuple[int, int] | None:
                 return offset + error.start, number
             offset += len(line)
     return None
+
+
+def _reads_as_chinese(path: Path) -> bool:
+    """Whether most of what is not ASCII is in GB2312, as nearly all Chinese text is.
+
+    Almost any bytes can be decoded as GB18030; what is Latin-1, Big5 or Shift-JIS then lands among its rare characters.
+    """
+    beyond = common = 0
+    with path.open("rb") as file:
+        for line in file:
+            signs = [sign for sign in line.decode("gb18030") if sign > "\x7f"]
+            beyond += len(signs)
+            common += len("".join(signs).encode("gb2312", "ignore")) // 2
+    return common >= beyond * CHINESE_SHARE
 
 
 def _csv_lines(path: Path, encoding: str, delimiter: str) -> Iterator[Line]:

@@ -93,20 +93,40 @@ def _must_be_sound() -> Generator[None]:
 
 
 def outline(path: Path, sheet: str) -> Outline:
-    """Return how many rows a sheet has and which of its cells are merged."""
+    """Return how many rows a sheet has and which of its cells are merged; raises Problem for a formula never computed.
+
+    A program that is no spreadsheet writes formulas without their values: what should be a price would be nothing.
+    """
     rows, merged = 0, list[MergedRange]()
+    formula = computed = False
     with _must_be_sound(), zipfile.ZipFile(path) as archive, archive.open(_part_of(archive, sheet)) as part:
         for element in _elements(part):
             if element.tag == f"{MAIN}row":
                 rows += 1
             elif element.tag == f"{MAIN}mergeCell":
                 merged.append(_range(element.get("ref")))
+            elif element.tag == f"{MAIN}f":
+                formula = True
+            elif element.tag == f"{MAIN}v":
+                computed = bool(element.text)
+            elif element.tag == f"{MAIN}c":
+                if formula and not computed and element.get("t") != "str":
+                    raise _never_computed(sheet, element.get("r"))
+                formula = computed = False
             element.clear()
     if len(merged) > MERGED_RANGES_MAXIMUM:
         raise file_refused(
             f"合并单元格超过 {MERGED_RANGES_MAXIMUM} 处", f"more than {MERGED_RANGES_MAXIMUM} merged ranges"
         )
     return Outline(rows, sorted(merged, key=lambda one: one.first_row))
+
+
+def _never_computed(sheet: str, cell: str) -> Problem:
+    return file_refused(
+        f"工作表 {sheet} 的单元格 {cell} 是没有计算过的公式;请用表格软件打开、保存后再导入",
+        f"cell {cell} of sheet {sheet} holds a formula that was never computed: "
+        "open and save it in a spreadsheet program",
+    )
 
 
 def _range(reference: str) -> MergedRange:

@@ -123,6 +123,12 @@ def test_prices_in_yuan_become_fen() -> None:
         read(price, "30000000", times=100)
 
 
+@pytest.mark.parametrize("cell", ["12,5", "1,23", "1,2345", "1.234,5", ",5", "１２，５"])
+def test_a_comma_that_may_be_a_decimal_point_is_refused(cell: str) -> None:
+    with pytest.raises(CellRefused, match="can be read in two ways"):
+        read(NUMBER, cell)
+
+
 @pytest.mark.parametrize("cell", ["", "NaN", "inf", "12a", "1.2.3"])
 def test_what_is_no_number_is_refused_and_nothing_is_nothing(cell: str) -> None:
     if not cell:

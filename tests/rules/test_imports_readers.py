@@ -1,5 +1,6 @@
 """Reading files: encodings, headings in many styles, merged cells, hidden sheets, and what is no such file."""
 
+import re
 import zipfile
 from contextlib import suppress
 from datetime import date, datetime
@@ -77,6 +78,27 @@ def test_a_wrong_encoding_names_the_first_bad_byte(tmp_path: Path) -> None:
     path.write_bytes("名称,电话\n云桥,1\n".encode("utf-16"))
     assert "UTF-16" in refusal(path)
     assert "no support" in refusal(path, FileLayout(encoding="latin-1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("name,phone\nCaféteria Nord,\nHôtel Ségur,\n", "latin-1"),
+        ("name,phone\n東門廣場,\n湖濱學校,\n雲橋大廈,\n", "big5"),
+        ("name,phone\n東京タワー,\nさくら小学校,\n", "shift-jis"),
+    ],
+)
+def test_what_only_happens_to_decode_is_asked_about(tmp_path: Path, text: str, encoding: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(text.encode(encoding))
+    assert "say the encoding with --encoding" in refusal(path)
+
+
+def test_rare_characters_are_believed_when_the_encoding_is_declared(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes("name,phone\n喆堃,\n".encode("gbk"))
+    assert "say the encoding" in refusal(path)
+    assert find_encoding(path, "gbk") == "gb18030"
 
 
 def test_titles_above_ornaments_and_other_names_do_not_hide_the_headings(tmp_path: Path) -> None:
@@ -174,6 +196,21 @@ def test_dates_of_a_workbook_arrive_as_dates_and_its_calendar_is_known(tmp_path:
     source = open_source(path, LAYOUT, WANTED)
     assert lines(source)[0][1] == {"name": datetime(2026, 3, 1, 14, 30), "phone": datetime(2026, 3, 1)}  # noqa: DTZ001
     assert source.epoch.year == 1899
+
+
+def test_a_formula_that_was_never_computed_refuses_the_file_and_names_the_cell(tmp_path: Path) -> None:
+    path = write_xlsx(tmp_path / "list.xlsx", ["name", "phone"], ["A", "1"], ["B", "=B2*2"])
+    assert "cell B3 of sheet 台账 holds a formula that was never computed" in refusal(path)
+    kept = write_xlsx(tmp_path / "kept.xlsx", ["name", "phone"], ["A", "1"])
+    with zipfile.ZipFile(kept) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    sheet = parts["xl/worksheets/sheet1.xml"].decode()
+    formula = '<c r="B2" t="str"><f>TEXT(1,"0")</f><v>1</v></c>'
+    parts["xl/worksheets/sheet1.xml"] = re.sub(r'<c r="B2".*?</c>', formula, sheet).encode()
+    with zipfile.ZipFile(kept, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    assert lines(open_source(kept, LAYOUT, WANTED)) == [(2, {"name": "A", "phone": "1"})]
 
 
 def test_what_is_no_workbook_is_said_to_be_none(tmp_path: Path) -> None:
