@@ -100,15 +100,22 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class SyncedTable:
-    """A table whose rows phones hold. `bucket` is a template over its columns; a row with a None there is not sent."""
+    """A table whose rows phones hold. `bucket` is a template over its columns; a row with a None there is not sent.
+
+    Or it is in the bucket `otherwise` names, if there is one.
+    """
 
     table: Table
     bucket: str
+    otherwise: str | None = None
 
     def bucket_of(self, row: Mapping[Any, Any]) -> str | None:
         """Return the one bucket the row is in, or None for a row no phone holds."""
-        values = {name: row[name] for name in _names_in(self.bucket)}
-        return None if None in values.values() else self.bucket.format_map(values)
+        for template in filter(None, (self.bucket, self.otherwise)):
+            values = {name: row[name] for name in _names_in(template)}
+            if None not in values.values():
+                return template.format_map(values)
+        return None
 
     def columns(self) -> list[Column[Any]]:
         """The columns a phone may see, in table order."""
@@ -124,12 +131,12 @@ SYNCED: Final[dict[str, SyncedTable]] = {}
 """Every synced table by name; the name is the entity's name on the wire."""
 
 
-def synced(bucket: str) -> Callable[[Model], Model]:
+def synced(bucket: str, *, otherwise: str | None = None) -> Callable[[Model], Model]:
     """Declare a table as synced: `@synced("job:{work_order_id}")`. Its triggers come with a migration."""
 
     def declare(model: Model) -> Model:
         table = cast("Table", model.__table__)
-        SYNCED[table.name] = SyncedTable(table, bucket)
+        SYNCED[table.name] = SyncedTable(table, bucket, otherwise)
         return model
 
     return declare

@@ -110,7 +110,7 @@ def scope_of(session: Session, person: str, now: datetime) -> Scope:
 
     A bucket nobody wrote to has no row; its head is zero.
     """
-    rows = session.execute(_HELD_WITH_HEADS, {"person": UUID(person), "now": now, "ended_after": now - BEHIND}).all()
+    rows = session.execute(HELD_WITH_HEADS, {"person": UUID(person), "now": now, "ended_after": now - BEHIND}).all()
     held = {_assignment(row) for row in rows if row.work_order_id is not None}
     names, valid_until = buckets_of(person, held, now)
     heads = {row.name: _head(row) for row in rows if row.name is not None}
@@ -201,5 +201,5 @@ def _held_with_heads() -> Select[Any]:
 _PERSON: Final = bindparam("person", type_=Uuid())
 _NOW: Final = bindparam("now", type_=UtcDateTime())
 _ENDED_AFTER: Final = bindparam("ended_after", type_=UtcDateTime())
-_HELD_WITH_HEADS: Final = _held_with_heads()
+HELD_WITH_HEADS: Final = _held_with_heads()
 """Built once: it is asked at every pull."""

@@ -135,9 +135,12 @@ class Attendance(Row):
     finished_at: Mapped[datetime | None]
 
 
-@synced("user:{person_id}")
+@synced("user:{person_id}", otherwise="job:{work_order_id}")
 class Assignment(Row):
-    """A visit given to a person, or to a crew whose leader names people. Withdrawn, never deleted."""
+    """A visit given to a person, or to a crew whose leader names people. Withdrawn, never deleted.
+
+    A crew's own is in the job's bucket: whoever has the job through the crew sees why.
+    """
 
     __tablename__ = "assignment"
     __table_args__ = (

@@ -43,7 +43,12 @@ SELECT DISTINCT job.id, job.site_id
 FROM assignment AS given
 JOIN visit ON visit.id = given.visit_id
 JOIN work_order AS job ON job.id = given.work_order_id
-WHERE given.person_id = :person AND given.withdrawn_at IS NULL
+WHERE given.withdrawn_at IS NULL AND (
+    given.person_id = :person OR given.crew_id IN (
+      SELECT crew_id FROM crew_member
+      WHERE person_id = :person AND valid_from <= :now AND (valid_until IS NULL OR valid_until > :now)
+    )
+  )
   AND given.arrives_at <= :arrives_before AND visit.cancelled_at > :cancelled_after
 """
 """The jobs somebody may hold; every visit of these tests has its planned arrival and its end."""
@@ -52,8 +57,8 @@ SELECT 'customer', customer_id FROM site WHERE id IN ({sites})
 UNION SELECT 'contact', contact_id FROM site_contact WHERE site_id IN ({sites})
 """
 FILLED: Final = (
-    "asset", "assignment", "contact", "contact_point", "customer", "field_conflict", "part", "person", "position",
-    "site", "site_contact", "visit", "work_order",
+    "asset", "assignment", "contact", "contact_point", "crew_member", "customer", "field_conflict", "part", "person",
+    "position", "site", "site_contact", "visit", "work_order",
 )  # fmt: skip
 """Tables these tests put rows in."""
 
@@ -69,7 +74,7 @@ class SqlWorld:
         self.store = SqlStore(database, now=START)
         self._open: AsyncSession | None = None
         self.epoch = self.ids()
-        self.li_wei, self.zhang_min, self.customer = self.ids(), self.ids(), self.ids()
+        self.li_wei, self.zhang_min, self.customer, self.crew = (self.ids() for _ in range(4))
 
     @asynccontextmanager
     async def together(self) -> AsyncGenerator[None]:
@@ -98,6 +103,7 @@ class SqlWorld:
         rows: dict[str, list[dict[str, Any]]] = {
             "unit": [{"id": UNIT, "kind": "company", "name_zh": "公司", "name_en": "Company", "time_zone": ZONE}],
             "person": people,
+            "crew": [{"id": UUID(self.crew), "unit_id": UNIT, "name": "一组", "active": True}],
             "customer": [{
                 "id": UUID(self.customer), "unit_id": UNIT, "number": "C-1", "name": "城东花园",
                 "kind": "organisation", "language": "zh",
@@ -143,23 +149,39 @@ class SqlWorld:
 
         That is `STAYS` after its end; the product's own rule knows `BEHIND`.
         """
+        return await self._assign(job, starts_at, hours, person_id=UUID(person))
+
+    async def assign_crew(self, job: str, *, starts_at: datetime = START, hours: float = 8) -> str:
+        """Give a job to the crew, likewise."""
+        return await self._assign(job, starts_at, hours, crew_id=UUID(self.crew))
+
+    async def _assign(self, job: str, starts_at: datetime, hours: float, **holder: UUID) -> str:
         assignment, visit, ends_at = self.ids(), UUID(self._own_ids()), starts_at + timedelta(hours=hours)
         new_visit = {
             "id": visit, "work_order_id": UUID(job), "sequence": int(UUID(assignment)) % 1_000_000,
             "duration_minutes": 60, "state": "cancelled", "cancelled_at": ends_at + STAYS - BEHIND,
         }  # fmt: skip
         new = {
-            "id": UUID(assignment), "work_order_id": UUID(job), "visit_id": visit, "person_id": UUID(person),
-            "leads": True, "pinned": False, "arrives_at": starts_at, "ends_at": ends_at, "assigned_at": START,
+            "id": UUID(assignment), "work_order_id": UUID(job), "visit_id": visit, "leads": True, "pinned": False,
+            "arrives_at": starts_at, "ends_at": ends_at, "assigned_at": START,
         }  # fmt: skip
         async with self._office() as session:
             await session.execute(insert(_table("visit")).values(new_visit))
-            await session.execute(insert(_table("assignment")).values(new))
+            await session.execute(insert(_table("assignment")).values(new | holder))
         return assignment
 
     async def withdraw(self, assignment: str) -> None:
         """Take a job away again."""
         await self.change("assignment", assignment, withdrawn_at=START)
+
+    async def join(self, person: str, *, at: datetime = START, until: datetime | None = None) -> str:
+        """Put a person into the crew."""
+        member = {"crew_id": self.crew, "person_id": person, "leads": False, "valid_from": at, "valid_until": until}
+        return await self._insert("crew_member", self.ids(), **member)
+
+    async def leave(self, member: str, *, at: datetime = START) -> None:
+        """Let somebody's time in the crew end."""
+        await self.change("crew_member", member, valid_until=at)
 
     async def change(self, entity: str, row: str, **fields: Any) -> None:
         """Edit a row in the office."""
@@ -204,13 +226,13 @@ class SqlWorld:
             for entity in FILLED:
                 source = SYNCED[entity]
                 for row in (await session.execute(select(source.table))).mappings():
-                    bucket = source.bucket.format(**row)
+                    bucket = source.bucket_of(row)
                     if bucket in names:
                         held[bucket][place(entity, str(row["id"]))] = _body(entity, row)
         return dict(held)
 
     async def _held_buckets(self, session: Any, person: str, now: datetime) -> set[str]:
-        instants = {"arrives_before": now + timedelta(days=7), "cancelled_after": now - BEHIND}
+        instants = {"arrives_before": now + timedelta(days=7), "cancelled_after": now - BEHIND, "now": now}
         wanted = {"person": self._id(person)} | {name: self._instant(at) for name, at in instants.items()}
         jobs = (await session.execute(text(HELD_JOBS), wanted)).all()
         names = {f"user:{person}", "catalogue", *(f"job:{UUID(str(job.id))}" for job in jobs)}

@@ -36,7 +36,8 @@ SEEN_ALIKE: Final[Mapping[str, tuple[str, ...]]] = {
     "site": ("name", "access_notes", "acceptance_on", "address", "lat", "lon", "customer_id"),
     "asset": ("site_id", "asset_type", "name", "serial", "quantity", "note"),
     "contact": ("customer_id", "name", "title", "function", "language"),
-    "assignment": ("person_id", "work_order_id"),
+    "assignment": ("person_id", "crew_id", "work_order_id"),
+    "crew_member": ("person_id", "crew_id"),
     "field_conflict": ("entity", "subject_id", "field", "base", "mine", "theirs", "person_id"),
 }
 """Columns both kinds of world fill."""
@@ -66,6 +67,7 @@ class History:
         self.jobs: list[str] = []
         self.assets: list[str] = []
         self.assignments: list[str] = []
+        self.members: list[str] = []
         self.phones: list[Phone] = []
         self.results: list[list[bytes] | str] = []
         """Of each push: its results, or the code of its refusal."""
@@ -80,6 +82,8 @@ class History:
                 self.assets += [await self.world.asset(self.sites[-1], note=note) for _ in range(3)]
             for person, job in ((self.world.li_wei, 0), (self.world.zhang_min, 0), (self.world.li_wei, 1)):
                 self.assignments.append(await self.world.assign(person, self.jobs[job]))
+            self.assignments.append(await self.world.assign_crew(self.jobs[2]))
+            self.members.append(await self.world.join(self.world.zhang_min))
         for place, person in enumerate((self.world.li_wei, self.world.li_wei, self.world.zhang_min)):
             handset = await register(self.world, person)
             self.phones.append(Phone(self.world, person, handset.replica))
@@ -104,11 +108,13 @@ class History:
             await phone.pull_all()
 
     async def office(self, _: Phone) -> None:
-        what = self.random.randrange(7)
+        what = self.random.randrange(9)
         asset, site = self.random.choice(self.assets), self.random.choice(self.sites)
         name, days = self.random.choice(NAMES), self.random.choice((0, 3, 20))
         there = await self.world.fields("asset", asset) is not None
-        if what == 0:
+        if what > 6:
+            await self.crew(what, days)
+        elif what == 0:
             await self.world.change("site", site, name=name)
         elif what == 1:
             self.now += timedelta(hours=self.random.choice((1, 24, 24, 24 * 8, 24 * 31)))
@@ -124,6 +130,16 @@ class History:
             await self.world.change("asset", asset, site_id=site)
         elif there:
             await self.world.delete("asset", asset)
+
+    async def crew(self, what: int, days: int) -> None:
+        """Give the crew a job, let somebody join for a time, or end somebody's time in it."""
+        person, at = self.random.choice((self.world.li_wei, self.world.zhang_min)), self.now + timedelta(days=days)
+        if what == 7:
+            self.assignments.append(await self.world.assign_crew(self.random.choice(self.jobs), starts_at=at))
+        elif self.random.random() < 0.5:
+            self.members.append(await self.world.join(person, at=at, until=at + timedelta(days=4)))
+        else:
+            await self.world.leave(self.random.choice(self.members), at=at)
 
     async def work(self, phone: Phone) -> None:
         what = self.random.randrange(8)

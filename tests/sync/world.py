@@ -1,12 +1,12 @@
 """The world the contract tests act in: an office, a few sites and people, over one store.
 
 `World` is what a store has to offer to be put under contract; `MemoryWorld` offers it for the store in memory. Its
-scope rule is the design's in small: assignments inside a window, their jobs, the jobs' sites with customers and
-contacts, and the catalogue.
+scope rule is the design's in small: assignments inside a window, a person's own or those of a crew while they are in
+it, their jobs, the jobs' sites with customers and contacts, and the catalogue.
 """
 
 import random
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
@@ -60,6 +60,8 @@ class World(Protocol):
     """Technician."""
     zhang_min: str
     """Technician."""
+    crew: str
+    """In which nobody is yet."""
     customer: str
     """Whose the sites are."""
 
@@ -71,7 +73,10 @@ class World(Protocol):
     async def asset(self, site: str, **fields: Any) -> str: ...
     async def job(self, site: str) -> str: ...
     async def assign(self, person: str, job: str, *, starts_at: datetime = START, hours: float = 8) -> str: ...
+    async def assign_crew(self, job: str, *, starts_at: datetime = START, hours: float = 8) -> str: ...
     async def withdraw(self, assignment: str) -> None: ...
+    async def join(self, person: str, *, at: datetime = START, until: datetime | None = None) -> str: ...
+    async def leave(self, member: str, *, at: datetime = START) -> None: ...
     async def change(self, entity: str, row: str, **fields: Any) -> None: ...
     async def delete(self, entity: str, row: str) -> None: ...
     async def fields(self, entity: str, row: str) -> Fields | None: ...
@@ -84,7 +89,9 @@ class World(Protocol):
 
 def bucket_of(key: RowKey, fields: Fields) -> str:
     """Name the bucket of a row, by the rules of the product's tables."""
-    if key.entity in ("assignment", "person"):
+    if key.entity == "assignment" and fields["person_id"] is None:
+        return f"job:{fields['work_order_id']}"
+    if key.entity in ("assignment", "crew_member", "person"):
         return f"user:{fields.get('person_id', key.row)}"
     if key.entity in ("work_order", "visit"):
         return f"job:{fields.get('work_order_id', key.row)}"
@@ -97,16 +104,30 @@ def scope_of(rows: Mapping[RowKey, Row], person: str, now: datetime) -> tuple[Co
     """Say what a technician may hold now, and until when that is so if nobody writes."""
     buckets = {f"user:{person}", "catalogue"}
     turns: list[datetime] = []
-    for key, row in rows.items():
-        if key.entity != "assignment" or row.deleted or row.fields["person_id"] != person:
-            continue
-        opens = datetime.fromisoformat(row.fields["arrives_at"]) - OPENS
-        closes = datetime.fromisoformat(row.fields["ends_at"]) + STAYS
+    for fields, opens, closes in _given(rows, person):
         turns += [turn for turn in (opens, closes) if turn > now]
-        if opens <= now < closes and row.fields["withdrawn_at"] is None:
-            job = rows[RowKey("work_order", row.fields["work_order_id"])]
+        if opens <= now < closes:
+            job = rows[RowKey("work_order", fields["work_order_id"])]
             buckets |= {f"job:{job.key.row}", *_around(rows, job.fields["site_id"])}
     return buckets, min(turns, default=None)
+
+
+def _given(rows: Mapping[RowKey, Row], person: str) -> Iterator[tuple[Fields, datetime, datetime]]:
+    """Every assignment that is a person's, by itself or through a crew, with the time it is in scope."""
+    members = [row.fields for key, row in rows.items() if key.entity == "crew_member" and not row.deleted]
+    mine = [member for member in members if member["person_id"] == person]
+    for key, row in rows.items():
+        fields = row.fields
+        if key.entity != "assignment" or row.deleted or fields["withdrawn_at"] is not None:
+            continue
+        opens = datetime.fromisoformat(fields["arrives_at"]) - OPENS
+        closes = datetime.fromisoformat(fields["ends_at"]) + STAYS
+        if fields["person_id"] == person:
+            yield fields, opens, closes
+        for member in mine:
+            if member["crew_id"] == fields["crew_id"]:
+                left = closes if member["valid_until"] is None else datetime.fromisoformat(member["valid_until"])
+                yield fields, max(opens, datetime.fromisoformat(member["valid_from"])), min(closes, left)
 
 
 def _around(rows: Mapping[RowKey, Row], site: str) -> set[str]:
@@ -126,7 +147,7 @@ class MemoryWorld:
     def __init__(self, seed: int = 7) -> None:
         self.ids = Ids(seed)
         self.store = MemoryStore(scope=scope_of, bucket=bucket_of, epoch=self.ids())
-        self.li_wei, self.zhang_min, self.customer = self.ids(), self.ids(), self.ids()
+        self.li_wei, self.zhang_min, self.customer, self.crew = (self.ids() for _ in range(4))
         self._open: MemoryTransaction | None = None
 
     @asynccontextmanager
@@ -164,11 +185,29 @@ class MemoryWorld:
 
     async def assign(self, person: str, job: str, *, starts_at: datetime = START, hours: float = 8) -> str:
         """Give a job to a person."""
+        return await self._assign(job, starts_at, hours, person_id=person, crew_id=None)
+
+    async def assign_crew(self, job: str, *, starts_at: datetime = START, hours: float = 8) -> str:
+        """Give a job to the crew."""
+        return await self._assign(job, starts_at, hours, person_id=None, crew_id=self.crew)
+
+    async def _assign(self, job: str, starts_at: datetime, hours: float, **holder: str | None) -> str:
         ends_at = starts_at + timedelta(hours=hours)
         return await self._insert(
-            "assignment", self.ids(), person_id=person, work_order_id=job, withdrawn_at=None,
+            "assignment", self.ids(), **holder, work_order_id=job, withdrawn_at=None,
             arrives_at=starts_at.isoformat(), ends_at=ends_at.isoformat(),
         )  # fmt: skip
+
+    async def join(self, person: str, *, at: datetime = START, until: datetime | None = None) -> str:
+        """Put a person into the crew."""
+        return await self._insert(
+            "crew_member", self.ids(), person_id=person, crew_id=self.crew, valid_from=at.isoformat(),
+            valid_until=until and until.isoformat(),
+        )  # fmt: skip
+
+    async def leave(self, member: str, *, at: datetime = START) -> None:
+        """Let somebody's time in the crew end."""
+        await self.change("crew_member", member, valid_until=at.isoformat())
 
     async def withdraw(self, assignment: str) -> None:
         """Take a job away again."""

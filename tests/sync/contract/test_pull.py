@@ -71,6 +71,60 @@ async def test_work_taken_away_leaves_the_phone_and_nothing_else_does(world: Wor
     assert f"site:{site}" in buckets(li_wei)
 
 
+async def test_who_joins_a_crew_gets_its_work_and_who_leaves_loses_it(world: World, li_wei: Handset, site: str) -> None:
+    job = await world.job(await world.site(name="北门"))
+    assignment = await world.assign_crew(job)
+    await li_wei.pull_all()
+    assert f"job:{job}" not in buckets(li_wei)
+    member = await world.join(world.li_wei)
+    assert await li_wei.pull_all() is Pulled.DONE
+    assert await holds_all(li_wei)
+    given = li_wei.replica.shown().get("assignment", assignment)
+    assert given is not None, "the phone sees why it holds the job"
+    joined = li_wei.replica.shown().get("crew_member", member)
+    assert joined is not None
+    assert joined["crew_id"] == given["crew_id"] == world.crew
+    await world.leave(member)
+    assert await li_wei.pull_all() is Pulled.DONE
+    assert f"job:{job}" not in buckets(li_wei)
+    assert li_wei.replica.shown().get("assignment", assignment) is None
+    assert await holds_all(li_wei)
+
+
+async def test_a_crew_is_joined_and_left_at_the_instant_that_was_agreed(
+    world: World, li_wei: Handset, site: str
+) -> None:
+    job = await world.job(await world.site(name="北门"))
+    await world.assign_crew(job, hours=24)
+    joins_at, leaves_at = START + timedelta(hours=2), START + timedelta(hours=5)
+    await world.join(world.li_wei, at=joins_at, until=leaves_at)
+    held: list[bool] = []
+    for li_wei.now in (START, joins_at - timedelta(seconds=1), joins_at, leaves_at - timedelta(seconds=1), leaves_at):
+        await li_wei.pull_all()
+        assert await holds_all(li_wei)
+        held.append(f"job:{job}" in buckets(li_wei))
+    assert held == [False, False, True, True, False]
+
+
+async def test_work_of_a_crew_is_seen_by_nobody_else(
+    world: World, li_wei: Handset, zhang_min: Handset, site: str
+) -> None:
+    job = await world.job(await world.site(name="北门"))
+    assignment = await world.assign_crew(job)
+    await world.join(world.li_wei)
+    await zhang_min.pull_all()
+    assert f"job:{job}" not in buckets(zhang_min)
+    assert await holds_all(zhang_min)
+    await world.assign(world.zhang_min, job)
+    await zhang_min.pull_all()
+    assert zhang_min.replica.shown().get("assignment", assignment) is not None, "who works beside the crew knows of it"
+    assert not zhang_min.replica.shown().all("crew_member")
+    await world.withdraw(assignment)
+    await li_wei.pull_all()
+    assert f"job:{job}" not in buckets(li_wei)
+    assert await holds_all(li_wei)
+
+
 async def test_work_that_comes_brings_its_site_whole(world: World, li_wei: Handset, site: str) -> None:
     await li_wei.pull_all()
     other = await world.site(name="北门")
