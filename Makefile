@@ -61,10 +61,10 @@ acceptance: setup ## a week of real outages from request to sealed report: make 
 sim: setup ## sync under a simulated bad network, seed after seed (OPTIONS=... are passed on)
 	@$(PY) -m bench.sim $(OPTIONS)
 
-bench-sync: setup ## how fast phones pull and push, beside a peer
+bench-sync: setup ## how long a phone's pulls take, beside an empty request (OPTIONS=... are passed on)
 	@$(PY) -m bench.sync $(OPTIONS)
 
-bench-planner: setup ## how good and how fast plans are, beside a peer
+bench-planner: setup ## how good and how fast plans are, beside the same planner given longer
 	@$(PY) -m bench.planner $(OPTIONS)
 
 schemathesis: setup ## the OpenAPI document against a running server, at least CASES=2000 cases

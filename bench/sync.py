@@ -1,4 +1,4 @@
-"""`make bench-sync`: a phone's pulls and pushes over HTTP against a demo server on SQLite.
+"""`make bench-sync`: a phone's pulls over HTTP against a demo server on SQLite.
 
     .venv/bin/python -m bench.sync
 

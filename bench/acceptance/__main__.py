@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from dateutil.relativedelta import relativedelta
+
 from backend.core.sessions import Database
 from bench.acceptance import count
 from bench.acceptance.handset import handset
@@ -43,6 +45,9 @@ ORGANISATION: Final = "Acceptance"
 SEALING_LOOKS: Final = 600
 SEALING_PAUSE: Final = 0.5
 SHOWN: Final = 40
+SHARE_LEAST: Final = 0.99
+"""Least share of requests reached within 48 hours."""
+PDFSIG_MISSING: Final = "not-installed"
 
 
 @dataclass
@@ -189,7 +194,7 @@ def _plan_inspections(dispatcher: Office, week: Week) -> None:
     """Twenty stations have a monthly inspection whose month ends within the week."""
     versions = {template["key"]: template["version_id"] for template in dispatcher.get("/templates")}
     last_day = (week.starts_at + timedelta(days=5)).astimezone(ZONE).date()
-    starts_on = (last_day.replace(day=1) - timedelta(days=1)).replace(day=last_day.day + 1)
+    starts_on = last_day + timedelta(days=1) - relativedelta(months=1)
     for site in sorted(dispatcher.pages("/sites"), key=lambda one: one["number"])[:INSPECTED]:
         dispatcher.post(
             "/maintenance/plans",
@@ -237,7 +242,7 @@ async def _figures(database: Database, run: Run) -> dict[str, Any]:
         "duplicated": len(deliveries.duplicated),
         "forms": proof.forms,
         "pdfs_verified": proof.verified,
-        "pdfsig_valid": proof.by_pdfsig if shutil.which("pdfsig") else "not-installed",
+        "pdfsig_valid": proof.by_pdfsig if shutil.which("pdfsig") else PDFSIG_MISSING,
         "faults": sum(technician.handset.line.faults for technician in run.technicians),
         "phones_killed": sum(technician.handset.killed for technician in run.technicians),
     }
@@ -252,11 +257,14 @@ async def _wait_for_seals(database: Database) -> None:
 
 
 def _holds(figures: dict[str, Any]) -> bool:
+    """Whether the run shows what it is there to show."""
     return (
-        figures["lost"] == 0
-        and figures["duplicated"] == 0
-        and figures["plans_illegal"] == 0
-        and figures["forms"] == figures["pdfs_verified"]
+        figures["lost"] == figures["duplicated"] == figures["plans_illegal"] == 0
+        and 0 < figures["forms"] == figures["pdfs_verified"]
+        and figures["pdfsig_valid"] in {figures["forms"], PDFSIG_MISSING}
+        and figures["share_48h"] >= SHARE_LEAST
+        and figures["inspections_done"] == figures["inspections_due"] > 0
+        and figures["mutations"] > figures["forms"]
     )
 
 

@@ -37,7 +37,6 @@ from routing.problem import Problem
 
 ARRIVE_WITHIN: Final = timedelta(hours=48)
 IN_EFFECT: Final = frozenset({"applied", "merged", "noop"})
-MAKES: Final[dict[str, Any]] = {"visit.event": VisitEvent, "form.file": CompletionForm, "note.add": JobNote}
 SHOWN: Final = 40
 
 
@@ -57,17 +56,17 @@ async def count_deliveries(database: Database, technicians: Sequence[Technician]
     found = Deliveries()
     async with database.read() as session:
         ledger = await _ledger(session)
-        made = {name: await _ids(session, model) for name, model in MAKES.items()}
+        made = await _made(session)
         audited = await _effects(session)
         for technician in technicians:
             for done in technician.notebook:
-                _look_up(done, found, ledger=ledger, made=made[done.name], effects=audited)
+                _look_up(done, found, ledger=ledger, made=made, effects=audited)
         found.duplicated += await _doubled_forms(session) + await _doubled_events(session)
     return found
 
 
 def _look_up(
-    done: Done, found: Deliveries, *, ledger: dict[UUID, list[Any]], made: set[UUID], effects: Counter[UUID]
+    done: Done, found: Deliveries, *, ledger: dict[UUID, list[Any]], made: dict[UUID, str], effects: Counter[UUID]
 ) -> None:
     found.mutations += 1
     entries = ledger.get(UUID(done.mutation_id), [])
@@ -78,8 +77,8 @@ def _look_up(
         found.duplicated.append(f"{done.name} {done.mutation_id}: {len(entries)} entries")
     status, code = entries[0].status, entries[0].code
     found.statuses[status] += 1
-    if status == "applied" and UUID(done.made_row) not in made:
-        found.lost.append(f"{done.name} {done.mutation_id}: applied, but what it makes is not there")
+    if status == "applied" and made.get(UUID(done.made_row)) != done.content:
+        found.lost.append(f"{done.name} {done.mutation_id}: applied, but what was written is not there")
     if status not in IN_EFFECT:
         found.refusals[f"{done.name}: {code}"] += 1
 
@@ -92,17 +91,21 @@ async def _ledger(session: AsyncSession) -> dict[UUID, list[Any]]:
     return ledger
 
 
-async def _ids(session: AsyncSession, model: Any) -> set[UUID]:
-    return set((await session.execute(select(model.id))).scalars())
+async def _made(session: AsyncSession) -> dict[UUID, str]:
+    """What each event, note and form says, as the technicians' notebooks have it."""
+    events = await session.execute(select(VisitEvent.id, VisitEvent.kind, VisitEvent.claimed_at))
+    notes = await session.execute(select(JobNote.id, JobNote.text))
+    forms = await session.execute(select(CompletionForm.id, CompletionForm.shown))
+    made = {row.id: f"{row.kind} {row.claimed_at.isoformat()}" for row in events}
+    return made | {row.id: row.text for row in notes} | {row.id: row.shown for row in forms}
 
 
 async def _effects(session: AsyncSession) -> Counter[UUID]:
-    """How often each mutation filed a form or reported an event, by the audit trail."""
-    actions = ("completion_form.filed", "visit.reported")
+    """How often each mutation did the same to the same record, by the audit trail."""
     rows = await session.execute(
         select(AuditEntry.mutation_id, func.count())
-        .where(AuditEntry.mutation_id.is_not(None), AuditEntry.action.in_(actions))
-        .group_by(AuditEntry.mutation_id, AuditEntry.action)
+        .where(AuditEntry.mutation_id.is_not(None))
+        .group_by(AuditEntry.mutation_id, AuditEntry.action, AuditEntry.subject_id)
     )
     effects: Counter[UUID] = Counter()
     for mutation_id, count in rows:

@@ -39,6 +39,8 @@ class Done:
     name: str
     made_row: str
     """The row the mutation makes: an event, a form, a note."""
+    content: str
+    """What that row must say."""
 
 
 @dataclass
@@ -138,14 +140,16 @@ class Technician:
     def _event(self, visit: str, kind: str) -> None:
         event = new_id()
         args = {"id": event, "kind": kind, "claimed_at": self.handset.now.isoformat()}
-        self._do("visit.event", "visit", visit, args, made_row=event)
+        content = f"{kind} {self.handset.now.astimezone(UTC).isoformat()}"
+        self._do("visit.event", "visit", visit, args, made_row=event, content=content)
 
     def _finish(self, job: Job) -> None:
         """Fill in the form, have it signed, note what was done, and leave."""
         self._file_form(job)
         if self.handset.random.random() < NOTED_SHARE:
             note = new_id()
-            self._do("note.add", "work_order", job.order, {"id": note, "text": "完成 done"}, made_row=note)
+            text = f"完成 done {self.handset.now:%H:%M}"
+            self._do("note.add", "work_order", job.order, {"id": note, "text": text}, made_row=note, content=text)
         self._event(job.visit, "finish")
 
     def _file_form(self, job: Job) -> None:
@@ -167,7 +171,8 @@ class Technician:
             "id": form, "template_version_id": version["id"], "shown": document.decode(),
             "signatures": msgspec.to_builtins(signatures), "claimed_at": self.handset.now.isoformat(),
         }  # fmt: skip
-        self._do("form.file", "visit", job.visit, args, made_row=form, blobs=(sha256,))
+        said = document.decode()
+        self._do("form.file", "visit", job.visit, args, made_row=form, content=said, blobs=(sha256,))
 
     def _facts(self, shown: Shown, order: Mapping[str, Any], site: Mapping[str, Any]) -> FormFacts:
         customer = shown.get("customer", site["customer_id"]) or {}
@@ -182,15 +187,16 @@ class Technician:
         )  # fmt: skip
 
     def _do(
-        self, name: str, entity: str, row: str, args: dict[str, Any], *, made_row: str, blobs: tuple[str, ...] = ()
-    ) -> None:
+        self, name: str, entity: str, row: str, args: dict[str, Any], *, made_row: str, content: str,
+        blobs: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         mutation = new_id()
         self.handset.phone.do(
             lambda replica: command(
                 replica, name, entity, row, args, mutation_id=mutation, now=self.handset.now, blobs=blobs
             )
         )
-        self.notebook.append(Done(mutation, name, made_row))
+        self.notebook.append(Done(mutation, name, made_row, content))
 
 
 def _assets(shown: Shown, order: Mapping[str, Any]) -> list[InspectedAsset]:
