@@ -16,10 +16,7 @@ from backend.core.db import Row
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who does something: a person, possibly through a device and one of its mutations, or through an import.
-
-    Nobody means the system itself.
-    """
+    """Who does something: a person, maybe through a device and its mutation, or an import; nobody: the system."""
 
     person_id: UUID | None = None
     device_id: UUID | None = None

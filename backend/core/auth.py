@@ -124,10 +124,7 @@ def signed_in(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
 
 
 def hash_password(password: str) -> str:
-    """Return an argon2id hash (19 MiB, t=2, p=1). Takes tens of milliseconds: call it in a thread.
-
-    Outside transactions.
-    """
+    """Return an argon2id hash (19 MiB, t=2, p=1). Takes tens of milliseconds: in a thread, before a transaction."""
     return _hasher.hash(password)
 
 

@@ -156,10 +156,7 @@ class _Entry:
 
 
 def stamp(session: Session) -> int | None:
-    """Give everything this transaction wrote to synced tables the next `v`; return it.
-
-    Or None if nothing was written.
-    """
+    """Give everything this transaction wrote to synced tables the next `v`; return it, or None if nothing was."""
     mine = unstamped.c.tx == _transaction_id(session)
     touched = [
         (row.entity, row.row_id) for row in session.execute(select(unstamped.c.entity, unstamped.c.row_id).where(mine))
@@ -224,9 +221,9 @@ def _encode(columns: Sequence[Column[Any]], row: RowMapping) -> str:
 
 
 def _lock_buckets(session: Session, names: set[str]) -> dict[str, tuple[int, int]]:
-    """Lock the buckets in sorted order (so that writers never wait in a circle); return each one's (live_count.
+    """Lock the buckets in sorted order (so that writers never wait in a circle); return what each counts.
 
-    Checksum).
+    That is (live rows, checksum).
     """
     ordered = sorted(names)
     locked: dict[str, tuple[int, int]] = {}

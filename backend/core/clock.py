@@ -41,10 +41,7 @@ class FileClock:
 
 
 def parse_instant(text: str) -> datetime:
-    """Read an RFC 3339 instant; raises ValueError for one without an offset.
-
-    Because a guess would move clocks by hours.
-    """
+    """Read an RFC 3339 instant; raises ValueError for one without an offset: a guess would be hours off."""
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
         msg = f"an instant needs an offset such as Z or +08:00: {text!r}"

@@ -78,10 +78,7 @@ class Imported:
 
 
 def personal(kind: str, retention: str) -> dict[str, Any]:
-    """Column info that marks personal data: its class (`name`, `contact`, `location`.
-
-    ...) and which retention rule ends it.
-    """
+    """Column info that marks personal data: its class (`name`, `contact`, `location` …) and the rule that ends it."""
     return {"personal": kind, "retention": retention}
 
 

@@ -1,7 +1,4 @@
-"""Domain events: facts stored in the transaction that caused them; handlers react later, once.
-
-And may run again safely.
-"""
+"""Domain events: facts stored in the transaction that caused them; handlers react later, and may run again."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime

@@ -1,7 +1,4 @@
-"""How every failure is answered: problem details (RFC 9457), whatever raised it.
-
-And nothing of our insides in the answer.
-"""
+"""How every failure is answered: problem details (RFC 9457) whatever raised it, and nothing of our insides."""
 
 import logging
 from typing import Any, Final

@@ -1,7 +1,4 @@
-"""Using the database: `read` (a snapshot) and `write` (one transaction, stamped.
-
-Committed before the answer is sent).
-"""
+"""Using the database: `read` is a snapshot, `write` one transaction, committed before the answer is sent."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -18,10 +15,7 @@ from backend.core.changes import stamp
 READERS: Final = 8
 """Read connections a process keeps; PostgreSQL writers share the same number."""
 BUSY_SECONDS: Final = 30
-"""How long a transaction waits for the single SQLite writer, or for a pooled connection.
-
-Before the caller gets `busy`.
-"""
+"""How long a transaction waits for SQLite's one writer, or for a connection, before its caller is told `busy`."""
 
 
 def _json_text(value: object) -> str:
@@ -94,10 +88,7 @@ class Database:
 
 
 def prepare_sqlite(engine: Any, *, write: bool) -> None:
-    """Make every connection of a (sync) SQLite engine obey: foreign keys, WAL, full fsync.
-
-    Explicit BEGIN (IMMEDIATE to write).
-    """
+    """Make every connection of a (sync) SQLite engine obey: foreign keys, WAL, full fsync, explicit BEGIN."""
 
     def on_connect(connection: Any, _record: object) -> None:
         connection.isolation_level = None

@@ -1,7 +1,4 @@
-"""Tables of parts and stock. Stock is the sum of movements; below zero is accepted and flagged.
-
-Because the van knows better.
-"""
+"""Tables of parts and stock. Stock is the sum of movements; below zero is flagged, for the van knows better."""
 
 from datetime import datetime
 from uuid import UUID

@@ -121,10 +121,7 @@ class Asset(Row, Imported):
 
 @synced("site:{site_id}")
 class AssetPlacement(Row):
-    """An asset's time at a position; a swap ends one and begins another.
-
-    So history and warranty stay with the asset.
-    """
+    """An asset's time at a position; a swap ends one and begins another; its history stays with it."""
 
     __tablename__ = "asset_placement"
 

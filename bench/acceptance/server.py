@@ -1,7 +1,4 @@
-"""The real server for the run: one process on SQLite, or several on PostgreSQL.
-
-On a clock that is stepped through a file.
-"""
+"""The real server for the run, on a clock stepped through a file: one process on SQLite, several on PostgreSQL."""
 
 import os
 import signal
