@@ -194,7 +194,11 @@ class _Turn(Generic[Tx]):
         if reach in BARRED:
             return BARRED[reach]
         await self.desk.flush()
-        outcome = await task.handler.run(self.tx, self._call(task.mutation, reach))
+        try:
+            outcome = await task.handler.run(self.tx, self._call(task.mutation, reach))
+        except Rejection as rejection:
+            rejection.outcome = _told(rejection.outcome, reach)
+            raise
         self.desk.forget()
         await self.desk.grant(outcome.granted)
         return _told(outcome, reach)

@@ -5,7 +5,7 @@ What is stored of a visit's progress is always a replay of its events (invariant
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 from uuid import UUID
 
 from sqlalchemy import select
@@ -149,9 +149,15 @@ async def store_order_state(session: AsyncSession, order: WorkOrder) -> tuple[st
     return before, state
 
 
+NOTED: Final = ("visit.late_report", "visit.part_used", "visit.told")
+"""Entries of a visit's audit trail that leave its state, its time and its people as they were."""
+
+
 async def last_mover(session: AsyncSession, visit_id: UUID) -> tuple[str, str]:
-    """Return the name of who last changed a visit, in both languages."""
-    entries = select(AuditEntry.person_id).where(AuditEntry.entity == "visit", AuditEntry.subject_id == visit_id)
+    """Return the name of who last moved a visit, in both languages; what is only noted down about it moves nothing."""
+    entries = select(AuditEntry.person_id).where(
+        AuditEntry.entity == "visit", AuditEntry.subject_id == visit_id, AuditEntry.action.not_in(NOTED)
+    )
     person_id = (await session.execute(entries.order_by(AuditEntry.id.desc()).limit(1))).scalar()
     person = await session.get(Person, person_id) if person_id else None
     return (person.name, person.name) if person else SYSTEM_NAME

@@ -123,6 +123,8 @@ async def test_facts_after_the_visit_was_taken_are_late_reports_and_commands_are
     answer = await report(li_wei, visit_id, "arrive")
     assert (answer["status"], answer["event"]["late"]) == ("late", True)
     assert (await report(li_wei, visit_id, "arrive"))["status"] == "noop"
+    again = refused(await li_wei.post(f"/visits/{visit_id}/events", {"kind": "depart"}), "visit_taken")
+    assert again["facts"]["mover"] == "王芳", "a late report moves nothing"
     assert ok(await wang_fang.get(f"/visits/{visit_id}")) == before
     async with office.database.read() as session:
         told = select(Event.facts).where(Event.name == "visit.late_report")

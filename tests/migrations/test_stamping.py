@@ -3,6 +3,8 @@
 import asyncio
 from uuid import UUID, uuid4
 
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import select
 
 from backend.core import migrate
@@ -13,8 +15,8 @@ from tests.core.test_stamp import check_buckets
 from tests.make import LONG_AGO, load_house_from
 from tests.personas import ZHOU_TAO
 
-BEFORE = "0019"
-"""The revision at which phones heard nothing of crews."""
+CREWS = "0025"
+"""The revision from which on phones hear of crews."""
 
 
 def test_crew_members_from_before_reach_phones(furnished_url: str) -> None:
@@ -39,7 +41,8 @@ def test_crew_members_from_before_reach_phones(furnished_url: str) -> None:
         await database.close()
         return house.id_of(ZHOU_TAO), told.bucket, told.v
 
-    migrate.downgrade(furnished_url, BEFORE)
+    scripts = ScriptDirectory.from_config(Config(migrate.ROOT / "alembic.ini"))
+    migrate.downgrade(furnished_url, str(scripts.get_revision(CREWS).down_revision))
     clock = asyncio.run(join())
     migrate.upgrade(furnished_url)
     zhou_tao, bucket, v = asyncio.run(entry())
