@@ -114,10 +114,11 @@ async def contact_view(session: AsyncSession, contact: Contact) -> ContactView:
     return (await _views(session, [contact]))[0]
 
 
-async def contacts_of(session: AsyncSession, customer_id: UUID) -> list[ContactView]:
-    """Return the contacts of a customer that were not merged away."""
+async def contacts_page(session: AsyncSession, customer_id: UUID, page: PageRequest) -> Page[ContactView]:
+    """Return a page of the contacts of a customer that were not merged away."""
     theirs = select(Contact).where(Contact.customer_id == customer_id, Contact.merged_into_id.is_(None))
-    return await _views(session, (await session.execute(theirs.order_by(Contact.id))).scalars().all())
+    rows: Page[Contact] = await fetch_page(session, theirs, Contact.id, page, lambda contact: contact)
+    return Page(items=await _views(session, rows.items), next=rows.next)
 
 
 async def _views(session: AsyncSession, contacts: Sequence[Contact]) -> list[ContactView]:

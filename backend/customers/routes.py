@@ -109,10 +109,12 @@ async def merge_customer(
 
 
 @get("/customers/{customer_id:uuid}/contacts", guards=[READS])
-async def list_contacts(customer_id: Id, principal: Who, read: Session, now: Now) -> list[ContactView]:
-    """List the contacts of a customer."""
+async def list_contacts(
+    *, customer_id: Id, principal: Who, read: Session, page: NamedDependency[PageRequest], now: Now
+) -> Page[ContactView]:
+    """List the contacts of a customer, newest first."""
     await queries.customer_within(read, principal, customer_id, level="read", now=now)
-    return await queries.contacts_of(read, customer_id)
+    return await queries.contacts_page(read, customer_id, page)
 
 
 @post("/customers/{customer_id:uuid}/contacts", guards=[WRITES])

@@ -29,7 +29,7 @@ from backend.people.models import (
     TerritoryMember,
     Unit,
 )
-from backend.people.queries import no_such, within
+from backend.people.queries import must_have_room, no_such, within
 from backend.people.rules import normal_phone
 from backend.people.schemas import (
     CrewPatch,
@@ -230,6 +230,7 @@ async def grant_role(
         raise Problem(INVALID, Finding("valid_from", "不能早于现在", "must not lie in the past"))
     same = {"person_id": person.id, "role_id": new.role_id, "unit_id": new.unit_id}
     await _not_held(session, RoleGrant, same, starts, ends)
+    await must_have_room(session, RoleGrant, person_id=person.id)
     grant = RoleGrant(**same, valid_from=starts, valid_until=ends)
     session.add(grant)
     await session.flush()
@@ -300,6 +301,7 @@ async def add_crew_member(
     starts, ends = _dates(new.valid_from or now, new.valid_until)
     same = {"crew_id": crew.id, "person_id": person.id}
     await _not_held(session, CrewMember, same, starts, ends)
+    await must_have_room(session, CrewMember, crew_id=crew.id)
     member = CrewMember(**same, leads=new.leads, valid_from=starts, valid_until=ends)
     session.add(member)
     await session.flush()
@@ -320,6 +322,7 @@ async def add_person_skill(
     starts, ends = _dates(new.valid_from or now, new.valid_until)
     same = {"person_id": person.id, "skill_id": skill.id}
     await _not_held(session, PersonSkill, same, starts, ends)
+    await must_have_room(session, PersonSkill, person_id=person.id)
     held = PersonSkill(**same, certificate_number=new.certificate_number, valid_from=starts, valid_until=ends)
     session.add(held)
     await session.flush()

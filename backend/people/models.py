@@ -30,7 +30,7 @@ class Person(Row, Imported):
 
     __tablename__ = "person"
 
-    unit_id: Mapped[UUID] = mapped_column(ForeignKey("unit.id"))
+    unit_id: Mapped[UUID] = mapped_column(ForeignKey("unit.id"), index=True)
     employee_number: Mapped[str] = mapped_column(String(40), unique=True)
     name: Mapped[str] = mapped_column(info=personal("name", "employment"))
     phone: Mapped[str | None] = mapped_column(String(20), unique=True, info=personal("contact", "employment"))
@@ -142,8 +142,8 @@ class Shift(Row, Imported):
     person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"))
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime]
-    start_lat: Mapped[float]
-    start_lon: Mapped[float]
+    start_lat: Mapped[float] = mapped_column(info=personal("location", "employment"))
+    start_lon: Mapped[float] = mapped_column(info=personal("location", "employment"))
     breaks: Mapped[list[Any]]
     overtime_minutes: Mapped[int]
     vehicle_id: Mapped[UUID | None] = mapped_column(ForeignKey("vehicle.id"))
@@ -158,7 +158,7 @@ class Absence(Row):
     person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"), index=True)
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime]
-    kind: Mapped[str] = mapped_column(String(20))
+    kind: Mapped[str] = mapped_column(String(20), info=personal("health", "employment"))
     note: Mapped[str | None] = mapped_column(info=personal("health", "employment"))
 
 

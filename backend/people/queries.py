@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, false, or_, select
+from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.auth import Principal
 from backend.core.db import Row
-from backend.core.errors import INVALID, NOT_FOUND, Finding, Problem
+from backend.core.errors import INVALID, NOT_FOUND, Fault, Finding, Problem
 from backend.core.paging import Page, PageRequest, fetch_page
 from backend.people.models import (
     Crew,
@@ -52,6 +52,16 @@ DUTIES_SHOWN: Final = 200
 """Of each kind; somebody who holds more has a hand-over no single answer helps with."""
 
 
+LISTED_MAXIMUM: Final = 1000
+"""Rows of a list that is answered whole: vehicles and territories of a unit; members of a crew or a territory, roles
+and skills of a person, owners and contacts of a site, those that are over among them. A further one is refused."""
+
+LIST_FULL = Fault(
+    "list_full", 409, "这个列表已满。", "This list is full.",
+    "请改用另一个单位、小组或片区,或联系管理员。", "Use another unit, crew or territory, or ask the administrator.",
+)  # fmt: skip
+
+
 def in_effect(model: type[RoleGrant | CrewMember | PersonSkill], at: datetime) -> ColumnElement[bool]:
     """The condition that a row with effective dates holds at an instant."""
     return and_(model.valid_from <= at, or_(model.valid_until.is_(None), model.valid_until > at))
@@ -60,6 +70,13 @@ def in_effect(model: type[RoleGrant | CrewMember | PersonSkill], at: datetime) -
 def no_such(field: str) -> Problem:
     """The refusal of an id in a request that leads nowhere, or outside what the person may use."""
     return Problem(INVALID, Finding(field, "没有这条记录,或您无权使用", "no such record, or you may not use it"))
+
+
+async def must_have_room(session: AsyncSession, model: type[Row], **of: UUID) -> None:
+    """Refuse one more row of a list that is answered whole; raises list_full."""
+    listed = select(func.count()).select_from(model).filter_by(**of)
+    if (await session.execute(listed)).scalar_one() >= LISTED_MAXIMUM:
+        raise Problem(LIST_FULL, limit=LISTED_MAXIMUM)
 
 
 async def within(

@@ -15,7 +15,7 @@ from backend.core.etags import given, set_fields
 from backend.core.events import tell
 from backend.people.actions import active_person
 from backend.people.models import Absence, Crew, DutySlot, Person, Shift, Territory, TerritoryMember, Vehicle
-from backend.people.queries import no_such
+from backend.people.queries import must_have_room, no_such
 from backend.people.roster_schemas import (
     Area,
     Break,
@@ -158,6 +158,7 @@ async def add_territory(
     """Add a territory; raises invalid."""
     if new.unit_id not in units:
         raise no_such("unit_id")
+    await must_have_room(session, Territory, unit_id=new.unit_id)
     territory = Territory(**given(new) | {"area": _area(new.area)})
     session.add(territory)
     await session.flush()
@@ -196,6 +197,7 @@ async def add_territory_member(
     starts = new.valid_from or now
     if new.valid_until is not None and new.valid_until <= starts:
         raise Problem(INVALID, Finding("valid_until", "须晚于开始时间", "must be after valid_from"))
+    await must_have_room(session, TerritoryMember, territory_id=territory.id)
     member = TerritoryMember(territory_id=territory.id, **given(new) | {"valid_from": starts})
     session.add(member)
     await session.flush()
@@ -209,6 +211,7 @@ async def add_vehicle(
     """Add a vehicle; raises invalid."""
     if new.unit_id not in units:
         raise no_such("unit_id")
+    await must_have_room(session, Vehicle, unit_id=new.unit_id)
     vehicle = Vehicle(unit_id=new.unit_id, plate=new.plate.upper(), active=True)
     session.add(vehicle)
     await session.flush()

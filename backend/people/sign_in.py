@@ -45,6 +45,8 @@ ATTEMPTS_PER_ACCOUNT: Final = 10
 """Failed sign-ins of one person in the window before further ones are refused unchecked."""
 ATTEMPTS_PER_ADDRESS: Final = 100
 """The same from one network address: a whole office may stand behind one."""
+SESSIONS_KEPT: Final = timedelta(days=90)
+"""How long the trace of an ended sign-in is kept."""
 SESSIONS_MAXIMUM: Final = 20
 """Sessions a person may have open; a further sign-in ends the oldest."""
 SECRET_BYTES: Final = 32
@@ -365,3 +367,10 @@ def _tokens(key: bytes, opened: SignInSession, token: str, *, now: datetime, acc
         access_expires_at=now + access, refresh_token=token, refresh_expires_at=opened.expires_at,
         person_id=opened.person_id,
     )  # fmt: skip
+
+
+async def forget_ended_sessions(session: AsyncSession, now: datetime) -> int:
+    """Delete sign-ins that ended longer ago than SESSIONS_KEPT, with the address they came from; return how many."""
+    ended_at = func.coalesce(SignInSession.revoked_at, SignInSession.expires_at)
+    old = delete(SignInSession).where(ended_at < now - SESSIONS_KEPT)
+    return len((await session.execute(old.returning(SignInSession.id))).all())

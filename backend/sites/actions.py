@@ -19,7 +19,7 @@ from backend.customers.models import Contact, Customer
 from backend.customers.queries import survivor
 from backend.people.actions import active_person, checked_zone
 from backend.people.models import Crew, Territory
-from backend.people.queries import no_such
+from backend.people.queries import must_have_room, no_such
 from backend.sites.datum import Place, to_wgs84
 from backend.sites.models import Asset, AssetModel, AssetPlacement, Credential, Position, Site, SiteContact, SiteOwner
 from backend.sites.queries import current_placement, is_asset_type
@@ -135,6 +135,7 @@ async def name_owner(
                 INVALID, Finding("valid_from", "已有更晚的负责人", "somebody is named for a later time already")
             )
         owner.valid_until = starts
+    await must_have_room(session, SiteOwner, site_id=site.id)
     named = SiteOwner(site_id=site.id, crew_id=new.crew_id, person_id=new.person_id, valid_from=starts)
     session.add(named)
     await session.flush()
@@ -195,6 +196,7 @@ async def put_site_contact(
     rows = (await session.execute(select(SiteContact).filter_by(site_id=site.id).with_for_update())).scalars().all()
     mine = next((row for row in rows if row.contact_id == contact.id), None)
     if mine is None:
+        await must_have_room(session, SiteContact, site_id=site.id)
         mine = SiteContact(site_id=site.id, contact_id=contact.id, primary=primary)
         session.add(mine)
     mine.primary = primary

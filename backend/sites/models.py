@@ -54,8 +54,8 @@ class SiteOwner(Row):
     __table_args__ = (CheckConstraint("(person_id IS NULL) <> (crew_id IS NULL)", name="one_owner"),)
 
     site_id: Mapped[UUID] = mapped_column(ForeignKey("site.id"), index=True)
-    crew_id: Mapped[UUID | None] = mapped_column(ForeignKey("crew.id"))
-    person_id: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"))
+    crew_id: Mapped[UUID | None] = mapped_column(ForeignKey("crew.id"), index=True)
+    person_id: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"), index=True)
     valid_from: Mapped[datetime]
     valid_until: Mapped[datetime | None]
 

@@ -204,12 +204,16 @@ async def contacts_at(session: AsyncSession, site_id: UUID) -> list[SiteContactV
     return [shown(row, SiteContactView) for row in rows]
 
 
-async def positions_of(session: AsyncSession, site_id: UUID) -> list[PositionView]:
-    """Return the places on a site's layout, each with the asset there now."""
-    here = and_(AssetPlacement.position_id == Position.id, AssetPlacement.removed_at.is_(None))
-    rows = select(Position, AssetPlacement.asset_id).outerjoin(AssetPlacement, here)
-    listed = await session.execute(rows.where(Position.site_id == site_id).order_by(Position.name, Position.id))
-    return [shown(position, PositionView, asset_id=asset_id) for position, asset_id in listed.all()]
+async def positions_page(session: AsyncSession, site_id: UUID, page: PageRequest) -> Page[PositionView]:
+    """Return a page of the places on a site's layout, each with the asset there now."""
+    listed = select(Position).where(Position.site_id == site_id)
+    rows: Page[Position] = await fetch_page(session, listed, Position.id, page, lambda position: position)
+    standing = select(AssetPlacement.position_id, AssetPlacement.asset_id).where(
+        AssetPlacement.position_id.in_([position.id for position in rows.items]), AssetPlacement.removed_at.is_(None)
+    )  # fmt: skip
+    here = {row.position_id: row.asset_id for row in (await session.execute(standing)).all()}
+    views = [shown(position, PositionView, asset_id=here.get(position.id)) for position in rows.items]
+    return Page(items=views, next=rows.next)
 
 
 async def position_view(session: AsyncSession, position: Position) -> PositionView:
@@ -242,19 +246,19 @@ async def assets_page(session: AsyncSession, site_id: UUID, page: PageRequest) -
     return Page(items=await _asset_views(session, rows.items), next=rows.next)
 
 
-async def history(
-    session: AsyncSession, principal: Principal, now: datetime, *, of: ColumnElement[bool]
-) -> list[PlacementView]:
-    """Return the placements of an asset or a position, newest first; those at sites one may not see are left out."""
+async def history_page(
+    session: AsyncSession, principal: Principal, page: PageRequest, now: datetime, *, of: ColumnElement[bool]
+) -> Page[PlacementView]:
+    """Return a page of the placements of an asset or a position; those at sites one may not see are left out."""
     listed = select(AssetPlacement).where(of, AssetPlacement.site_id.in_(site_ids(principal, "case", "read", now)))
-    rows = (await session.execute(listed.order_by(AssetPlacement.installed_at.desc()))).scalars()
-    return [shown(row, PlacementView) for row in rows]
+    return await fetch_page(session, listed, AssetPlacement.id, page, lambda row: shown(row, PlacementView))
 
 
-async def asset_models(session: AsyncSession) -> list[AssetModelView]:
-    """Return every brand and model."""
-    rows = (await session.execute(select(AssetModel).order_by(AssetModel.brand, AssetModel.model))).scalars()
-    return [shown(row, AssetModelView) for row in rows]
+async def asset_models_page(session: AsyncSession, page: PageRequest) -> Page[AssetModelView]:
+    """Return a page of brands and models."""
+    return await fetch_page(
+        session, select(AssetModel), AssetModel.id, page, lambda model: shown(model, AssetModelView)
+    )  # fmt: skip
 
 
 async def is_asset_type(session: AsyncSession, key: str) -> bool:

@@ -49,6 +49,7 @@ Session = NamedDependency[AsyncSession]
 Now = NamedDependency[datetime]
 Who = NamedDependency[Principal]
 Once_ = NamedDependency[Once]
+Paged = NamedDependency[PageRequest]
 Id = FromPath[UUID]
 Search = Annotated[
     str | None,
@@ -63,7 +64,7 @@ WRITES = requires("case", "write")
 
 @get("/sites", guards=[READS])
 async def list_sites(
-    *, principal: Who, read: Session, page: NamedDependency[PageRequest], now: Now, q: Search = None,
+    *, principal: Who, read: Session, page: Paged, now: Now, q: Search = None,
     customer_id: FromQuery[UUID | None] = None, unpinned: FromQuery[bool] = False,
 ) -> Page[SiteView]:  # fmt: skip
     """List sites, newest first; `unpinned=true` lists those a person still has to pin on the map."""
@@ -176,10 +177,10 @@ async def remove_site_contact(site_id: Id, contact_id: Id, principal: Who, write
 
 
 @get("/sites/{site_id:uuid}/positions", guards=[READS])
-async def list_positions(site_id: Id, principal: Who, read: Session, now: Now) -> list[PositionView]:
-    """List the places on a site's layout and what stands there."""
+async def list_positions(*, site_id: Id, principal: Who, read: Session, page: Paged, now: Now) -> Page[PositionView]:
+    """List the places on a site's layout and what stands there, newest first."""
     await queries.site_within(read, principal, site_id, level="read", now=now)
-    return await queries.positions_of(read, site_id)
+    return await queries.positions_page(read, site_id, page)
 
 
 @post("/sites/{site_id:uuid}/positions", guards=[WRITES])
@@ -221,10 +222,12 @@ async def edit_position(
 
 
 @get("/positions/{position_id:uuid}/placements", guards=[READS])
-async def list_position_history(position_id: Id, principal: Who, read: Session, now: Now) -> list[PlacementView]:
+async def list_position_history(
+    *, position_id: Id, principal: Who, read: Session, page: Paged, now: Now
+) -> Page[PlacementView]:
     """List what stood at a place, newest first."""
     await queries.position_within(read, principal, position_id, level="read", now=now)
-    return await queries.history(read, principal, now, of=AssetPlacement.position_id == position_id)
+    return await queries.history_page(read, principal, page, now, of=AssetPlacement.position_id == position_id)
 
 
 @post("/positions/{position_id:uuid}/placements", guards=[WRITES])
@@ -245,9 +248,9 @@ async def place_asset(
 
 
 @get("/asset-models", guards=[anyone_signed_in])
-async def list_asset_models(read: Session) -> list[AssetModelView]:
-    """List brands and models."""
-    return await queries.asset_models(read)
+async def list_asset_models(read: Session, page: Paged) -> Page[AssetModelView]:
+    """List brands and models, newest first."""
+    return await queries.asset_models_page(read, page)
 
 
 @post("/asset-models", guards=[WRITES])
@@ -265,9 +268,7 @@ async def add_asset_model(
 
 
 @get("/sites/{site_id:uuid}/assets", guards=[READS])
-async def list_assets(
-    *, site_id: Id, principal: Who, read: Session, page: NamedDependency[PageRequest], now: Now
-) -> Page[AssetView]:
+async def list_assets(*, site_id: Id, principal: Who, read: Session, page: Paged, now: Now) -> Page[AssetView]:
     """List the equipment of a site."""
     await queries.site_within(read, principal, site_id, level="read", now=now)
     return await queries.assets_page(read, site_id, page)
@@ -310,10 +311,12 @@ async def edit_asset(
 
 
 @get("/assets/{asset_id:uuid}/placements", guards=[READS])
-async def list_asset_history(asset_id: Id, principal: Who, read: Session, now: Now) -> list[PlacementView]:
+async def list_asset_history(
+    *, asset_id: Id, principal: Who, read: Session, page: Paged, now: Now
+) -> Page[PlacementView]:
     """List where a piece of equipment stood, newest first; places at sites one may not see are left out."""
     await queries.asset_within(read, principal, asset_id, level="read", now=now)
-    return await queries.history(read, principal, now, of=AssetPlacement.asset_id == asset_id)
+    return await queries.history_page(read, principal, page, now, of=AssetPlacement.asset_id == asset_id)
 
 
 @post("/assets/{asset_id:uuid}/removal", guards=[WRITES], status_code=200)

@@ -150,7 +150,7 @@ async def test_a_contact_point_with_something_wrong_is_refused(
     desk, house = await sqlite_office.sign_in(HE_LI), sqlite_office.house
     answer = await desk.post(f"/customers/{house.customer}/contacts", {"name": "钱红", "points": [bad]})
     assert fields_of(answer) == [field]
-    assert len((await desk.get(f"/customers/{house.customer}/contacts")).json()) == 1
+    assert len((await desk.get(f"/customers/{house.customer}/contacts")).json()["items"]) == 1
 
 
 async def test_a_contact_has_a_number_of_ways_to_be_reached(sqlite_office: Office) -> None:
@@ -166,7 +166,7 @@ async def test_merged_customers_are_followed_by_contacts_sites_and_searches(offi
     answer = await head.post(f"/customers/{house.customer}/merge", {"into_id": twice["id"]})
     assert answer.json()["merged_into_id"] == twice["id"]
     await office.work()
-    assert [one["name"] for one in (await head.get(f"/customers/{twice['id']}/contacts")).json()] == ["赵敏"]
+    assert [one["name"] for one in (await head.get(f"/customers/{twice['id']}/contacts")).json()["items"]] == ["赵敏"]
     assert (await head.get(f"/sites/{house.site}")).json()["customer_id"] == twice["id"]
     assert [one["id"] for one in (await head.get("/customers?q=云桥")).json()["items"]] == [twice["id"]]
     assert code_of(await head.edit(f"/customers/{house.customer}", {"name": "x"})) == "merged_away"
@@ -184,7 +184,7 @@ async def test_merged_contacts_bring_their_telephones(office: Office) -> None:
     twice = await added(desk, f"/customers/{house.customer}/contacts", {"name": "赵敏", "function": "payer"})
     merged = await desk.post(f"/contacts/{house.contact}/merge", {"into_id": twice["id"]})
     assert merged.json()["merged_into_id"] == twice["id"]
-    (left,) = (await desk.get(f"/customers/{house.customer}/contacts")).json()
+    (left,) = (await desk.get(f"/customers/{house.customer}/contacts")).json()["items"]
     assert [point["address"] for point in left["points"]] == ["+8613900000001"]
     async with office.database.read() as session:
         entries = select(change.c.bucket, change.c.deleted).where(change.c.entity == "contact_point")
@@ -203,7 +203,7 @@ async def test_who_was_only_sent_to_a_site_merges_nobody_of_the_customers_away(o
     for dead, into in ((str(office.house.contact), met["id"]), (met["id"], str(office.house.contact))):
         assert (await technician.post(f"/contacts/{dead}/merge", {"into_id": into})).status_code == 404
     desk = await office.sign_in(HE_LI)
-    listed = (await desk.get(path)).json()
+    listed = (await desk.get(path)).json()["items"]
     assert [one["merged_into_id"] for one in listed] == [None, None]
     merged = await desk.post(f"/contacts/{met['id']}/merge", {"into_id": str(office.house.contact)})
     assert merged.status_code == 200

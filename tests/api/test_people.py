@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select
@@ -10,7 +11,17 @@ from sqlalchemy import select
 from backend.core.audit import AuditEntry
 from backend.core.ids import new_id
 from backend.people.actions import DEVICES_MAXIMUM
-from backend.people.models import Device, EnrolmentCode, Person
+from backend.people.models import (
+    CrewMember,
+    Device,
+    EnrolmentCode,
+    Person,
+    RoleGrant,
+    Territory,
+    TerritoryMember,
+    Vehicle,
+)
+from backend.people.queries import LISTED_MAXIMUM
 from backend.sites.models import SiteOwner
 from tests.answers import added, code_of, fields_of, new_person
 from tests.make import LAT, LON, START, House, Office, add_all
@@ -400,3 +411,36 @@ async def test_a_person_has_three_phones_at_most(office: Office) -> None:
     assert (await desk.ask("DELETE", f"{path}/devices/{new_id()}")).status_code == 404
     assert (await desk.ask("DELETE", f"{path}/devices/{devices[0]['id']}")).status_code == 204
     assert (await desk.post(f"{path}/enrolment-codes")).status_code == 201
+
+
+async def test_a_list_that_is_answered_whole_takes_so_many_rows_and_says_when_it_is_full(sqlite_office: Office) -> None:
+    head, admin, house = (
+        await sqlite_office.sign_in(CHEN_JING),
+        await sqlite_office.sign_in(LIN_LI),
+        sqlite_office.house,
+    )
+    person, site, unit = house.id_of(LI_WEI), house.site, str(house.service)
+    area = {"unit_id": unit, "name_zh": "湖滨", "name_en": "Lakeside", "area": {"districts": ["湖滨区"]}}
+    territory = (await added(head, "/territories", area))["id"]
+    over = {"valid_from": START - 2 * DAY, "valid_until": START - DAY}
+    full: list[tuple[str, dict[str, Any], Any, Any]] = [
+        ("/vehicles", {"unit_id": unit, "plate": "皖B00001"}, head, lambda number: Vehicle(
+            unit_id=house.service, plate=f"皖A{number:05}", active=False)),
+        ("/territories", area, head, lambda number: Territory(
+            unit_id=house.service, name_zh=f"{number}", name_en=f"{number}", area={})),
+        (f"/territories/{territory}/members", {"person_id": str(person)}, head, lambda _: TerritoryMember(
+            territory_id=UUID(territory), person_id=person, **over)),
+        (f"/crews/{house.crew}/members", {"person_id": str(house.id_of(ZHOU_TAO))}, head, lambda _: CrewMember(
+            crew_id=house.crew, person_id=person, leads=False, **over)),
+        (f"/people/{person}/role-grants", {"role_id": str(house.roles["quality"]), "unit_id": unit}, admin,
+         lambda _: RoleGrant(person_id=person, role_id=house.roles["quality"], unit_id=house.north, **over)),
+        (f"/sites/{site}/owners", {"crew_id": str(house.crew)}, head, lambda _: SiteOwner(
+            site_id=site, person_id=person, **over)),
+    ]  # fmt: skip
+    sqlite_office.move_clock(minutes=1)
+    async with sqlite_office.database.write() as session:
+        for _, _, _, row in full:
+            session.add_all([row(number) for number in range(LISTED_MAXIMUM)])
+    for path, body, desk, _ in full:
+        refused = await desk.post(path, body)
+        assert (code_of(refused), refused.json()["facts"]) == ("list_full", {"limit": LISTED_MAXIMUM}), path

@@ -242,11 +242,11 @@ async def test_a_swap_keeps_both_histories(office: Office) -> None:
     office.move_clock(minutes=10)
     at = (START + timedelta(minutes=5)).isoformat()
     swapped = await added(desk, f"/positions/{house.position}/placements", {"asset_id": spare["id"], "at": at})
-    history = (await desk.get(f"/positions/{house.position}/placements")).json()
+    history = (await desk.get(f"/positions/{house.position}/placements")).json()["items"]
     assert [(one["asset_id"], one["removed_at"]) for one in history] == [
         (spare["id"], None), (str(house.camera), swapped["installed_at"]),
     ]  # fmt: skip
-    (position,) = (await desk.get(f"/sites/{house.site}/positions")).json()
+    (position,) = (await desk.get(f"/sites/{house.site}/positions")).json()["items"]
     assert position["asset_id"] == spare["id"]
     assert (await desk.get(f"/assets/{house.camera}")).json()["position_id"] is None
     again = await added(desk, f"/positions/{house.position}/placements", {"asset_id": spare["id"]})
@@ -265,7 +265,7 @@ async def test_nothing_is_installed_tomorrow_or_before_what_it_replaces(office: 
         assert fields_of(refused) == ["at"]
     assert fields_of(await desk.post(f"/assets/{house.camera}/removal", {"at": "2027-01-01T00:00:00Z"})) == ["at"]
     assert (await desk.post(path, {"asset_id": str(new_id())})).status_code == 404
-    assert len((await desk.get(path)).json()) == 1
+    assert len((await desk.get(path)).json()["items"]) == 1
 
 
 async def test_an_asset_that_moves_to_another_site_leaves_the_first_and_phones_see_it(office: Office) -> None:
@@ -277,8 +277,8 @@ async def test_an_asset_that_moves_to_another_site_leaves_the_first_and_phones_s
         entries = select(change.c.bucket, change.c.deleted).where(change.c.row_id == house.camera)
         seen = {row.bucket: row.deleted for row in (await session.execute(entries)).all()}
     assert seen == {f"site:{house.site}": True, f"site:{house.north_site}": False}
-    ours = (await (await office.sign_in(HE_LI)).get(f"/positions/{house.position}/placements")).json()
-    theirs = (await (await office.sign_in(MA_CHAO)).get(f"/assets/{house.camera}/placements")).json()
+    ours = (await (await office.sign_in(HE_LI)).get(f"/positions/{house.position}/placements")).json()["items"]
+    theirs = (await (await office.sign_in(MA_CHAO)).get(f"/assets/{house.camera}/placements")).json()["items"]
     assert [one["site_id"] for one in ours] == [str(house.site)]
     assert [one["site_id"] for one in theirs] == [str(house.north_site)], "the other unit's history stays theirs"
 
@@ -304,7 +304,7 @@ async def test_equipment_is_described_and_its_type_known(office: Office) -> None
     assert code_of(await desk.post("/asset-models", {"asset_type": "camera", "brand": "云桥", "model": "C1"})) == (
         "constraint"
     )
-    assert len((await desk.get("/asset-models")).json()) == 1
+    assert len((await desk.get("/asset-models")).json()["items"]) == 1
     assert len((await desk.get(f"/sites/{house.site}/assets?limit=2")).json()["items"]) == 2
 
 
@@ -314,7 +314,8 @@ async def test_merged_sites_bring_layout_equipment_and_contacts(office: Office) 
     assert (await desk.post(f"/sites/{house.site}/merge", {"into_id": twice["id"]})).status_code == 200
     path = f"/sites/{twice['id']}"
     assert len((await desk.get(f"{path}/assets")).json()["items"]) == 2
-    assert len((await desk.get(f"{path}/positions")).json()) == len((await desk.get(f"{path}/contacts")).json()) == 1
+    assert len((await desk.get(f"{path}/positions")).json()["items"]) == 1
+    assert len((await desk.get(f"{path}/contacts")).json()) == 1
     assert [one["id"] for one in (await desk.get("/sites")).json()["items"]] == [twice["id"]]
     assert code_of(await desk.edit(f"/sites/{house.site}", {"name": "x"})) == "merged_away"
     assert code_of(await desk.post(f"{path}/merge", {"into_id": str(house.site)})) == "merge_refused"
@@ -396,6 +397,30 @@ async def test_merged_assets_keep_one_history(office: Office) -> None:
     assert (await desk.get(f"/assets/{twice['id']}")).json()["position_id"] == str(house.position)
     assert code_of(await desk.edit(f"/assets/{house.camera}", {"name": "x"})) == "merged_away"
     assert code_of(await desk.post(f"/assets/{twice['id']}/merge", {"into_id": twice["id"]})) == "merge_refused"
+
+
+async def test_long_lists_come_in_pages(sqlite_office: Office) -> None:
+    desk, house = await sqlite_office.sign_in(HE_LI), sqlite_office.house
+    for number in range(2):
+        await added(desk, f"/sites/{house.site}/positions", {"name": f"摄像机 {number + 2}"})
+        await added(desk, "/asset-models", {"asset_type": "camera", "brand": "云桥", "model": f"C{number}"})
+        await added(desk, f"/customers/{house.customer}/contacts", {"name": f"钱红 {number}"})
+        sqlite_office.move_clock(minutes=1)
+        for position in (await desk.get(f"/sites/{house.site}/positions")).json()["items"][:2]:
+            await added(desk, f"/positions/{position['id']}/placements", {"asset_id": str(house.camera)})
+    lists = {
+        f"/sites/{house.site}/positions": 3, "/asset-models": 2, f"/customers/{house.customer}/contacts": 3,
+        f"/assets/{house.camera}/placements": 5, f"/positions/{house.position}/placements": 2,
+    }  # fmt: skip
+    for path, count in lists.items():
+        seen: list[str] = []
+        cursor = ""
+        while cursor is not None:
+            page = (await desk.get(f"{path}?limit=1{cursor and f'&cursor={cursor}'}")).json()
+            seen += [one["id"] for one in page["items"]]
+            cursor = page["next"]
+        assert (len(seen), len(set(seen)), seen) == (count, count, sorted(seen, reverse=True)), path
+        assert (await desk.get(f"{path}?limit=201")).status_code == 422
 
 
 # --- rules alone ------------------------------------------------------------------------------------------------------
