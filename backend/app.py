@@ -24,12 +24,13 @@ from backend.core.api_docs import api_docs, api_docs_files
 from backend.core.auth import Principal, public, signed_in
 from backend.core.clock import clock_of
 from backend.core.events import HANDLE_EVENT, REACTIONS, event_task
-from backend.core.once import provide_once
+from backend.core.housekeeping import HOUSEKEEPING, housekeeping_task, start_housekeeping
+from backend.core.once import forget_old_creations, provide_once
 from backend.core.paging import provide_page
 from backend.core.problems import PROBLEM_HANDLERS
 from backend.core.reading import StrictRequest, refuse_unknown_query
 from backend.core.sessions import Database
-from backend.core.tasks import TaskHandler, Worker
+from backend.core.tasks import TaskHandler, Worker, forget_done_tasks
 from backend.customers import queries as customers
 from backend.customers import routes as customers_routes
 from backend.devices import routes as devices_routes
@@ -59,6 +60,7 @@ from backend.people import roster_routes
 from backend.people import routes as people_routes
 from backend.people.bearer import BearerMiddleware
 from backend.people.queries import DUTIES
+from backend.people.sign_in import forget_ended_sessions
 from backend.requests import queries as requests
 from backend.requests import routes as requests_routes
 from backend.requests.merges import move_cases_to_customer, move_cases_to_site
@@ -128,6 +130,9 @@ def task_handlers(settings: Settings, database: Database) -> dict[str, TaskHandl
     clock = clock_of(settings)
     return {
         HANDLE_EVENT: event_task(database, clock),
+        HOUSEKEEPING: housekeeping_task(
+            database, clock, (forget_old_creations, forget_done_tasks, forget_ended_sessions)
+        ),
         MAINTENANCE_ROUND: round_task(database, clock),
         SEAL_FORM: Sealer(database, clock, settings).run,
         SEND_NOTIFICATION: sending_task(database, clock, OutboxFile(settings.data_dir / "outbox.jsonl")),
@@ -273,6 +278,7 @@ def _lifespan(settings: Settings, database: Database) -> Any:
     async def lifespan(_app: Litestar) -> AsyncGenerator[None]:
         async with database.write() as session:
             await start_rounds(session, now=clock_of(settings).now())
+            await start_housekeeping(session, now=clock_of(settings).now())
         kinds = (
             (task_handlers(settings, database), plan_handlers(settings, database)) if settings.task_poll_seconds else ()
         )

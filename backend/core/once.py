@@ -10,7 +10,7 @@ import msgspec
 from litestar import Request, Response
 from litestar.enums import MediaType
 from litestar.params import HeaderParameter
-from sqlalchemy import LargeBinary, String, delete, select
+from sqlalchemy import LargeBinary, String, delete
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -89,7 +89,5 @@ def provide_once(request: Request[Any, Any, Any], idempotency_key: IdempotencyKe
 
 async def forget_old_creations(session: AsyncSession, now: datetime) -> int:
     """Delete answers older than REMEMBERED; return how many."""
-    old = select(Creation.key).where(Creation.created_at < now - REMEMBERED)
-    count = len((await session.execute(old)).all())
-    await session.execute(delete(Creation).where(Creation.created_at < now - REMEMBERED))
-    return count
+    old = delete(Creation).where(Creation.created_at < now - REMEMBERED)
+    return len((await session.execute(old.returning(Creation.key))).all())

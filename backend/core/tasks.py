@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Index, Select, String, or_, select
+from sqlalchemy import Index, Select, String, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -22,12 +22,14 @@ from backend.core.ids import new_id
 from backend.core.sessions import Database
 
 LEASE: Final = timedelta(minutes=5)
-"""How long a worker may hold a task before another takes it over."""
+"""How long a worker may hold a task before another takes it over; one that takes longer renews it."""
 ATTEMPTS: Final = 8
 """Tries before a task is given up and shown to the operator; the waits between them add up to about four hours."""
 FIRST_WAIT: Final = timedelta(seconds=1)
 WAIT_FACTOR: Final = 4
 ERROR_LENGTH: Final = 2000
+DONE_KEPT: Final = timedelta(days=30)
+"""How long a finished task is kept; until then its key cannot be used again."""
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +93,18 @@ async def ensure_task(
         "run_at": run_at or now, "attempts": 0,
     }  # fmt: skip
     await session.run_sync(insert_ignoring, Task.__table__, [task])
+
+
+async def renew_lease(session: AsyncSession, *, kind: str, key: str) -> None:
+    """Hold a task that runs long for another LEASE, counted from now."""
+    held = update(Task).where(Task.key == f"{kind}:{key}", Task.leased_until.is_not(None))
+    await session.execute(held.values(leased_until=SystemClock().now() + LEASE))
+
+
+async def forget_done_tasks(session: AsyncSession, now: datetime) -> int:
+    """Delete tasks finished longer ago than DONE_KEPT; return how many. Those given up stay for the operator."""
+    old = delete(Task).where(Task.state == "done", Task.finished_at < now - DONE_KEPT)
+    return len((await session.execute(old.returning(Task.id))).all())
 
 
 class Worker:

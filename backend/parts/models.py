@@ -43,8 +43,8 @@ class StockMovement(Row):
     __table_args__ = (CheckConstraint("quantity > 0", name="quantity"),)
 
     part_id: Mapped[UUID] = mapped_column(ForeignKey("part.id"), index=True)
-    from_location_id: Mapped[UUID | None] = mapped_column(ForeignKey("stock_location.id"))
-    to_location_id: Mapped[UUID | None] = mapped_column(ForeignKey("stock_location.id"))
+    from_location_id: Mapped[UUID | None] = mapped_column(ForeignKey("stock_location.id"), index=True)
+    to_location_id: Mapped[UUID | None] = mapped_column(ForeignKey("stock_location.id"), index=True)
     quantity: Mapped[int]
     serial: Mapped[str | None] = mapped_column(String(120))
     reason: Mapped[str] = mapped_column(String(30))
