@@ -26,8 +26,8 @@ LEFT_OUT: Final = ("backend.imports.demo", "backend.presets")
 
 LIMITS_HEAD: Final = """# Limits
 
-Every limit has a number and a name in the code. Whoever meets one is told which, and what to do; nothing is cut
-silently. This page is made from the code by `python -m bench.reference`.
+Every limit has a number and a name in the code. Whoever meets one is told which, and what to do; where a list is cut
+instead, its limit says so. This page is made from the code by `python -m bench.reference`.
 
 | limit | value | where | what for |
 |---|---|---|---|
@@ -82,16 +82,20 @@ def _limits(package: str) -> Iterator[tuple[str, str, str, str]]:
         if module.startswith(LEFT_OUT):
             continue
         body = ast.parse(path.read_text("utf-8")).body
-        for index, node in enumerate(body):
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and _is_limit(node.target.id):
-                value = getattr(importlib.import_module(module), node.target.id)
+        for node, following in zip(body, [*body[1:], ast.Pass()], strict=True):
+            name, why = _constant(node), _docstring(following)
+            if name and (why or any(word in name.split("_") for word in WORDS)):
+                value = getattr(importlib.import_module(module), name)
                 if isinstance(value, int | float | timedelta) and not isinstance(value, bool):
-                    why = _docstring(body[index + 1]) if index + 1 < len(body) else ""
-                    yield node.target.id, _shown(value), module, why
+                    yield name, _shown(value), module, why
 
 
-def _is_limit(name: str) -> bool:
-    return name.isupper() and any(word in name.split("_") for word in WORDS)
+def _constant(node: ast.stmt) -> str:
+    """The name of the constant a statement defines, or nothing."""
+    target = (
+        node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
+    )
+    return target.id if isinstance(target, ast.Name) and target.id.isupper() else ""
 
 
 def _docstring(node: ast.stmt) -> str:
