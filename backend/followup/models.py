@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.core.db import Row
+from backend.core.db import Row, personal
 
 
 class FollowUp(Row):
@@ -36,7 +36,7 @@ class Complaint(Row):
     number: Mapped[str] = mapped_column(String(40), unique=True)
     kind: Mapped[str] = mapped_column(String(30))
     serious: Mapped[bool]
-    text: Mapped[str]
+    text: Mapped[str] = mapped_column(info=personal("text", "customer"))
     received_at: Mapped[datetime]
     follower_id: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"))
     answered_at: Mapped[datetime | None]

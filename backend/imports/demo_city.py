@@ -137,7 +137,7 @@ async def _hire(session: AsyncSession, city: City, password_hash: str) -> None:
         person = Person(
             unit_id=city.units[entry["unit"]].id, employee_number=entry["employee_number"], name=city.both(entry),
             phone=entry["phone"], email=entry["email"], password_hash=password_hash, language="zh", external=False,
-            active=True,
+            active=True, location_consent_at=since,
         )  # fmt: skip
         city.people[entry["key"]] = person
         await _keep(session, person)

@@ -8,7 +8,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstra
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.core.changes import synced
-from backend.core.db import Imported, Row
+from backend.core.db import Imported, Row, personal
 
 
 @synced("job:{id}")
@@ -111,8 +111,12 @@ class VisitEvent(Row):
     next_at: Mapped[datetime | None]
     """The next time agreed with the customer; the continuation waits for it."""
     amends_id: Mapped[UUID | None] = mapped_column(ForeignKey("visit_event.id"))
-    lat: Mapped[float | None]
-    lon: Mapped[float | None]
+    lat: Mapped[float | None] = mapped_column(info=personal("location", "employment"))
+    lon: Mapped[float | None] = mapped_column(info=personal("location", "employment"))
+    """Where the person was, in WGS-84; kept only of people who consent to it."""
+    datum: Mapped[str | None] = mapped_column(String(10))
+    """The datum the position was given in; None with a position of before this was asked, taken as WGS-84."""
+    position_source: Mapped[str | None] = mapped_column(String(30))
 
 
 @synced("job:{work_order_id}")
@@ -152,7 +156,7 @@ class Assignment(Row):
     work_order_id: Mapped[UUID] = mapped_column(ForeignKey("work_order.id"), index=True)
     visit_id: Mapped[UUID] = mapped_column(ForeignKey("visit.id"))
     person_id: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"))
-    crew_id: Mapped[UUID | None] = mapped_column(ForeignKey("crew.id"))
+    crew_id: Mapped[UUID | None] = mapped_column(ForeignKey("crew.id"), index=True)
     leads: Mapped[bool]
     shift_id: Mapped[UUID | None] = mapped_column(ForeignKey("shift.id"))
     plan_id: Mapped[UUID | None] = mapped_column(index=True)
@@ -198,7 +202,7 @@ class JobNote(Row):
     work_order_id: Mapped[UUID] = mapped_column(ForeignKey("work_order.id"), index=True)
     visit_id: Mapped[UUID | None] = mapped_column(ForeignKey("visit.id"))
     person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"))
-    text: Mapped[str]
+    text: Mapped[str] = mapped_column(info=personal("text", "customer"))
     written_at: Mapped[datetime]
     server_at: Mapped[datetime]
     mutation_id: Mapped[UUID | None] = mapped_column(unique=True)
@@ -248,7 +252,7 @@ class QuoteAnswer(Row):
     work_order_id: Mapped[UUID] = mapped_column(ForeignKey("work_order.id"))
     quote_id: Mapped[UUID] = mapped_column(ForeignKey("quote.id"), index=True)
     answer: Mapped[str] = mapped_column(String(20))
-    given_by: Mapped[str]
+    given_by: Mapped[str] = mapped_column(info=personal("name", "proof"))
     channel: Mapped[str] = mapped_column(String(20))
     note: Mapped[str | None]
     answered_at: Mapped[datetime]

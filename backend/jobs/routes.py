@@ -279,7 +279,7 @@ def _report(entry: EventEntry, visit: Visit, person_id: UUID, now: datetime) -> 
     return VisitEventReport(
         visit_id=visit.id, person_id=person_id, kind=entry.kind, claimed_at=entry.claimed_at or now, device_at=now,
         effective_at=now, reason=entry.reason, note=entry.note, next_step=entry.next_step, next_at=entry.next_at,
-        amends_id=entry.amends_id, lat=entry.lat, lon=entry.lon,
+        amends_id=entry.amends_id, lat=entry.lat, lon=entry.lon, datum=entry.datum,
     )  # fmt: skip
 
 

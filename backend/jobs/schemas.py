@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from backend.jobs.rules import EventKind
+from backend.sites.datum import Datum
 
 DURATION_MAXIMUM: Final = 30 * 24 * 60
 """Minutes on site; the longest job in the presets takes half a day."""
@@ -161,6 +162,7 @@ class EventEntry(Refusing, frozen=True, kw_only=True):
     amends_id: UUID | None = None
     lat: Latitude | None = None
     lon: Longitude | None = None
+    datum: Datum = "wgs84"
 
 
 class VisitEventReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,6 +187,7 @@ class VisitEventReport(msgspec.Struct, frozen=True, kw_only=True):
     amends_id: UUID | None = None
     lat: float | None = None
     lon: float | None = None
+    datum: Datum = "wgs84"
 
 
 class NoteEntry(Refusing, frozen=True, kw_only=True):
@@ -277,6 +280,8 @@ class VisitEventView(msgspec.Struct, frozen=True, kw_only=True):
     amends_id: UUID | None
     lat: float | None
     lon: float | None
+    datum: str | None
+    position_source: str | None
 
 
 class AttendanceView(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,12 +35,18 @@ from backend.jobs.rules import (
     judge,
 )
 from backend.jobs.schemas import VisitEventReport
+from backend.people.models import Person
+from backend.sites.datum import Place, to_wgs84
 
 REASON_KINDS: Final = frozenset({EventKind.PAUSE, EventKind.FINISH, EventKind.CANNOT_COMPLETE})
 """Events whose reason is one of the presets; on a correction it is free text."""
 
 PAUSES: Final = "pauses"
 """What a reason on the customer's side does to the clock to solve (presets §5)."""
+FROM_DEVICE: Final = "device"
+"""Where the position of an event comes from."""
+LAT_MAXIMUM: Final = 90
+LON_MAXIMUM: Final = 180
 
 
 async def record_visit_event(
@@ -55,7 +61,8 @@ async def record_visit_event(
     history = await visit_history(session, report.visit_id)
     if not await visit_ever_held(session, report.person_id, report.visit_id):
         raise Problem(NOT_FOUND)
-    event = _event_of(history, report, now=now, actor=actor)
+    position = await _position_of(session, report)
+    event = _event_of(history, report, position, now=now, actor=actor)
     verdict = judge(history.standing, history.happenings, happening(event))
     if verdict is Verdict.NOOP:
         return None
@@ -67,7 +74,23 @@ async def record_visit_event(
     return event
 
 
-def _event_of(history: History, report: VisitEventReport, *, now: datetime, actor: Actor) -> VisitEvent:
+async def _position_of(session: AsyncSession, report: VisitEventReport) -> dict[str, Any]:
+    """Where the person was, in WGS-84; nothing of somebody who has not consented (model 17), nor what is no place."""
+    if (
+        report.lat is None
+        or report.lon is None
+        or not (abs(report.lat) <= LAT_MAXIMUM and abs(report.lon) <= LON_MAXIMUM)
+    ):
+        return {}
+    if (await session.get_one(Person, report.person_id)).location_consent_at is None:
+        return {}
+    place = to_wgs84(Place(report.lat, report.lon), report.datum)
+    return {"lat": place.lat, "lon": place.lon, "datum": report.datum, "position_source": FROM_DEVICE}
+
+
+def _event_of(
+    history: History, report: VisitEventReport, position: dict[str, Any], *, now: datetime, actor: Actor
+) -> VisitEvent:
     amending = report.kind is EventKind.AMEND
     return VisitEvent(
         id=report.id or new_id(), work_order_id=history.order.id, visit_id=history.visit.id,
@@ -78,7 +101,7 @@ def _event_of(history: History, report: VisitEventReport, *, now: datetime, acto
         effective_at=min(report.claimed_at, now) if amending else report.effective_at,
         time_flagged=amending or report.time_flagged, late=False,
         reason=report.reason, note=report.note, next_step=report.next_step, next_at=report.next_at,
-        amends_id=report.amends_id, lat=report.lat, lon=report.lon,
+        amends_id=report.amends_id, **position,
     )  # fmt: skip
 
 

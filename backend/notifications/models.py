@@ -20,7 +20,7 @@ class Notification(Row):
     person_id: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"))
     contact_id: Mapped[UUID | None] = mapped_column(ForeignKey("contact.id"))
     language: Mapped[str] = mapped_column(String(5))
-    text: Mapped[str]
+    text: Mapped[str] = mapped_column(info=personal("text", "message"))
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
     failed_at: Mapped[datetime | None]

@@ -35,7 +35,7 @@ class ServiceRequest(Row, Imported):
     reporter_name: Mapped[str] = mapped_column(info=personal("name", "customer"))
     reporter_phone: Mapped[str] = mapped_column(String(40), info=personal("contact", "customer"))
     channel: Mapped[str] = mapped_column(String(20))
-    symptom: Mapped[str]
+    symptom: Mapped[str] = mapped_column(info=personal("text", "customer"))
     wishes: Mapped[str]
     occurred_at: Mapped[datetime | None]
     affected_scope: Mapped[str | None]
@@ -65,7 +65,7 @@ class RequestOwner(Row):
     __tablename__ = "request_owner"
 
     request_id: Mapped[UUID] = mapped_column(ForeignKey("service_request.id"), index=True)
-    person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"))
+    person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"), index=True)
     started_at: Mapped[datetime]
     accepted_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]

@@ -355,3 +355,27 @@ async def test_the_stock_keeps_its_books(office: Office) -> None:
     elsewhere = {"unit_id": str(office.house.north), "kind": "van", "name": "北区车"}
     refused(await wang_fang.post("/stock/locations", elsewhere), "not_found")
     assert [one["number"] for one in ok(await li_wei.get("/parts"))["items"]] == ["F-1"]
+
+
+# --- where people are -------------------------------------------------------------------------------------------------
+
+
+async def test_a_position_is_kept_as_wgs84_with_the_datum_it_came_in(office: Office) -> None:
+    _, li_wei, visit_id = await sent(office)
+    by_map = {"lat": 31.17530398364597, "lon": 121.531541859215, "datum": "gcj02"}
+    event = (await report(li_wei, visit_id, "arrive", **by_map))["event"]
+    assert (round(event["lat"], 6), round(event["lon"], 6)) == (31.177428, 121.527211)
+    assert (event["datum"], event["position_source"]) == ("gcj02", "device")
+    plain = (await report(li_wei, visit_id, "start", lat=31.0, lon=117.0))["event"]
+    assert (plain["lat"], plain["lon"], plain["datum"]) == (31.0, 117.0, "wgs84")
+
+
+async def test_nothing_is_kept_of_where_somebody_is_who_has_not_consented(office: Office) -> None:
+    _, li_wei, visit_id = await sent(office)
+    ok(await li_wei.edit("/me", {"location_consent": False}))
+    event = (await report(li_wei, visit_id, "arrive", lat=31.0, lon=117.0))["event"]
+    assert {event[name] for name in ("lat", "lon", "datum", "position_source")} == {None}
+    ok(await li_wei.edit("/me", {"location_consent": True}))
+    assert (await report(li_wei, visit_id, "start", lat=31.0, lon=117.0))["event"]["lat"] == 31.0
+    half = (await report(li_wei, visit_id, "pause", lat=31.0, reason="no_part"))["event"]
+    assert half["lat"] is None
