@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -20,8 +21,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `database` is an SQLAlchemy URL; empty means SQLite in `data_dir`. `clock_file` replaces the clock in acceptance
     mode only. `public_url` is where customers reach this server; reports carry it in their QR code. `geocoder` is a
     geopy geocoder's name (`nominatim`, `baiduv3`, ...) or empty for none; `geocoder_domain` the host of an own server
-    (`http://...` where it speaks no TLS), `geocoder_key` what some geocoders ask for. `task_poll_seconds` is how often
-    background work is looked for; 0 leaves it to other processes.
+    (`http://...` where it speaks no TLS), `geocoder_key` what some geocoders ask for. `planner_memory_mb` is the address
+    space one planner may use, reserved but untouched included. `task_poll_seconds` is how often background work is
+    looked for; 0 leaves it to other processes.
     """
 
     mode: str = "production"
@@ -33,7 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     access_minutes: int = 15
     refresh_days: int = 30
     planner_seconds: float = 10.0
-    planner_memory_mb: int = 4096
+    planner_memory_mb: Annotated[int, msgspec.Meta(ge=256)] = 4096
     task_poll_seconds: float = 0.5
     geocoder: str = ""
     geocoder_domain: str = ""

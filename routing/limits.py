@@ -11,7 +11,7 @@ MAX_VISITS: Final = 2_000
 MAX_SHIFTS: Final = 1_000
 MAX_PLACES: Final = 2_500
 MAX_WINDOWS_PER_VISIT: Final = 16
-MAX_BREAKS_PER_SHIFT: Final = 3
+MAX_BREAKS_PER_SHIFT: Final = 4
 MAX_NAMES_PER_LIST: Final = 500
 """Skills of a shift or a visit, technicians allowed or forbidden for a visit."""
 

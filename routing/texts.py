@@ -133,10 +133,6 @@ PROBLEM_TEXTS: Final[Mapping[str, Text]] = {
         "{where}: give seconds or a number of solutions, above 0 and at most {limit}.",
         "{where}：请给出秒数或解的数量，大于 0 且不超过 {limit}。",
     ),
-    "no_technicians": Text(
-        "{where}: nobody works in the time to be planned, so no visit can be planned. Enter shifts first.",
-        "{where}：计划时段内无人上班，无法安排上门。请先录入班次。",
-    ),
     "visit_unknown": Text(
         "{where}: there is no such visit in the problem. Add it first.", "{where}：没有该上门。请先加入。"
     ),

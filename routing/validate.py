@@ -42,15 +42,6 @@ def validate(problem: Problem) -> None:
     _check_travel(problem)
 
 
-def require_technicians(problem: Problem) -> None:
-    """Raise `ProblemError` 'no_technicians' when there is nobody to plan for.
-
-    A problem without shifts is legal (its plan says so for every visit); a caller that wants to refuse it calls this.
-    """
-    if not problem.shifts:
-        raise ProblemError("no_technicians", "shifts")
-
-
 def _where(kind: str, index: int, name: str) -> str:
     return f"{kind}[{index}] '{name}'"
 

@@ -1,9 +1,9 @@
 """Asking for plans, stopping them, and publishing one as assignments."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.audit import Actor, record
 from backend.core.errors import Fault, Finding, Problem
-from backend.core.tasks import add_task
+from backend.core.tasks import Task, add_task
 from backend.dispatch.models import PlanRun
-from backend.dispatch.plan import MOVABLE
+from backend.dispatch.plan import MOVABLE, Standing, standings
 from backend.dispatch.schemas import NewPlan, Publication, SkippedVisit
 from backend.jobs.actions import assign_visit, withdraw_assignments
-from backend.jobs.models import Assignment, Visit
+from backend.jobs.models import Visit, WorkOrder
 from backend.people.models import Person, Shift
 from backend.people.sign_in import unit_trees
 from routing.plan import Plan, Route, Stop
@@ -25,6 +25,20 @@ from routing.plan import Plan, Route, Stop
 RUN_PLAN: Final = "run_plan"
 OPEN_PLANS_MAXIMUM: Final = 4
 """Plans of one unit waiting or running at a time."""
+PLACE: Final = ("person_id", "shift_id", "departs_at", "arrives_at", "ends_at")
+"""What of a visit's assignment a plan decides."""
+SKIPPED_TEXTS: Final = {
+    "begun": ("计划之后已出发、完成或取消。", "It set off, ended or was cancelled after the plan was made."),
+    "decided": (
+        "计划之后有人改派、固定或告知了客户;以人的决定为准。",
+        "Somebody assigned, moved or pinned it or told the customer after the plan was made; that stands.",
+    ),
+    "pinned": ("已固定,计划中没有空档;原指派保留。", "It is pinned and the plan found no room; its assignment stands."),
+    "shift_gone": (
+        "计划所用的班次已取消或人员已离职。请重新计划。",
+        "The shift it was planned for is gone, or its technician left. Plan again.",
+    ),
+}
 
 NO_TECHNICIANS = Fault(
     "no_technicians", 409, "计划期内没有任何人上班,无法排程。",
@@ -41,8 +55,8 @@ PLAN_NOT_READY = Fault(
     "请等计划完成后再发布,或重新计划。", "Wait until it is done, or plan again.",
 )  # fmt: skip
 PLAN_OUTDATED = Fault(
-    "plan_outdated", 409, "已有更新的计划发布,这个计划不能再发布。",
-    "A newer plan of this unit is published already.",
+    "plan_outdated", 409, "本单位或其上下级单位已有更新的计划发布,这个计划不能再发布。",
+    "A newer plan of this unit, or of one above or below it, is published already.",
     "请重新计划。", "Plan again.",
 )  # fmt: skip
 
@@ -74,25 +88,27 @@ async def cancel_plan(session: AsyncSession, *, now: datetime, actor: Actor, run
 
 
 async def publish_plan(session: AsyncSession, *, now: datetime, actor: Actor, run: PlanRun) -> Publication:
-    """Turn a plan into assignments; raises plan_not_ready and plan_outdated.
+    """Turn a plan into assignments; raises plan_not_ready and plan_outdated. A second time changes nothing.
 
-    Visits that moved on since (under way, finished, cancelled) are passed over and listed. Visits the plan leaves where
-    they are stay untouched, so their technicians' phones hear nothing.
+    Visits that moved on since (under way, finished, cancelled), or about which somebody decided since, are passed over
+    and listed. Visits the plan leaves where they are stay untouched, so their technicians' phones hear nothing.
     """
-    plan = await _publishable(session, run)
-    visit_ids = [UUID(stop.visit) for route in plan.routes for stop in route.stops]
-    visit_ids += [UUID(unplanned.visit) for unplanned in plan.unplanned]
-    visits = await _visits(session, visit_ids)
-    standing = await _standing(session, visit_ids)
-    publishing = _Publishing(session, now, actor, run, visits, standing)
+    if run.publication is not None:
+        return msgspec.convert(run.publication, Publication)
+    plan, seen = await _publishable(session, run)
+    visits = await _locked_visits(session, list(seen))
+    publishing = _Publishing(
+        session, now, actor, run, visits, seen, await standings(session, list(seen)), await _shifts(session, plan)
+    )
     for route in plan.routes:
         for stop in route.stops:
             await publishing.place(route, stop)
     for unplanned in plan.unplanned:
         await publishing.take_off(UUID(unplanned.visit))
-    run.published_at = now
+    outcome = publishing.outcome()
+    run.published_at, run.publication = now, msgspec.to_builtins(outcome)
     record(session, now=now, actor=actor, action="plan.published", row=run, after={"assigned": publishing.assigned})
-    return publishing.outcome()
+    return outcome
 
 
 @dataclass
@@ -102,46 +118,58 @@ class _Publishing:
     actor: Actor
     run: PlanRun
     visits: Mapping[UUID, Visit]
-    standing: Mapping[UUID, Assignment]
+    seen: Mapping[UUID, Standing]
+    """How the visits stood when the plan was made."""
+    standing: Mapping[UUID, Standing]
+    """How they stand now."""
+    shifts: Collection[UUID]
+    """The plan's shifts that are still worked."""
     assigned: int = 0
     unchanged: int = 0
     withdrawn: int = 0
-
-    def __post_init__(self) -> None:
-        self._skipped: list[SkippedVisit] = []
+    skipped: list[SkippedVisit] = field(default_factory=list[SkippedVisit])
 
     async def place(self, route: Route, stop: Stop) -> None:
-        visit = self._movable(UUID(stop.visit))
-        if visit is None:
-            return
-        wanted = _wanted(self.run, route, stop)
-        if _same(self.standing.get(visit.id), wanted):
+        visit = self.visits[UUID(stop.visit)]
+        standing, wanted = self.standing[visit.id], _wanted(self.run, route, stop)
+        if visit.state not in MOVABLE:
+            self._skip(visit, "begun")
+        elif all(getattr(standing, name) == wanted[name] for name in PLACE):
             self.unchanged += 1
-            return
-        await assign_visit(
-            self.session, now=self.now, actor=self.actor, visit=visit, plan_id=self.run.id,
-            pinned=visit.id in self.standing and self.standing[visit.id].pinned, **wanted,
-        )  # fmt: skip
-        self.assigned += 1
+        elif standing != self.seen[visit.id]:
+            self._skip(visit, "decided")
+        elif wanted["shift_id"] not in self.shifts:
+            self._skip(visit, "shift_gone")
+        else:
+            pinned = bool(standing.pinned) and standing.person_id == wanted["person_id"]
+            await assign_visit(
+                self.session, now=self.now, actor=self.actor, visit=visit, plan_id=self.run.id, pinned=pinned, **wanted
+            )
+            self.assigned += 1
 
     async def take_off(self, visit_id: UUID) -> None:
-        visit = self._movable(visit_id)
-        if visit is not None and visit_id in self.standing:
+        visit, standing = self.visits[visit_id], self.standing[visit_id]
+        if visit.state not in MOVABLE:
+            self._skip(visit, "begun")
+        elif standing.assignment_id is None:
+            return
+        elif standing != self.seen[visit_id]:
+            self._skip(visit, "decided")
+        elif standing.pinned:
+            self._skip(visit, "pinned")
+        else:
             await withdraw_assignments(self.session, now=self.now, actor=self.actor, visit=visit, reason="unplanned")
             self.withdrawn += 1
 
     def outcome(self) -> Publication:
         return Publication(
             plan_id=self.run.id, assigned=self.assigned, unchanged=self.unchanged, withdrawn=self.withdrawn,
-            skipped=self._skipped,
+            skipped=self.skipped,
         )  # fmt: skip
 
-    def _movable(self, visit_id: UUID) -> Visit | None:
-        visit = self.visits[visit_id]
-        if visit.state in MOVABLE:
-            return visit
-        self._skipped.append(SkippedVisit(visit_id=visit_id, state=visit.state))
-        return None
+    def _skip(self, visit: Visit, code: Literal["begun", "decided", "pinned", "shift_gone"]) -> None:
+        zh, en = SKIPPED_TEXTS[code]
+        self.skipped.append(SkippedVisit(visit_id=visit.id, state=visit.state, code=code, zh=zh, en=en))
 
 
 def _wanted(run: PlanRun, route: Route, stop: Stop) -> dict[str, Any]:
@@ -156,29 +184,35 @@ def _wanted(run: PlanRun, route: Route, stop: Stop) -> dict[str, Any]:
     }
 
 
-def _same(standing: Assignment | None, wanted: Mapping[str, Any]) -> bool:
-    names = ("person_id", "shift_id", "departs_at", "arrives_at", "ends_at")
-    return standing is not None and all(getattr(standing, name) == wanted[name] for name in names)
-
-
-async def _publishable(session: AsyncSession, run: PlanRun) -> Plan:
+async def _publishable(session: AsyncSession, run: PlanRun) -> tuple[Plan, Mapping[UUID, Standing]]:
     if run.state != "done" or run.plan is None:
         raise Problem(PLAN_NOT_READY, Finding("state", run.state, run.state))
-    newer = select(PlanRun.id).where(PlanRun.unit_id == run.unit_id, PlanRun.published_at > run.horizon_starts_at)
-    if (await session.execute(newer.limit(1))).first() is not None:
+    if run.standings is None or await _overtaken(session, run):
         raise Problem(PLAN_OUTDATED)
-    return msgspec.convert(run.plan, Plan)
+    return msgspec.convert(run.plan, Plan), msgspec.convert(run.standings, dict[UUID, Standing])
 
 
-async def _visits(session: AsyncSession, visit_ids: list[UUID]) -> dict[UUID, Visit]:
-    found = await session.execute(select(Visit).where(Visit.id.in_(visit_ids)).with_for_update())
+async def _overtaken(session: AsyncSession, run: PlanRun) -> bool:
+    """Whether a plan that shares a unit with this one was published since this one was made."""
+    newer = select(PlanRun.unit_id).where(PlanRun.id != run.id, PlanRun.published_at > run.started_at)
+    units = set((await session.execute(newer)).scalars())
+    trees = await unit_trees(session, {run.unit_id, *units})
+    return any(trees[unit] & trees[run.unit_id] for unit in units)
+
+
+async def _locked_visits(session: AsyncSession, visit_ids: list[UUID]) -> dict[UUID, Visit]:
+    """Lock the visits' orders, which is what everything on a job waits for, and read the visits then."""
+    orders = select(Visit.work_order_id).where(Visit.id.in_(visit_ids))
+    await session.execute(select(WorkOrder.id).where(WorkOrder.id.in_(orders)).order_by(WorkOrder.id).with_for_update())
+    found = await session.execute(select(Visit).where(Visit.id.in_(visit_ids)))
     return {visit.id: visit for visit in found.scalars()}
 
 
-async def _standing(session: AsyncSession, visit_ids: list[UUID]) -> dict[UUID, Assignment]:
-    current = select(Assignment).where(Assignment.visit_id.in_(visit_ids), Assignment.withdrawn_at.is_(None))
-    found = await session.execute(current.where(Assignment.leads.is_(True)))
-    return {assignment.visit_id: assignment for assignment in found.scalars()}
+async def _shifts(session: AsyncSession, plan: Plan) -> frozenset[UUID]:
+    """Return the plan's shifts that still stand, of people who are still here."""
+    planned = [UUID(route.shift) for route in plan.routes]
+    worked = select(Shift.id).join(Person, Person.id == Shift.person_id).where(Shift.id.in_(planned), Person.active)
+    return frozenset((await session.execute(worked)).scalars())
 
 
 async def _must_have_technicians(session: AsyncSession, units: frozenset[UUID], now: datetime, until: datetime) -> None:
@@ -192,6 +226,9 @@ async def _must_have_technicians(session: AsyncSession, units: frozenset[UUID], 
 
 
 async def _must_have_room(session: AsyncSession, unit_id: UUID) -> None:
-    waiting = select(func.count()).where(PlanRun.unit_id == unit_id, PlanRun.state.in_(("queued", "running")))
-    if (await session.execute(waiting)).scalar_one() >= OPEN_PLANS_MAXIMUM:
+    """Count plans that somebody still works on or will: a run whose task was given up waits for nothing."""
+    waiting = select(PlanRun.id).where(PlanRun.unit_id == unit_id, PlanRun.state.in_(("queued", "running")))
+    keys = [f"{RUN_PLAN}:{run_id}" for run_id in (await session.execute(waiting)).scalars()]
+    alive = select(func.count()).where(Task.key.in_(keys), Task.state == "waiting")
+    if (await session.execute(alive)).scalar_one() >= OPEN_PLANS_MAXIMUM:
         raise Problem(TOO_MANY_PLANS)

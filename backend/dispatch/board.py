@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.contracts.queries import readings
 from backend.contracts.rules import ClockReading, moment_words, span_words
 from backend.core.auth import Principal
-from backend.dispatch.schemas import Board, Card
+from backend.dispatch.schemas import Board, Card, Colour
 from backend.jobs.models import Assignment, Visit, WorkOrder
 from backend.jobs.queries import orders_within
 from backend.people.models import Person
@@ -30,7 +30,7 @@ async def board(session: AsyncSession, principal: Principal, now: datetime) -> B
     rows = await _open_orders(session, principal, now)
     clocks = await readings(session, [row.request_id for row in rows if row.request_id], now)
     arrivals = {subject: _arrive(found) for subject, found in clocks.items()}
-    columns: dict[str, list[Card]] = {"late": [], "warn": [], "ok": []}
+    columns: dict[Colour, list[Card]] = {"late": [], "warn": [], "ok": []}
     for row in rows:
         card = _card(row, arrivals.get(row.request_id), now)
         columns[card.colour].append(card)
@@ -73,10 +73,10 @@ def _card(row: Any, arrive: ClockReading | None, now: datetime) -> Card:
     )  # fmt: skip
 
 
-COLOURS: Final[Mapping[str, str]] = {"late": "late", "breached": "late", "warn": "warn", "waiting": "warn"}
+COLOURS: Final[Mapping[str, Colour]] = {"late": "late", "breached": "late", "warn": "warn", "waiting": "warn"}
 
 
-def _colour(row: Any, arrive: ClockReading | None, now: datetime) -> str:
+def _colour(row: Any, arrive: ClockReading | None, now: datetime) -> Colour:
     """Red when the limit is behind us or the plan misses it, amber when half the time is used."""
     if row.slack_seconds is not None and row.slack_seconds < 0 and row.arrived_at is None:
         return "late"

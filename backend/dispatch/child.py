@@ -16,6 +16,7 @@ LINE_BYTES: Final = 256 * 1024 * 1024
 """The longest line the child may write: one plan."""
 STOP_SECONDS: Final = 10
 """How long a cancelled child may take to hand over its best plan before it is ended."""
+BYTES_A_MB: Final = 1024 * 1024
 LAST_WORDS: Final = 2000
 """Characters of a failing child's error output that are kept."""
 
@@ -29,18 +30,20 @@ class Planner:
         self._answers = answers
         self._complaints = complaints
 
-    async def ask(self, problem: Problem, *, seconds: float, seed: int) -> None:
-        """Hand the problem over."""
-        await self._say(encode(Request(problem=problem, stop=Limits(seconds=seconds), seed=seed)))
+    async def ask(self, problem: Problem, *, seconds: float, seed: int, memory_mb: int) -> None:
+        """Hand the problem over; what to do with it is in `answers`, also when the child is gone already."""
+        stop = Limits(seconds=seconds, address_space_bytes=memory_mb * BYTES_A_MB)
+        await self._say(encode(Request(problem=problem, stop=stop, seed=seed)))
 
     async def cancel(self) -> None:
         """Ask the child to stop with what it has; safe to repeat, and when it has already ended."""
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            await self._say(CANCEL + b"\n")
+        await self._say(CANCEL + b"\n")
 
     async def answers(self) -> AsyncIterator[Message]:
         """Yield what the child says; a child that dies without a plan or an error is an error itself."""
         async for line in self._answers:
+            if not line.endswith(b"\n"):
+                break  # it died in the middle of a word
             answer = decode_message(line)
             yield answer
             if answer.progress is None:
@@ -48,8 +51,9 @@ class Planner:
         yield Message(error=await self._died())
 
     async def _say(self, line: bytes) -> None:
-        self._says.write(line)
-        await self._says.drain()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._says.write(line)
+            await self._says.drain()
 
     async def _died(self) -> Fault:
         words = (await self._complaints.read()).decode(errors="replace")[-LAST_WORDS:]

@@ -38,6 +38,10 @@ class PlanRun(Row):
     violations: Mapped[list[Any]]
     """What the referee found; a plan with any is never published."""
     error: Mapped[dict[str, Any] | None]
+    standings: Mapped[dict[str, Any] | None]
+    """What people had decided about each visit when the plan was made (`plan.Standing`, by visit)."""
+    publication: Mapped[dict[str, Any] | None]
+    """What publishing changed; a second wish to publish is answered with it."""
 
 
 class UnplannedVisit(Row):

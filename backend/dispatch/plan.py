@@ -4,13 +4,15 @@ Second 0 of a problem is the moment of planning. Shifts under way begin there, f
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise, permutations
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_, select
+import msgspec
+from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.contracts.models import CommitmentClock
@@ -44,8 +46,34 @@ FROZEN_AHEAD: Final = timedelta(minutes=60)
 """A visit whose technician is to leave this soon stays as it is: the phone may be out of reach, the bag is packed."""
 FROZEN_BEHIND: Final = timedelta(hours=2)
 """A departure nobody reported is still believed in for this long; a phone without signal reports late."""
+LAST_MOMENT: Final = timedelta(seconds=1)
+"""Before the end of a shift: a certificate that runs out as the shift ends was valid throughout."""
 LEAST_REMAINING: Final = timedelta(minutes=5)
 """A visit under way is expected to take at least this long still."""
+
+
+STANDING: Final = (
+    Assignment.id.label("assignment_id"), Assignment.person_id, Assignment.crew_id, Assignment.shift_id,
+    Assignment.departs_at, Assignment.arrives_at, Assignment.ends_at, Assignment.pinned, Visit.told_at,
+)  # fmt: skip
+LEADING: Final = and_(Assignment.visit_id == Visit.id, Assignment.withdrawn_at.is_(None), Assignment.leads.is_(True))
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What people have decided about a visit: who leads it and when, and whether the customer was told.
+
+    A plan keeps what it was made from, so that publishing it later overrules nobody who decided since.
+    """
+
+    assignment_id: UUID | None
+    person_id: UUID | None
+    crew_id: UUID | None
+    shift_id: UUID | None
+    departs_at: datetime | None
+    arrives_at: datetime | None
+    ends_at: datetime | None
+    pinned: bool | None
+    told_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -67,6 +95,7 @@ class PlanningTask:
 
     problem: planning.Problem
     left_out: list[LeftOut]
+    standings: dict[UUID, Standing]
 
 
 async def build_problem(
@@ -77,19 +106,31 @@ async def build_problem(
     visits = await _open_visits(session, units)
     left_out = [LeftOut(row.visit_id, code) for row in visits if (code := _obstacle(row))]
     shifts = await _working_times(session, units, now, horizon_ends_at, _standpoints(visits, now))
-    known = set(shifts)
-    plannable = [row for row in visits if not _obstacle(row) and not _beyond_planning(row, known)]
-    sites = {str(row.site_id): (row.lat, row.lon) for row in plannable}
+    plannable = [row for row in visits if not _obstacle(row) and not _beyond_planning(row, shifts)]
+    places = {place.id: place for shift in shifts.values() for place in shift.places}
+    places |= {str(row.site_id): _site(row.site_id, row.lat, row.lon) for row in plannable}
     problem = planning.Problem(
-        places=(
-            *(planning.Place(id=key, latitude=lat, longitude=lon) for key, (lat, lon) in sorted(sites.items())),
-            *(shift.place for shift in shifts.values()),
-        ),
+        places=tuple(place for _, place in sorted(places.items())),
         shifts=tuple(shift.shift for shift in shifts.values()),
-        visits=tuple(_visit(row, now, known) for row in plannable),
+        visits=tuple(_visit(row, now, shifts) for row in plannable),
         prices=planning.Prices(moved=MOVED_PRICE),
     )
-    return PlanningTask(problem, left_out)
+    return PlanningTask(problem, left_out, {row.visit_id: _standing(row) for row in plannable})
+
+
+async def standings(session: AsyncSession, visit_ids: Sequence[UUID]) -> dict[UUID, Standing]:
+    """Return how visits stand now."""
+    listed = select(Visit.id.label("visit_id"), *STANDING).join(Assignment, LEADING, isouter=True)
+    rows = await session.execute(listed.where(Visit.id.in_(visit_ids)))
+    return {row.visit_id: _standing(row) for row in rows}
+
+
+def _standing(row: Any) -> Standing:
+    return Standing(*(getattr(row, name) for name in Standing.__struct_fields__))
+
+
+def _site(site_id: UUID, lat: float, lon: float) -> planning.Place:
+    return planning.Place(id=str(site_id), latitude=lat, longitude=lon)
 
 
 def _obstacle(row: Any) -> str | None:
@@ -98,7 +139,7 @@ def _obstacle(row: Any) -> str | None:
     return "not_approved" if row.needs_approval and row.approved_at is None else None
 
 
-def _beyond_planning(row: Any, shifts: set[str]) -> bool:
+def _beyond_planning(row: Any, shifts: Mapping[str, "_WorkingTime"]) -> bool:
     """Whether the visit is under way outside the shifts planned for, so that nothing about it is left to decide."""
     return row.state in UNDER_WAY and str(row.shift_id) not in shifts
 
@@ -110,18 +151,16 @@ async def _open_visits(session: AsyncSession, units: Sequence[UUID]) -> Sequence
         CommitmentClock.kind == "arrive",
         CommitmentClock.stopped_at.is_(None),
     )
-    assigned = and_(Assignment.visit_id == Visit.id, Assignment.withdrawn_at.is_(None), Assignment.leads.is_(True))
     open_visits = (
         select(
             Visit.id.label("visit_id"), Visit.state, Visit.duration_minutes, Visit.window_starts_at,
-            Visit.window_ends_at, Visit.told_at, WorkOrder.priority, WorkOrder.required_skills, WorkOrder.earliest_at,
+            Visit.window_ends_at, WorkOrder.priority, WorkOrder.required_skills, WorkOrder.earliest_at,
             WorkOrder.parts_ready_at, WorkOrder.approved_at, WorkOrder.needs_approval, clock_due,
-            Site.id.label("site_id"), Site.lat, Site.lon, Assignment.person_id, Assignment.shift_id,
-            Assignment.pinned, Assignment.departs_at, Assignment.arrives_at, Assignment.ends_at,
+            Site.id.label("site_id"), Site.lat, Site.lon, *STANDING,
         )
         .join(WorkOrder, WorkOrder.id == Visit.work_order_id)
         .join(Site, Site.id == WorkOrder.site_id)
-        .join(Assignment, assigned, isouter=True)
+        .join(Assignment, LEADING, isouter=True)
         .join(CommitmentClock, arrive, isouter=True)
         .where(WorkOrder.unit_id.in_(units), Visit.state.in_((*MOVABLE, *UNDER_WAY)))
         .order_by(Visit.id)
@@ -129,25 +168,27 @@ async def _open_visits(session: AsyncSession, units: Sequence[UUID]) -> Sequence
     return (await session.execute(open_visits)).all()
 
 
-@dataclass(frozen=True)
-class _Standpoint:
-    """Where a technician is now: the site of the visit under way."""
-
-    site_id: UUID
-    lat: float
-    lon: float
-
-
-def _standpoints(visits: Sequence[Any], now: datetime) -> dict[UUID, _Standpoint]:
+def _standpoints(visits: Sequence[Any], now: datetime) -> dict[UUID, planning.Place]:
+    """Return where technicians are now: the site of the visit they are under way with."""
     busy = [row for row in visits if row.state in UNDER_WAY and row.person_id and row.lat is not None]
     busy.sort(key=lambda row: row.arrives_at or now)
-    return {row.person_id: _Standpoint(row.site_id, row.lat, row.lon) for row in busy}
+    return {row.person_id: _site(row.site_id, row.lat, row.lon) for row in busy}
 
 
 @dataclass(frozen=True)
 class _WorkingTime:
     shift: planning.Shift
-    place: planning.Place
+    places: tuple[planning.Place, ...]
+
+
+@dataclass(frozen=True)
+class _Roster:
+    """What is known of the people whose shifts are planned."""
+
+    shifts: Sequence[Shift]
+    skills: Mapping[UUID, Sequence[Any]]
+    absences: Mapping[UUID, Sequence[Absence]]
+    standpoints: Mapping[UUID, planning.Place]
 
 
 async def _working_times(
@@ -155,7 +196,7 @@ async def _working_times(
     units: Sequence[UUID],
     now: datetime,
     until: datetime,
-    standpoints: Mapping[UUID, _Standpoint],
+    standpoints: Mapping[UUID, planning.Place],
 ) -> dict[str, _WorkingTime]:
     wanted = (
         select(Shift)
@@ -164,70 +205,83 @@ async def _working_times(
         .order_by(Shift.starts_at, Shift.id)
     )
     shifts = (await session.execute(wanted)).scalars().all()
-    skills = await _skills(session, {shift.person_id for shift in shifts}, now)
-    absences = await _absences(session, {shift.person_id for shift in shifts}, now, until)
-    found: dict[str, _WorkingTime] = {}
-    for shift in shifts:
-        start, end = _present(shift, absences[shift.person_id], now)
-        if end - start >= SHORTEST_SHIFT:
-            standpoint = standpoints.get(shift.person_id) if shift.starts_at <= now else None
-            found[str(shift.id)] = _working_time(
-                shift=shift, start=start, end=end, now=now, skills=skills[shift.person_id], standpoint=standpoint
-            )
-    return found
+    people = {shift.person_id for shift in shifts}
+    roster = _Roster(shifts, await _skills(session, people), await _absences(session, people, now), standpoints)
+    found = {str(shift.id): _working_time(shift, roster, now) for shift in shifts}
+    return {key: working for key, working in found.items() if working is not None}
 
 
-async def _skills(session: AsyncSession, people: set[UUID], now: datetime) -> defaultdict[UUID, list[str]]:
+async def _skills(session: AsyncSession, people: set[UUID]) -> Mapping[UUID, Sequence[Any]]:
     held = (
-        select(PersonSkill.person_id, Skill.key)
+        select(PersonSkill.person_id, PersonSkill.valid_from, PersonSkill.valid_until, Skill.key)
         .join(Skill, Skill.id == PersonSkill.skill_id)
-        .where(PersonSkill.person_id.in_(people), PersonSkill.valid_from <= now)
-        .where(or_(PersonSkill.valid_until.is_(None), PersonSkill.valid_until > now))
-        .order_by(Skill.key)
+        .where(PersonSkill.person_id.in_(people))
     )
-    found: defaultdict[UUID, list[str]] = defaultdict(list)
-    for row in await session.execute(held):
-        found[row.person_id].append(row.key)
+    return _by_person(await session.execute(held))
+
+
+async def _absences(session: AsyncSession, people: set[UUID], now: datetime) -> Mapping[UUID, Sequence[Absence]]:
+    away = select(Absence).where(Absence.person_id.in_(people), Absence.ends_at > now)
+    return _by_person((await session.execute(away.order_by(Absence.starts_at))).scalars())
+
+
+def _by_person(rows: Iterable[Any]) -> Mapping[UUID, list[Any]]:
+    found: defaultdict[UUID, list[Any]] = defaultdict(list)
+    for row in rows:
+        found[row.person_id].append(row)
     return found
 
 
-async def _absences(
-    session: AsyncSession, people: set[UUID], now: datetime, until: datetime
-) -> defaultdict[UUID, list[Absence]]:
-    away = select(Absence).where(Absence.person_id.in_(people), Absence.ends_at > now, Absence.starts_at < until)
-    found: defaultdict[UUID, list[Absence]] = defaultdict(list)
-    for absence in (await session.execute(away.order_by(Absence.starts_at))).scalars():
-        found[absence.person_id].append(absence)
-    return found
-
-
-def _present(shift: Shift, absences: Sequence[Absence], now: datetime) -> tuple[datetime, datetime]:
-    """Return the longest stretch of a shift, from now on, in which the person is not absent."""
-    start = max(shift.starts_at, now)
-    edges = [start]
-    for absence in absences:
-        edges += [min(max(absence.starts_at, start), shift.ends_at), min(max(absence.ends_at, start), shift.ends_at)]
-    edges.append(shift.ends_at)
-    stretches = [(edges[index], edges[index + 1]) for index in range(0, len(edges), 2)]
-    return max(stretches, key=lambda stretch: stretch[1] - stretch[0])
-
-
-def _working_time(
-    *, shift: Shift, start: datetime, end: datetime, now: datetime, skills: list[str], standpoint: _Standpoint | None
-) -> _WorkingTime:
-    home = f"shift:{shift.id}"
+def _working_time(shift: Shift, roster: _Roster, now: datetime) -> _WorkingTime | None:
+    """Return what is left to plan of a shift, or None when that is too short."""
+    absences = roster.absences.get(shift.person_id, ())
+    start, end = longest_presence(
+        max(shift.starts_at, now), shift.ends_at, [(away.starts_at, away.ends_at) for away in absences]
+    )
+    if end - start < SHORTEST_SHIFT:
+        return None
+    home = planning.Place(id=f"shift:{shift.id}", latitude=shift.start_lat, longitude=shift.start_lon)
+    begins = roster.standpoints.get(shift.person_id, home) if shift.starts_at <= now else home
+    others = [other.starts_at for other in roster.shifts if other.person_id == shift.person_id]
+    overtime = _overtime(shift, end, [*others, *(away.starts_at for away in absences)])
+    held = roster.skills.get(shift.person_id, ())
     return _WorkingTime(
         planning.Shift(
             id=str(shift.id), technician=str(shift.person_id), start=_second(start, now), end=_second(end, now),
-            start_place=str(standpoint.site_id) if standpoint else home, end_place=home,
-            breaks=tuple(_breaks(shift, start, end, now)),
-            overtime_allowed=shift.overtime_minutes * 60 if end == shift.ends_at else 0, skills=tuple(skills),
+            start_place=begins.id, end_place=home.id, breaks=breaks_apart(_breaks(shift, start, end, now)),
+            overtime_allowed=int(overtime.total_seconds()),
+            skills=tuple(sorted(_valid_at(held, start) & _valid_at(held, end - LAST_MOMENT))),
         ),
-        planning.Place(id=home, latitude=shift.start_lat, longitude=shift.start_lon),
+        (home, begins),
     )  # fmt: skip
 
 
-def _breaks(shift: Shift, start: datetime, end: datetime, now: datetime) -> Iterable[planning.Break]:
+def _valid_at(held: Iterable[Any], at: datetime) -> set[str]:
+    return {row.key for row in held if row.valid_from <= at and (row.valid_until is None or row.valid_until > at)}
+
+
+def longest_presence(
+    start: datetime, end: datetime, absences: Iterable[tuple[datetime, datetime]]
+) -> tuple[datetime, datetime]:
+    """Return the longest stretch from `start` to `end` without an absence; absences may overlap and reach beyond."""
+    stretches: list[tuple[datetime, datetime]] = []
+    free_from = start
+    for gone, back in sorted(absences):
+        stretches.append((free_from, max(free_from, min(gone, end))))
+        free_from = min(max(free_from, back), end)
+    stretches.append((free_from, end))
+    return max(stretches, key=lambda stretch: stretch[1] - stretch[0])
+
+
+def _overtime(shift: Shift, end: datetime, occupied: Iterable[datetime]) -> timedelta:
+    """Return how much longer than the shift may be worked: not into the next shift, nor into an absence."""
+    if end < shift.ends_at:
+        return timedelta(0)
+    latest = end + timedelta(minutes=shift.overtime_minutes)
+    return min([latest, *(at for at in occupied if at >= end)]) - end
+
+
+def _breaks(shift: Shift, start: datetime, end: datetime, now: datetime) -> Iterator[planning.Break]:
     """Yield the breaks that still lie ahead, as [{"start_at", "end_at", "minutes"}] of a shift says."""
     for pause in shift.breaks:
         length = timedelta(minutes=pause["minutes"])
@@ -239,7 +293,39 @@ def _breaks(shift: Shift, start: datetime, end: datetime, now: datetime) -> Iter
             )
 
 
-def _visit(row: Any, now: datetime, shifts: set[str]) -> planning.Visit:
+def breaks_apart(breaks: Iterable[planning.Break]) -> tuple[planning.Break, ...]:
+    """Return breaks in order, each able to begin only when the one before it is surely over, as the planner asks.
+
+    Times in which two breaks may both fall are shared between them. Of breaks that cannot all be taken, as many as can.
+    """
+    earliest_first = sorted(breaks, key=lambda pause: (pause.earliest, pause.latest))
+    taken = max((_takeable(order) for order in permutations(earliest_first)), key=len)
+    latest = [pause.latest for pause in taken]
+    for index in range(len(taken) - 1, 0, -1):
+        latest[index - 1] = min(latest[index - 1], latest[index] - taken[index - 1].duration)
+    earliest = [pause.earliest for pause in taken]
+    for index, (before, after) in enumerate(pairwise(taken)):
+        over = latest[index] + before.duration
+        if over > after.earliest:
+            earliest[index + 1] = (over + after.earliest) // 2
+            latest[index] = earliest[index + 1] - before.duration
+    return tuple(
+        planning.Break(earliest=begin, latest=end, duration=pause.duration)
+        for begin, end, pause in zip(earliest, latest, taken, strict=True)
+    )
+
+
+def _takeable(breaks: Iterable[planning.Break]) -> list[planning.Break]:
+    """Return the breaks that can be taken in this order, one after the other, each from its first possible moment."""
+    taken: list[planning.Break] = []
+    for pause in breaks:
+        over = taken[-1].earliest + taken[-1].duration if taken else pause.earliest
+        if max(over, pause.earliest) <= pause.latest:
+            taken.append(msgspec.structs.replace(pause, earliest=max(over, pause.earliest)))
+    return taken
+
+
+def _visit(row: Any, now: datetime, shifts: Mapping[str, _WorkingTime]) -> planning.Visit:
     under_way = row.state in UNDER_WAY
     previous = None
     if row.shift_id and row.arrives_at and str(row.shift_id) in shifts:
@@ -282,9 +368,11 @@ def _promise(row: Any, now: datetime) -> planning.Window | None:
     return planning.Window(start=_second(row.window_starts_at, now), end=_second(row.window_ends_at, now))
 
 
-def _pin(row: Any, shifts: set[str]) -> planning.Pin | None:
-    if row.shift_id and str(row.shift_id) in shifts:
-        return planning.Pin(shift=str(row.shift_id))
+def _pin(row: Any, shifts: Mapping[str, _WorkingTime]) -> planning.Pin | None:
+    """Return the pin of a visit: to its shift, or to the person where the planner would refuse that shift outright."""
+    pinned = shifts.get(str(row.shift_id))
+    if pinned is not None and set(row.required_skills) <= set(pinned.shift.skills):
+        return planning.Pin(shift=pinned.shift.id)
     return planning.Pin(technician=str(row.person_id)) if row.person_id else None
 
 

@@ -1,18 +1,23 @@
 """Reads of plans."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.contracts.rules import moment_words
 from backend.core.auth import Principal
 from backend.core.errors import NOT_FOUND, Problem
 from backend.core.paging import Page, PageRequest, fetch_page
 from backend.dispatch.models import PlanRun, UnplannedVisit
 from backend.dispatch.schemas import PlanSummary, PlanView, RouteView, StopView, UnplannedView
+from backend.dispatch.wording import Names
 from backend.jobs.models import Visit, WorkOrder
+from backend.people.models import Person, Skill, Unit
+from backend.sites.models import Site
+from routing import problem as planning
 from routing.plan import Plan, Route, Stop
 
 SECONDS_A_MINUTE = 60
@@ -101,3 +106,41 @@ async def _unplanned(session: AsyncSession, plan_id: UUID) -> list[UnplannedView
         UnplannedView(visit_id=row.visit_id, work_order_id=row.id, number=row.number, reasons=row.reasons)
         for row in await session.execute(left)
     ]
+
+
+async def names(session: AsyncSession, problem: planning.Problem, start: datetime) -> Names:
+    """Return what the shifts, people, visits, sites and skills of a problem that began at `start` are called."""
+    found = await _shift_names(session, problem, start)
+    visits = (
+        select(Visit.id, WorkOrder.number, Site.id.label("site_id"), Site.name)
+        .join(WorkOrder, WorkOrder.id == Visit.work_order_id)
+        .join(Site, Site.id == WorkOrder.site_id)
+        .where(Visit.id.in_([UUID(visit.id) for visit in problem.visits]))
+    )
+    for row in await session.execute(visits):
+        found[str(row.id)] = (f"工单 {row.number}（{row.name}）", f"order {row.number} ({row.name})")
+        found[str(row.site_id)] = (row.name, row.name)
+    for skill in await session.execute(select(Skill.key, Skill.name_zh, Skill.name_en)):
+        found[skill.key] = (skill.name_zh, skill.name_en)
+    return found
+
+
+async def _shift_names(session: AsyncSession, problem: planning.Problem, start: datetime) -> dict[str, tuple[str, str]]:
+    technicians = {shift.technician for shift in problem.shifts}
+    technicians |= {visit.pin.technician for visit in problem.visits if visit.pin and visit.pin.technician}
+    people = (
+        select(Person.id, Person.name, Unit.time_zone)
+        .join(Unit, Unit.id == Person.unit_id)
+        .where(Person.id.in_([UUID(technician) for technician in technicians]))
+    )
+    workers = {str(row.id): row for row in await session.execute(people)}
+    found = {key: (row.name, row.name) for key, row in workers.items()}
+    for shift in problem.shifts:
+        worker = workers[shift.technician]
+        (from_zh, from_en), (to_zh, to_en) = (
+            moment_words(start + timedelta(seconds=second), worker.time_zone, start)
+            for second in (shift.start, shift.end)
+        )
+        found[shift.id] = (f"{worker.name} {from_zh} 至 {to_zh} 的班次", f"{worker.name}'s shift {from_en} to {to_en}")
+        found[f"shift:{shift.id}"] = (f"{worker.name} 的出发地", f"where {worker.name} starts")
+    return found

@@ -1,7 +1,7 @@
 """Wire structs of plans and the board."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -9,6 +9,8 @@ import msgspec
 HORIZON_HOURS_MAXIMUM: Final = 14 * 24
 SECONDS_MAXIMUM: Final = 300
 SEED_MAXIMUM: Final = 2**31 - 1
+
+Colour = Literal["ok", "warn", "late"]
 
 
 class NewPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,10 +89,17 @@ class PlanSummary(msgspec.Struct, frozen=True):
 
 
 class SkippedVisit(msgspec.Struct, frozen=True):
-    """A visit that had moved on since the plan was made, so publishing left it alone."""
+    """A visit that publishing left alone, and why.
+
+    `code`: begun (under way, finished or cancelled since), decided (assigned, moved, pinned or promised since the plan
+    was made), pinned (to somebody the plan found no room with) or shift_gone (of a technician who left or is off).
+    """
 
     visit_id: UUID
     state: str
+    code: Literal["begun", "decided", "pinned", "shift_gone"]
+    zh: str
+    en: str
 
 
 class Publication(msgspec.Struct, frozen=True):
@@ -106,7 +115,7 @@ class Publication(msgspec.Struct, frozen=True):
 class Card(msgspec.Struct, frozen=True):
     """One open work order on the board, with its arrival commitment as a sentence.
 
-    `colour`: ok, warn (half the time is used), late (the limit is behind us or the plan misses it), met.
+    `colour`: ok, warn (half the time is used), late (the limit is behind us or the plan misses it).
     """
 
     work_order_id: UUID
@@ -120,7 +129,7 @@ class Card(msgspec.Struct, frozen=True):
     visit_id: UUID | None
     visit_state: str | None
     due_at: datetime | None
-    colour: str
+    colour: Colour
     sentence_zh: str
     sentence_en: str
     person_id: UUID | None

@@ -16,7 +16,6 @@ from routing.plan import Plan, Progress
 from routing.problem import Break, PerPriority, Pin, Previous, Prices, Problem, ProblemError, Visit, Window
 from routing.solve import solve
 from routing.stop import StopWhen
-from routing.validate import require_technicians
 from tests.routing.brute import lowest_price
 from tests.routing.make import DAY, HOUR, city_week, problem, problems, shift, visit
 
@@ -218,10 +217,6 @@ def test_without_technicians_the_plan_says_so_and_the_caller_may_refuse() -> Non
         ("v1", "no_technicians", "proven"),
         ("v2", "no_technicians", "proven"),
     ]
-    with pytest.raises(ProblemError) as refused:
-        require_technicians(nobody)
-    assert refused.value.code == "no_technicians"
-    require_technicians(problem((shift(),), ()))
 
 
 def test_nothing_to_do_is_a_plan() -> None:

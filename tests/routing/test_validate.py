@@ -147,7 +147,9 @@ BAD: list[tuple[str, Callable[[], Problem], str]] = [
     ),
     (
         "too_many",
-        lambda: of_shift(breaks=tuple(Break(earliest=n, latest=n, duration=1) for n in range(4))),
+        lambda: of_shift(
+            breaks=tuple(Break(earliest=n, latest=n, duration=1) for n in range(limits.MAX_BREAKS_PER_SHIFT + 1))
+        ),
         ".breaks",
     ),
     ("too_many", lambda: of_visit(windows=tuple(Window(start=n, end=n) for n in range(17))), ".windows"),

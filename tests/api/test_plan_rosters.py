@@ -1,0 +1,203 @@
+"""Who is planned for and when: absences, certificates, overtime, breaks and technicians on the way."""
+
+from datetime import timedelta
+from itertools import pairwise, permutations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import update
+
+from backend.dispatch.plan import breaks_apart, longest_presence
+from backend.dispatch.wording import named_fault
+from backend.people.models import PersonSkill
+from backend.people.roster_schemas import BREAKS_MAXIMUM
+from routing.limits import MAX_BREAKS_PER_SHIFT
+from routing.problem import Break
+from routing.protocol import Fault
+from tests.make import LAT, START, Office
+from tests.personas import LI_WEI, WANG_FANG, ZHOU_TAO
+from tests.planning import (
+    absent,
+    done,
+    pause,
+    planned,
+    problem_of,
+    second_site,
+    shift_of,
+    stops,
+)
+from tests.work import give, ok, opened, refused, report, sent
+
+
+@pytest.fixture
+async def sqlite(sqlite_office: Office) -> Office:
+    return sqlite_office
+
+
+# --- who is there, and for how long -----------------------------------------------------------------------------------
+
+
+async def test_absences_that_overlap_are_one_absence(sqlite: Office) -> None:
+    await shift_of(sqlite, LI_WEI)
+    await absent(sqlite, LI_WEI, (1, 7.5), (2, 3))
+    (shift,) = (await problem_of(sqlite)).shifts
+    assert (shift.start, shift.end) == (0, 3600)
+
+
+HOURS = st.integers(min_value=-2, max_value=12)
+SPANS = st.lists(st.tuples(HOURS, HOURS).filter(lambda span: span[0] < span[1]), max_size=6)
+
+
+@given(SPANS)
+def test_nobody_is_planned_while_absent_and_nobody_there_longer_is_overlooked(spans: list[tuple[int, int]]) -> None:
+    absences = [(START + timedelta(hours=start), START + timedelta(hours=end)) for start, end in spans]
+    start, end = longest_presence(START, START + timedelta(hours=8), absences)
+    there = [hour for hour in range(8) if not any(gone <= hour < back for gone, back in spans)]
+    found = range(round((start - START) / timedelta(hours=1)), round((end - START) / timedelta(hours=1)))
+    assert set(found) <= set(there)
+    longest = max(size for size in range(9) for at in range(9 - size) if set(range(at, at + size)) <= set(there))
+    assert len(found) == longest
+
+
+async def test_a_certificate_counts_for_the_shifts_it_lasts_through(sqlite: Office) -> None:
+    await shift_of(sqlite, LI_WEI)
+    tomorrow = await shift_of(sqlite, LI_WEI, after=24)
+    later = await shift_of(sqlite, LI_WEI, after=48)
+    async with sqlite.database.write() as session:
+        lift = sqlite.house.skills["elevator"]
+        held = (PersonSkill.person_id == sqlite.house.id_of(LI_WEI), PersonSkill.skill_id == lift)
+        await session.execute(update(PersonSkill).where(*held).values(valid_until=START + timedelta(hours=28)))
+        renewed = START + timedelta(hours=40)
+        session.add(
+            PersonSkill(
+                person_id=sqlite.house.id_of(LI_WEI), skill_id=lift, certificate_number="NEW", valid_from=renewed
+            )
+        )
+    skills = {shift.id: shift.skills for shift in (await problem_of(sqlite)).shifts}
+    assert skills.pop(str(tomorrow)) == ("cctv",)
+    assert skills.pop(str(later)) == ("cctv", "elevator")
+    assert list(skills.values()) == [("cctv", "elevator")]
+
+
+async def test_a_technician_on_the_way_outside_the_plan_does_not_stop_it(sqlite: Office) -> None:
+    """李伟 was sent by hand, in no shift of the plan: his place is known though his visit is not planned."""
+    wang_fang, li_wei, visit_id = await sent(sqlite)
+    await shift_of(sqlite, LI_WEI)
+    async with sqlite.database.write() as session:
+        other = await second_site(session, sqlite, lat=LAT + 0.02)
+    waiting = (await opened(wang_fang, sqlite, site_id=str(other)))["visits"][0]["id"]
+    await report(li_wei, visit_id, "depart")
+    plan = await done(wang_fang, sqlite)
+    assert stops(plan) == {waiting: str(sqlite.house.id_of(LI_WEI))}
+    (shift,) = (await problem_of(sqlite)).shifts
+    assert shift.start_place == str(sqlite.house.site)
+
+
+# --- rosters that are legal -------------------------------------------------------------------------------------------
+
+
+async def test_overtime_ends_where_the_next_shift_or_an_absence_begins(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    await opened(wang_fang, sqlite)
+    await shift_of(sqlite, LI_WEI, overtime_minutes=60)
+    await shift_of(sqlite, LI_WEI, after=8.5, hours=4, overtime_minutes=60)
+    await shift_of(sqlite, ZHOU_TAO, overtime_minutes=60)
+    await absent(sqlite, LI_WEI, (12.75, 20))
+    overtime = [shift.overtime_allowed for shift in (await problem_of(sqlite)).shifts]
+    assert sorted(overtime) == [15 * 60, 30 * 60, 60 * 60]
+    assert len(stops(await done(wang_fang, sqlite))) == 1
+
+
+async def test_breaks_whose_times_overlap_are_planned_one_after_the_other(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    await opened(wang_fang, sqlite)
+    breaks = [pause(4, 6, 30), pause(3, 5, 30), pause(1, 2, 15), pause(6, 8, 15)]
+    offer = {
+        "person_id": str(sqlite.house.id_of(LI_WEI)), "starts_at": START.isoformat(),
+        "ends_at": (START + timedelta(hours=8)).isoformat(), "breaks": breaks,
+    }  # fmt: skip
+    ok(await wang_fang.post("/shifts", {"shifts": [offer]}), 201)
+    plan = await done(wang_fang, sqlite)
+    assert len(stops(plan)) == 1
+    (shift,) = (await problem_of(sqlite)).shifts
+    assert [one.duration for one in shift.breaks] == [900, 1800, 1800, 900]
+
+
+def test_a_roster_takes_as_many_breaks_as_the_planner() -> None:
+    assert BREAKS_MAXIMUM == MAX_BREAKS_PER_SHIFT
+
+
+def minutes_long(earliest: int, room: int, minutes: int) -> Break:
+    return Break(earliest=earliest * 60, latest=(earliest + room) * 60, duration=minutes * 60)
+
+
+BREAKS = st.lists(
+    st.builds(minutes_long, st.integers(0, 300), st.integers(0, 120), st.integers(1, 60)), max_size=BREAKS_MAXIMUM
+)
+
+
+@settings(max_examples=300)
+@given(BREAKS)
+def test_breaks_apart_keep_their_lengths_and_times_and_never_overlap(breaks: list[Break]) -> None:
+    apart = breaks_apart(breaks)
+    assert any(
+        all(
+            own.duration == one.duration and own.earliest <= one.earliest <= one.latest <= own.latest
+            for own, one in zip(owners, apart, strict=True)
+        )
+        for owners in permutations(breaks, len(apart))
+    )
+    for before, after in pairwise(apart):
+        assert before.latest + before.duration <= after.earliest
+    in_order = sorted(breaks, key=lambda one: one.earliest)
+    if all(before.latest + before.duration <= after.earliest for before, after in pairwise(in_order)):
+        assert list(apart) == in_order
+
+
+@given(BREAKS)
+def test_breaks_that_can_all_be_taken_are_all_planned(breaks: list[Break]) -> None:
+    def fits(order: tuple[Break, ...]) -> bool:
+        free = 0
+        for one in order:
+            free = max(free, one.earliest)
+            if free > one.latest:
+                return False
+            free += one.duration
+        return True
+
+    assert (len(breaks_apart(breaks)) == len(breaks)) == any(fits(order) for order in permutations(breaks))
+
+
+async def test_a_pin_to_somebody_without_the_skill_stops_one_visit_not_the_unit(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    shift = await shift_of(sqlite, LI_WEI)
+    wrong = (await opened(wang_fang, sqlite, required_skills=["network"]))["visits"][0]["id"]
+    right = (await opened(wang_fang, sqlite))["visits"][0]["id"]
+    at = {"arrives_at": (START + timedelta(hours=4)).isoformat(), "shift_id": str(shift)}
+    await give(wang_fang, sqlite, wrong, LI_WEI, pinned=True, **at)
+    plan = await done(wang_fang, sqlite)
+    assert list(stops(plan)) == [right]
+    assert [one["visit_id"] for one in plan["unplanned"]] == [wrong]
+
+
+async def test_a_plan_that_failed_names_people_and_hours(sqlite: Office) -> None:
+    """Two shifts of 李伟 at one time: the office refuses that, an import from elsewhere may bring it."""
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    await shift_of(sqlite, LI_WEI)
+    await shift_of(sqlite, LI_WEI, after=4)
+    plan = await planned(wang_fang, sqlite)
+    assert (plan["state"], plan["error"]["code"]) == ("failed", "shifts_overlap")
+    assert plan["error"]["zh"].startswith("李伟 周一 13:00 至 周一 21:00 的班次：李伟 在该时间已有班次“李伟 周一 09:00")
+    assert plan["error"]["en"].startswith(
+        "李伟's shift Mon 13:00 to Mon 21:00: 李伟 is on the shift '李伟's shift Mon 09:00"
+    )
+    assert str(sqlite.house.id_of(LI_WEI)) not in plan["error"]["zh"] + plan["error"]["en"]
+    refused(await wang_fang.post(f"/plans/{plan['id']}/publish"), "plan_not_ready")
+
+
+def test_a_fault_of_another_kind_keeps_its_words() -> None:
+    died = Fault(code="planner_died", where="process", facts={}, zh="退出", en="ended")
+    assert named_fault(died, {}) == died
+    full = Fault(code="too_many", where="visits", facts={"found": 3000, "limit": 2000}, zh="", en="")
+    assert named_fault(full, {}).zh.startswith("上门：给出 3000 个")
