@@ -41,8 +41,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     geocoder_domain: str = ""
     geocoder_key: str = ""
     public_url: str = ""
-    organisation_zh: str = "派工服务有限公司"
-    organisation_en: str = "Paigong Service Ltd."
 
     @property
     def database_url(self) -> str:

@@ -9,6 +9,7 @@ import httpx
 import msgspec
 from msgspec import structs
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.contracts.actions import start_clocks
 from backend.contracts.models import ClockPolicy, CommitmentClock
@@ -156,7 +157,8 @@ async def filed(
             structs.replace(one, value=answers[one.item], note="见说明") if one.item in answers else one
             for one in form.answers
         )
-        document, signatures = sign(template, structs.replace(form, answers=tuple(told)), _facts(office), random)
+        facts = await _facts(session, office, visit_id)
+        document, signatures = sign(template, structs.replace(form, answers=tuple(told)), facts, random)
         filing = FormFiling(
             id=new_id(), template_version_id=version.id, shown=document.decode(), signatures=signatures,
             claimed_at=office.now, device_at=office.now,
@@ -169,8 +171,10 @@ async def filed(
     return kept.id
 
 
-def _facts(office: Office) -> FormFacts:
+async def _facts(session: AsyncSession, office: Office, visit_id: str) -> FormFacts:
+    of_visit = select(WorkOrder.number).join(Visit, Visit.work_order_id == WorkOrder.id)
     return FormFacts(
+        order_number=(await session.execute(of_visit.where(Visit.id == UUID(visit_id)))).scalar_one(),
         number=f"K7-{uuid4().hex[:8]}", language="zh", zone=ZONE, organisation=Organisation(name="云桥服务"),
         customer=Customer(name=CUSTOMER_CONTACT), site=Site(name="云桥大厦"), technicians=(Worker(name="李伟"),),
         times=(("finished", office.now),), shown_at=office.now,

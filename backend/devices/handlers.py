@@ -6,9 +6,11 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
+from sqlalchemy import select
 
 from backend.core.audit import Actor
 from backend.core.errors import Problem
+from backend.devices.models import DeviceIncarnation
 from backend.devices.transaction import SqlTransaction
 from backend.forms.schemas import FormFiling
 from backend.jobs.actions import add_note, open_work_order, use_part
@@ -19,10 +21,12 @@ from backend.jobs.schemas import NewWorkOrder, PartUseEntry, VisitEventReport
 from backend.jobs.visit_events import record_visit_event
 from backend.requests.intake import open_request
 from backend.requests.schemas import NewServiceRequest
-from backend.sites.datum import Datum
-from sync.handler import Call, Handler, Outcome, Rejection, applied, noop
+from sync.handler import Call, Handler, Outcome, Rejection, applied, noop, quarantined
 from sync.protocol import Mutation
 from sync.store import RowKey
+from sync.texts import Text
+
+KEPT: Final = Text("已签内容已保留给调度处理。", "What was signed is kept for a dispatcher.")
 
 Run = Callable[[SqlTransaction, Call], Awaitable[Outcome]]
 Args = TypeVar("Args", bound=msgspec.Struct)
@@ -41,7 +45,6 @@ class EventArgs(msgspec.Struct, frozen=True, kw_only=True):
     amends_id: UUID | None = None
     lat: float | None = None
     lon: float | None = None
-    datum: Datum = "wgs84"
 
 
 class NoteArgs(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,19 +83,24 @@ async def report_event(tx: SqlTransaction, call: Call) -> Outcome:
         id=args.id, visit_id=_row(call), person_id=UUID(call.person), kind=args.kind, claimed_at=args.claimed_at,
         device_at=call.mutation.occurred_at, effective_at=call.effective_at, time_flagged=call.time_flagged,
         reason=args.reason, note=args.note, next_step=args.next_step, next_at=args.next_at, amends_id=args.amends_id,
-        lat=args.lat, lon=args.lon, datum=args.datum,
+        lat=args.lat, lon=args.lon,
     )  # fmt: skip
     event = await record_visit_event(tx.session, now=call.now, actor=_actor(call), report=report)
     return noop() if event is None else applied()
 
 
 async def file_form(tx: SqlTransaction, call: Call) -> Outcome:
-    """Keep a signed form; its photos may come later."""
-    args = _args(call, FormArgs)
-    filing = msgspec.convert({**msgspec.to_builtins(args), "device_at": call.mutation.occurred_at}, FormFiling)
+    """Keep a signed form; its photos may come later. What cannot be taken was signed all the same: it is set aside."""
+    try:
+        args = _args(call, FormArgs)
+        filing = msgspec.convert({**msgspec.to_builtins(args), "device_at": call.mutation.occurred_at}, FormFiling)
+    except msgspec.ValidationError:
+        return quarantined("unreadable_mutation")
+    numberings = select(DeviceIncarnation.prefix).where(DeviceIncarnation.device_id == UUID(call.device))
     await file_completion(
-        tx.session, now=call.now, actor=_actor(call), person_id=UUID(call.person), visit_id=_row(call), filing=filing
-    )
+        tx.session, now=call.now, actor=_actor(call), person_id=UUID(call.person), visit_id=_row(call), filing=filing,
+        prefixes=frozenset((await tx.session.execute(numberings)).scalars()),
+    )  # fmt: skip
     return applied()
 
 
@@ -154,7 +162,15 @@ def _actor(call: Call) -> Actor:
     return Actor(person_id=UUID(call.person), device_id=UUID(call.device), mutation_id=UUID(call.mutation.id))
 
 
-def _refusing(run: Run) -> Run:
+class _SetAside(Rejection):
+    """It cannot be done and what was written is undone, but the payload is kept for a person."""
+
+    def __init__(self, code: str, zh: str, en: str) -> None:
+        super().__init__(code, zh, en)
+        self.outcome = quarantined(code, Text(zh + KEPT.zh, f"{en} {KEPT.en}"))
+
+
+def _refusing(run: Run, refusal: type[Rejection] = Rejection) -> Run:
     """Tell the phone a refusal of ours as the result of its mutation, in both languages; what was written is undone."""
 
     async def refusing(tx: SqlTransaction, call: Call) -> Outcome:
@@ -163,9 +179,10 @@ def _refusing(run: Run) -> Run:
             await tx.session.flush()
         except Problem as problem:
             told = problem.details()
-            what = "; ".join(f"{finding.field}: {finding.en}" for finding in problem.findings)
-            raise Rejection(
-                told.code, f"{told.detail_zh}{told.todo_zh}", f"{told.detail} {what} {told.todo}"
+            zh = "".join(f"{finding.field}:{finding.zh}。" for finding in problem.findings)
+            en = "; ".join(f"{finding.field}: {finding.en}" for finding in problem.findings)
+            raise refusal(
+                told.code, f"{told.detail_zh}{zh}{told.todo_zh}", f"{told.detail} {en} {told.todo}"
             ) from problem
         return outcome
 
@@ -182,7 +199,7 @@ def _site(mutation: Mutation) -> RowKey:
 
 HANDLERS: Final[Mapping[str, Handler[SqlTransaction]]] = {
     "visit.event": Handler(_refusing(report_event), _of("visit")),
-    "form.file": Handler(_refusing(file_form), _of("visit")),
+    "form.file": Handler(_refusing(file_form, _SetAside), _of("visit")),
     "part.use": Handler(_refusing(build_in_part), _of("visit")),
     "note.add": Handler(_refusing(write_note), _of("work_order")),
     "request.create": Handler(_refusing(report_fault), _site),

@@ -13,14 +13,26 @@ from backend.attachments.actions import attach
 from backend.attachments.queries import missing_count
 from backend.attachments.schemas import AttachedFile
 from backend.core.audit import Actor, record
-from backend.core.errors import Fault, Finding, Problem
+from backend.core.errors import Finding, Problem
 from backend.core.events import Event, tell
 from backend.core.numbers import next_number
 from backend.core.tasks import ensure_task
 from backend.forms.authoring import validate_template
 from backend.forms.canonical import sha256_hex
+from backend.forms.faults import (
+    ALREADY_VOIDED,
+    FORM_ID_TAKEN,
+    FORM_INCOMPLETE,
+    FORM_NOT_AS_TEMPLATE,
+    SIGNATURE_UNFIT,
+    SIGNER_MISSING,
+    TEMPLATE_INVALID,
+    TEMPLATE_UNKNOWN,
+)
+from backend.forms.matching import FormSubject, must_be_about, must_be_numbered_by, must_correct
 from backend.forms.models import ChecklistTemplate, ChecklistTemplateVersion, CompletionForm, Signature
-from backend.forms.rules import FormFinding, SiteFlags, missing_signers, validate_answers, validate_prices
+from backend.forms.queries import signatures_of
+from backend.forms.rules import FormFinding, SiteFlags, may_sign, missing_signers, validate_answers
 from backend.forms.schemas import FormFiling
 from backend.forms.shown import ShownForm, filled_form, read_shown, template_mismatches, template_sha256
 from backend.forms.signing import Signature as SignedBy
@@ -31,39 +43,6 @@ SEAL_FORM: Final = "seal_form"
 FORM_NUMBERS: Final = "F"
 FINDINGS_TOLD: Final = 20
 
-TEMPLATE_UNKNOWN = Fault(
-    "template_unknown", 422, "没有这个表单版本。", "There is no such version of a form template.",
-    "请先同步,再用服务器下发的表单填写。", "Sync first, then fill in a template the server sent.",
-)  # fmt: skip
-FORM_NOT_AS_TEMPLATE = Fault(
-    "form_not_as_template", 422, "签字内容与表单模板不一致。", "What was signed does not match its template.",
-    "请更新应用;已签内容会保留,由调度处理。", "Update the app; what was signed is kept for a dispatcher.",
-)  # fmt: skip
-FORM_INCOMPLETE = Fault(
-    "form_incomplete", 422, "表单未填写完整。", "The form is not complete.",
-    "请按 findings 逐项补填后重新签字。", "Fill in each of the findings and have it signed again.",
-)  # fmt: skip
-SIGNATURE_UNFIT = Fault(
-    "signature_unfit", 422, "签名不能证明这份表单。", "A signature does not stand for this form.",
-    "请在同一份表单上重新签字。", "Have the same form signed again.",
-)  # fmt: skip
-SIGNER_MISSING = Fault(
-    "signer_missing", 422, "还缺现场签字。", "A signature on site is missing.",
-    "请签字人签字;拒签也是一种签字,请记录原因。", "Have them sign; a refusal counts too, with its reason.",
-)  # fmt: skip
-FORM_ID_TAKEN = Fault(
-    "form_id_taken", 409, "这个表单编号已用于另一份内容。", "This form id or number is taken by other content.",
-    "请作为新表单重新提交。", "File it again as a new form.",
-)  # fmt: skip
-TEMPLATE_INVALID = Fault(
-    "template_invalid", 422, "表单模板有误。", "The template is not right.",
-    "请按 findings 逐项改正。", "Correct each of the findings.",
-)  # fmt: skip
-ALREADY_VOIDED = Fault(
-    "already_voided", 409, "这份表单已作废。", "This form is void already.",
-    "无需再次作废。", "There is nothing more to do.",
-)  # fmt: skip
-
 
 async def file_form(
     session: AsyncSession,
@@ -71,31 +50,32 @@ async def file_form(
     now: datetime,
     actor: Actor,
     filing: FormFiling,
-    entity: str,
-    subject_id: UUID,
-    unit_id: UUID,
-    bucket: str,
-    flags: SiteFlags,
+    about: FormSubject,
     late: bool,
+    prefixes: frozenset[str] = frozenset(),
 ) -> CompletionForm:
     """Keep a signed form; filing the same one again returns it as it is.
 
-    The caller has checked that `actor` may file for the subject. Raises shown_unreadable, template_unknown,
-    form_not_as_template, form_incomplete, signature_unfit, form_id_taken. The report is sealed by a task, once every
-    photo is here.
+    The caller has checked that `actor` may file for the subject, and holds its lock. `prefixes` are those of the phone
+    it comes from, empty where it comes from none. Raises shown_unreadable, template_unknown, template_unfit,
+    form_of_other_work, form_number_foreign, form_not_corrected, form_not_as_template, form_incomplete, signature_unfit,
+    signer_missing, form_id_taken. The report is sealed by a task, once every photo is here.
     """
     standing = await session.get(CompletionForm, filing.id)
     if standing is not None:
-        if standing.shown != filing.shown:
-            raise Problem(FORM_ID_TAKEN)
+        await _must_be_the_same(session, standing, filing, about)
         return standing
     shown = filing.shown.encode()
     form = read_shown(shown)
     version = await _template_version(session, filing.template_version_id)
-    _must_be_sound(form, shown, msgspec.convert(version.body, Template), filing.signatures, flags)
+    if prefixes:
+        must_be_numbered_by(prefixes, form.number)
+    await must_be_about(session, form, about)
+    await must_correct(session, form, about, filing.supersedes_id)
+    _must_be_sound(form, shown, msgspec.convert(version.body, Template), filing.signatures, about.flags)
     await _must_be_new(session, form.number)
     filed = CompletionForm(
-        id=filing.id, bucket=bucket, unit_id=unit_id, entity=entity, subject_id=subject_id,
+        id=filing.id, bucket=about.bucket, unit_id=about.unit_id, entity=about.entity, subject_id=about.subject_id,
         template_version_id=version.id, device_number=form.number,
         number=await next_number(session, FORM_NUMBERS), language=form.language, shown=filing.shown,
         shown_sha256=sha256_hex(shown), filled_by_id=actor.person_id, device_id=actor.device_id,
@@ -105,17 +85,12 @@ async def file_form(
     session.add(filed)
     await session.flush()
     _add_signatures(session, filed, filing.signatures, now)
-    images = [
-        AttachedFile(sha256=sha256, kind="photo", name=f"{filed.device_number}-{number}")
-        for number, sha256 in enumerate(images_of(form, filing.signatures), start=1)
-    ]
-    await attach(
-        session, now=now, actor=actor, entity=filed.__tablename__, subject_id=filed.id, bucket=bucket, files=images
-    )
+    await _expect_images(session, now=now, actor=actor, filed=filed, images=images_of(form, filing.signatures))
     record(
         session, now=now, actor=actor, action="completion_form.filed", row=filed, after={"sha256": filed.shown_sha256}
     )
-    tell(session, now=now, name="completion_form.filed", row=filed, facts={"subject_id": str(subject_id), "late": late})
+    facts = {"subject_id": str(about.subject_id), "late": late}
+    tell(session, now=now, name="completion_form.filed", row=filed, facts=facts)
     await session.flush()
     await seal_when_complete(session, now=now, form=filed)
     return filed
@@ -199,6 +174,34 @@ async def _template_version(session: AsyncSession, version_id: UUID) -> Checklis
     return version
 
 
+async def _must_be_the_same(
+    session: AsyncSession, standing: CompletionForm, filing: FormFiling, about: FormSubject
+) -> None:
+    """Refuse an id that names another form already: a form sent again says all of it again."""
+    known = (
+        standing.shown, standing.entity, standing.subject_id, standing.template_version_id, standing.supersedes_id,
+        await signatures_of(session, standing.id),
+    )  # fmt: skip
+    told = (
+        filing.shown, about.entity, about.subject_id, filing.template_version_id, filing.supersedes_id,
+        filing.signatures,
+    )  # fmt: skip
+    if known != told:
+        raise Problem(FORM_ID_TAKEN)
+
+
+async def _expect_images(
+    session: AsyncSession, *, now: datetime, actor: Actor, filed: CompletionForm, images: Sequence[str]
+) -> None:
+    files = [
+        AttachedFile(sha256=sha256, kind="photo", name=f"{filed.device_number}-{number}")
+        for number, sha256 in enumerate(images, start=1)
+    ]
+    await attach(
+        session, now=now, actor=actor, entity=filed.__tablename__, subject_id=filed.id, bucket=filed.bucket, files=files
+    )
+
+
 async def _must_be_new(session: AsyncSession, device_number: str) -> None:
     taken = select(CompletionForm.id).where(CompletionForm.device_number == device_number)
     if (await session.execute(taken)).first() is not None:
@@ -218,17 +221,23 @@ def _must_be_sound(
             ),
         )
     filled = filled_form(form)
-    findings = [*validate_answers(template, filled, flags), *validate_prices(template, filled.prices)]
-    wrong = [finding for finding in findings if finding.severity != "warning"]
+    wrong = [finding for finding in validate_answers(template, filled, flags) if finding.severity != "warning"]
     if wrong:
         raise Problem(FORM_INCOMPLETE, *_told(wrong))
     unfit = [finding for signature in signatures for finding in signature_findings(signature, shown, template)]
-    unfit = [finding for finding in unfit if finding.severity != "warning"]
+    unfit = [finding for finding in unfit if finding.severity != "warning"] + _out_of_turn(template, signatures)
     if unfit:
         raise Problem(SIGNATURE_UNFIT, *_told(unfit))
     absent = missing_signers(template, {signature.role for signature in signatures}, "on_site")
     if absent:
         raise Problem(SIGNER_MISSING, *(Finding(f"signers.{one.role}", one.label.zh, one.label.en) for one in absent))
+
+
+def _out_of_turn(template: Template, signatures: Sequence[SignedBy]) -> list[FormFinding]:
+    """Who signed twice, or before it was their turn (A109)."""
+    roles = [signature.role for signature in signatures]
+    found = (may_sign(template, role, roles[:place]) for place, role in enumerate(roles))
+    return [finding for finding in found if finding is not None]
 
 
 def _told(findings: Sequence[FormFinding]) -> list[Finding]:

@@ -22,11 +22,13 @@ from backend.forms.schemas import (
     FormSummary,
     FormView,
     ReportView,
-    SealCheckView,
+    SealFacts,
     SignatureView,
     TemplateSummary,
 )
-from backend.forms.template import Language
+from backend.forms.signing import Signature as SignedBy
+from backend.forms.signing import Stroke
+from backend.forms.template import Language, Method
 
 
 async def templates(session: AsyncSession) -> list[TemplateSummary]:
@@ -127,28 +129,36 @@ async def report_of(session: AsyncSession, principal: Principal, form_id: UUID) 
     return report
 
 
-async def seal_check(session: AsyncSession, shown_sha256: str) -> SealCheckView:
-    """Return what anybody holding a report may know of it, from the sha256 in its QR code; raises not_found."""
+async def seal_facts(session: AsyncSession, shown_sha256: str) -> SealFacts:
+    """Return what is recorded of the sealed report of a signed document; raises not_found while there is none."""
     known = (
-        select(ServiceReport.sealed_at, CompletionForm.voided_at, _superseded())
+        select(ServiceReport, CompletionForm.voided_at, _superseded())
         .join(CompletionForm, CompletionForm.id == ServiceReport.form_id)
         .where(CompletionForm.shown_sha256 == shown_sha256)
+        .order_by(ServiceReport.sealed_at.desc())
     )
     row = (await session.execute(known.limit(1))).first()
     if row is None:
         raise Problem(NOT_FOUND)
-    sealed_at, voided_at, superseded = row
-    if voided_at is not None or superseded:
-        zh, en = (
-            "签字有效,但此单已被作废或更正。",
-            "The signature is valid, but this form was voided or corrected since.",
+    report, voided_at, superseded = row
+    return SealFacts(
+        shown_sha256=shown_sha256, pdf_sha256=report.pdf_sha256, certificate_sha256=report.certificate_sha256,
+        sealed_at=report.sealed_at, counts=voided_at is None and not superseded,
+    )  # fmt: skip
+
+
+async def signatures_of(session: AsyncSession, form_id: UUID) -> list[SignedBy]:
+    """Return the signature records of a form as they were filed, in signing order."""
+    rows = select(Signature).where(Signature.form_id == form_id).order_by(Signature.place)
+    return [
+        SignedBy(
+            document_sha256=row.signed_sha256, role=row.signer_role, method=msgspec.convert(row.method, Method),
+            signed_at=row.signed_at, name=row.signer_name, title=row.signer_title or "", phone=row.signer_phone or "",
+            reason=row.reason or "", assisted_by=row.assisted_by or "", image_sha256=row.image_sha256 or "",
+            strokes=msgspec.convert(row.strokes or [], tuple[Stroke, ...]),
         )
-    else:
-        zh, en = (
-            f"签字有效,自 {sealed_at:%Y-%m-%d %H:%M} UTC 起未被改动。",
-            (f"Signature valid; unchanged since {sealed_at:%Y-%m-%d %H:%M} UTC."),
-        )
-    return SealCheckView(state="valid", sealed_at=sealed_at, shown_sha256=shown_sha256, sentence_zh=zh, sentence_en=en)
+        for row in (await session.execute(rows)).scalars()
+    ]  # fmt: skip
 
 
 def _superseded() -> ColumnElement[bool]:

@@ -69,16 +69,17 @@ def render_report(
 ) -> bytes:
     """The report of a signed document, A4, in the language that was shown, not yet sealed.
 
-    `shown` is the canonical document, `signatures` in signing order, `verify_reference` the text of the QR code,
-    `images` maps sha256 to the bytes of photos and signed papers that have arrived; bytes under a wrong sha256 are not
-    printed. The PDF carries `shown.json` and `signatures.json`. Runs in a worker thread, about 30 ms.
+    `shown` is the canonical document, `signatures` in signing order, `verify_reference` the text of the QR code; where
+    it is empty, a sentence gives the code to check instead. `images` maps sha256 to the bytes of photos and signed
+    papers that have arrived; bytes under a wrong sha256 are not printed. The PDF carries `shown.json` and
+    `signatures.json`. Runs in a worker thread, about 30 ms.
 
     Raises Problem `shown_unreadable`, or `report_not_rendered` for a signature that binds another document or a
-    reference that is empty or longer than MAX_REFERENCE.
+    reference longer than MAX_REFERENCE.
     """
     form = read_shown(shown)
-    if not 0 < len(verify_reference) <= MAX_REFERENCE:
-        told = f"the reference must have 1 to {MAX_REFERENCE} characters"
+    if len(verify_reference) > MAX_REFERENCE:
+        told = f"the reference must have at most {MAX_REFERENCE} characters"
         raise Problem(NOT_RENDERED, Finding(field="verify_reference", zh=told, en=told))
     strangers = [s.role for s in signatures if s.document_sha256 != sha256_hex(shown)]
     if strangers:
@@ -150,12 +151,16 @@ def _compile(template: bytes, files: Mapping[str, bytes], inputs: dict[str, str]
 
 def _media(sources: _Sources) -> dict[str, object]:
     """Vector pictures made here, which therefore need no cleaning."""
-    code = io.BytesIO()
-    segno.make(sources.verify_reference, error="m", micro=False).save(code, kind="svg", border=0, xmldecl=False)
     return {
-        "qr": code.getvalue().decode(),
+        "qr": _qr(sources.verify_reference) if sources.verify_reference else "",
         "drawings": {str(place): drawing_svg(s.strokes) for place, s in enumerate(sources.signatures) if s.strokes},
     }
+
+
+def _qr(text: str) -> str:
+    code = io.BytesIO()
+    segno.make(text, error="m", micro=False).save(code, kind="svg", border=0, xmldecl=False)
+    return code.getvalue().decode()
 
 
 def _safe(view: object) -> tuple[object, int]:

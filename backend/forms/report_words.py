@@ -63,6 +63,10 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
         "签字人所见内容的原文在附件 shown.json 中，签字与其 SHA-256 绑定；签字记录在附件 signatures.json 中。",
         "What the signers saw is attached as shown.json, bound by its SHA-256; signatures.json has the signatures.",
     ),
+    "verify_code": (
+        "核验本报告请向出具单位提供核验码：{code}",
+        "To have this report verified, give its issuer this code: {code}",
+    ),
     "unprintable": (
         "有 {count} 处字符无法印出，以 Unicode 编号代替，原文见附件。",
         "Characters without a glyph: {count}, printed as Unicode numbers; the original text is in the attachment.",

@@ -1,7 +1,7 @@
 """Whether a filled form is complete and who signs next. Pure: no database, no clock, no web.
 
-A finding never loses what a technician wrote: a form that arrives with findings is still stored (it is a fact, signed
-on site); the findings say what the office or the phone has to do about it.
+A finding never loses what a technician wrote: a signed form that arrives with findings is a fact, so it is set aside
+for a dispatcher instead of being thrown away; the findings say what the office or the phone has to do about it.
 """
 
 from __future__ import annotations
@@ -121,19 +121,6 @@ class Asked(NamedTuple):
     answer: Answer | None
 
 
-class Completeness(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a form is: counts for the progress line, findings for the rest."""
-
-    asked: int
-    answered: int
-    findings: tuple[FormFinding, ...]
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing but warnings is left."""
-        return all(f.severity == "warning" for f in self.findings)
-
-
 def is_answered(item: Item, answer: Answer | None) -> bool:
     """Whether there is an answer at all, good or bad."""
     if answer is None:
@@ -206,13 +193,6 @@ def validate_answers(template: Template, filled: FilledForm, flags: SiteFlags) -
     findings += _photo_permission(filled, flags, asked)
     findings += validate_prices(template, filled.prices)
     return findings
-
-
-def completeness(template: Template, filled: FilledForm, flags: SiteFlags) -> Completeness:
-    """Count what is asked and answered, with the findings."""
-    asked = asked_items(template, filled)
-    answered = sum(is_answered(q.item, q.answer) for q in asked)
-    return Completeness(asked=len(asked), answered=answered, findings=tuple(validate_answers(template, filled, flags)))
 
 
 def _finding(
@@ -360,11 +340,6 @@ def _one_line(number: int, line: PriceLine) -> Iterator[FormFinding]:
         yield _form_finding("amount_too_large", path, facts={"line": number})
     if line.amount_fen != amount:
         yield _form_finding("wrong_amount", path, facts={"line": number, "amount": amount})
-
-
-def next_signer(template: Template, signed: Collection[str]) -> Signer | None:
-    """The first required signer who has not signed, in the template's order; None when all have."""
-    return next((s for s in template.signers if s.required and s.role not in signed), None)
 
 
 def missing_signers(template: Template, signed: Collection[str], when: Literal["on_site", "later"]) -> list[Signer]:

@@ -113,11 +113,24 @@ class FormSummary(msgspec.Struct, frozen=True):
     sealed: bool
 
 
+class SealFacts(msgspec.Struct, frozen=True):
+    """What is recorded of a sealed report; whether its stored bytes agree is asked of the store.
+
+    `counts`: neither voided nor corrected since.
+    """
+
+    shown_sha256: str
+    pdf_sha256: str
+    certificate_sha256: str
+    sealed_at: datetime
+    counts: bool
+
+
 class SealCheckView(msgspec.Struct, frozen=True):
-    """What anybody may know about a sealed report: whether it is unchanged, and since when."""
+    """What anybody may know about a sealed report: whether the copy kept here is unchanged, and since when."""
 
     state: Literal["valid", "invalid"]
-    sealed_at: datetime | None
+    sealed_at: datetime
     shown_sha256: str
     sentence_zh: str
     sentence_en: str

@@ -1,13 +1,11 @@
 """The task `seal_form`: render the service report of a signed form, seal it, and keep the sealed bytes for ever."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,12 +19,12 @@ from backend.core.events import tell
 from backend.core.ids import new_id
 from backend.core.sessions import Database
 from backend.forms.canonical import sha256_hex
-from backend.forms.models import CompletionForm, SealKey, ServiceReport, Signature
+from backend.forms.models import CompletionForm, SealKey, ServiceReport
+from backend.forms.queries import signatures_of
 from backend.forms.report import render_report
 from backend.forms.sealing import load_seal_key, seal
 from backend.forms.signing import Signature as SignedBy
-from backend.forms.signing import Stroke
-from backend.forms.template import Method
+from backend.people.models import Unit
 from backend.settings import Settings
 
 SEAL_FOLDER: Final = "seal"
@@ -39,6 +37,7 @@ class _Material:
     """What one report is made from, read in one snapshot."""
 
     form: CompletionForm
+    organisation: str
     signatures: list[SignedBy]
     images: list[str]
 
@@ -66,8 +65,9 @@ class Sealer:
             await _keep_report(session, material.form, pdf_sha256, certificate.sha256, now)
 
     def _reference(self, form: CompletionForm) -> str:
-        """What the report's QR code says: where anybody can check it."""
-        return f"{self._settings.public_url}/verify/{form.shown_sha256}"
+        """What the report's QR code says: where anybody can check it; empty where nobody outside reaches us."""
+        public = self._settings.public_url.rstrip("/")
+        return f"{public}/verify/{form.shown_sha256}" if public else ""
 
     def _make(self, material: _Material, now: datetime) -> "tuple[bytes, _Certificate, str]":
         """Render, seal and store; runs in a thread."""
@@ -76,8 +76,8 @@ class Sealer:
         report = render_report(
             form.shown.encode(), material.signatures, verify_reference=self._reference(form), now=now, images=images
         )
-        key = load_seal_key(self._settings.data_dir / SEAL_FOLDER, self._settings.organisation_en, now=now)
-        sealed = seal(report, key, reason=REASON, location=self._settings.organisation_en, now=now)
+        key = load_seal_key(self._settings.data_dir / SEAL_FOLDER, material.organisation, now=now)
+        sealed = seal(report, key, reason=REASON, location=material.organisation, now=now)
         certificate = _Certificate(
             der=key.certificate_der, sha256=sha256_hex(key.certificate_der),
             valid_from=key.certificate.not_valid_before_utc, valid_until=key.certificate.not_valid_after_utc,
@@ -97,7 +97,6 @@ async def _material(session: AsyncSession, form_id: UUID) -> _Material | None:
     if (await session.execute(select(ServiceReport.id).where(ServiceReport.form_id == form_id))).first() is not None:
         return None
     form = await session.get_one(CompletionForm, form_id)
-    rows = select(Signature).where(Signature.form_id == form_id).order_by(Signature.place)
     images = (
         select(Attachment.sha256)
         .join(Blob, Blob.sha256 == Attachment.sha256)
@@ -106,22 +105,18 @@ async def _material(session: AsyncSession, form_id: UUID) -> _Material | None:
     )
     return _Material(
         form=form,
-        signatures=_signed((await session.execute(rows)).scalars().all()),
+        organisation=await _organisation(session, form.unit_id),
+        signatures=await signatures_of(session, form_id),
         images=list((await session.execute(images)).scalars()),
     )
 
 
-def _signed(rows: Sequence[Signature]) -> list[SignedBy]:
-    """The signature records as they were filed."""
-    return [
-        SignedBy(
-            document_sha256=row.signed_sha256, role=row.signer_role, method=msgspec.convert(row.method, Method),
-            signed_at=row.signed_at, name=row.signer_name, title=row.signer_title or "", phone=row.signer_phone or "",
-            reason=row.reason or "", assisted_by=row.assisted_by or "", image_sha256=row.image_sha256 or "",
-            strokes=msgspec.convert(row.strokes or [], tuple[Stroke, ...]),
-        )
-        for row in rows
-    ]  # fmt: skip
+async def _organisation(session: AsyncSession, unit_id: UUID) -> str:
+    """Who seals: the organisation at the root of the form's unit, by the name a certificate can carry anywhere."""
+    unit = await session.get_one(Unit, unit_id)
+    while unit.parent_id is not None:
+        unit = await session.get_one(Unit, unit.parent_id)
+    return unit.name_en or unit.name_zh
 
 
 async def _keep_certificate(session: AsyncSession, certificate: _Certificate) -> None:

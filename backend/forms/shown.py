@@ -83,17 +83,19 @@ class Organisation(_Fact, frozen=True, kw_only=True):
 
 
 class Customer(_Fact, frozen=True, kw_only=True):
-    """For whom."""
+    """For whom; `id` as on the server, so that a name corrected later changes nothing."""
 
     name: str
+    id: str = ""
     contact: str = ""
     phone: str = ""
 
 
 class Site(_Fact, frozen=True, kw_only=True):
-    """Where."""
+    """Where; `id` as on the server."""
 
     name: str
+    id: str = ""
     address: str = ""
 
 
@@ -306,7 +308,7 @@ def read_shown(raw: bytes) -> ShownForm:
             raise ValueError(f"schema {form.schema}, not {SCHEMA}")  # noqa: TRY301 - told as one problem with the rest
         for at in (form.shown_at, *(time.at for time in form.times)):
             wording.local_text(datetime.fromisoformat(at), form.zone)
-    except (ValueError, msgspec.ValidationError) as error:
+    except (ValueError, OverflowError, msgspec.ValidationError) as error:
         raise Problem(SHOWN_UNREADABLE, Finding(field="shown", zh=str(error), en=str(error))) from error
     return form
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -34,7 +34,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     document_sha256: str
     role: str
     method: Method
-    signed_at: datetime
+    signed_at: Annotated[datetime, msgspec.Meta(tz=True)]
     name: str = ""
     title: str = ""
     phone: str = ""

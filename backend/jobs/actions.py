@@ -25,7 +25,7 @@ from backend.customers.queries import survivor
 from backend.forms.models import ChecklistTemplateVersion
 from backend.jobs.assigning import assign_visit, claim_visit, withdraw_assignments
 from backend.jobs.cases import note_contact
-from backend.jobs.faults import NO_WINDOW, ORDER_CLOSED, VISIT_CLOSED
+from backend.jobs.faults import NO_WINDOW, ORDER_CLOSED, RECORD_ID_TAKEN, VISIT_CLOSED
 from backend.jobs.history import changed, locked_order, visit_history, visits_of
 from backend.jobs.models import JobNote, PartUse, Visit, WorkOrder
 from backend.jobs.presets import WorkOrderKind, known_priority, work_order_kind
@@ -229,11 +229,15 @@ async def add_note(
     written_at: datetime | None = None,
     note_id: UUID | None = None,
 ) -> JobNote:
-    """Add a note to an order, in any of its states. A repeated `note_id` is the same note. Raises not_found."""
+    """Add a note to an order, in any of its states; under a repeated `note_id` the same note is returned.
+
+    Raises not_found, and record_id_taken for an id that names another note.
+    """
     if visit_id is not None:
         await _must_belong(session, visit_id, order.id)
     known = await session.get(JobNote, note_id) if note_id else None
     if known is not None:
+        _must_say(known, work_order_id=order.id, visit_id=visit_id, person_id=person_id, text=text)
         return known
     note = JobNote(
         id=note_id or new_id(), work_order_id=order.id, visit_id=visit_id, person_id=person_id, text=text,
@@ -256,11 +260,16 @@ async def use_part(
 ) -> PartUse:
     """Record a part built in and take it from the person's van, below zero if need be (flagged).
 
-    A use that reaches us after the visit was cancelled or reassigned is kept as late. A repeated `part_use_id` is the
-    same use. Raises not_found for a visit that never was theirs and invalid for a part nobody knows.
+    A use that reaches us after the visit was cancelled or reassigned is kept as late; under a repeated `part_use_id`
+    the same use is returned. Raises not_found for a visit that never was theirs, invalid for a part nobody knows, and
+    record_id_taken for an id that names another use.
     """
     known = await session.get(PartUse, part_use_id) if part_use_id else None
     if known is not None:
+        _must_say(
+            known, visit_id=visit.id, person_id=person_id, part_id=entry.part_id, quantity=entry.quantity,
+            serial=entry.serial, old_part_to=entry.old_part_to,
+        )  # fmt: skip
         return known
     if not await visit_ever_held(session, person_id, visit.id):
         raise Problem(NOT_FOUND)
@@ -369,6 +378,12 @@ async def _arrive_clock(session: AsyncSession, request_id: UUID | None) -> Commi
 async def _arrive_limit(session: AsyncSession, request_id: UUID | None) -> datetime | None:
     clock = await _arrive_clock(session, request_id)
     return clock.due_at if clock else None
+
+
+def _must_say(known: JobNote | PartUse, **told: object) -> None:
+    """Refuse an id that names another record already: answering 'done' for what is thrown away would be a lie."""
+    if any(getattr(known, name) != value for name, value in told.items()):
+        raise Problem(RECORD_ID_TAKEN)
 
 
 async def _must_belong(session: AsyncSession, visit_id: UUID, order_id: UUID) -> None:

@@ -41,6 +41,12 @@ class WorkOrderKind(msgspec.Struct, frozen=True):
         special = next((one.on_site for one in self.forms_for if asset_type in one.asset_types), self.forms.on_site)
         return special[0] if special else None
 
+    @property
+    def form_keys(self) -> frozenset[str]:
+        """The keys of every form an order of this kind may be asked for."""
+        special = [key for one in self.forms_for for key in one.on_site]
+        return frozenset([*self.forms.before, *self.forms.on_site, *self.forms.after, *special])
+
 
 class VisitReason(msgspec.Struct, frozen=True):
     """Why a visit was not completed or was paused (presets §5)."""
@@ -63,6 +69,15 @@ async def work_order_kind(session: AsyncSession, key: str) -> WorkOrderKind:
     if body is None:
         raise Problem(INVALID, Finding("kind", f"没有工单类型“{key}”", f"there is no kind of work order {key!r}"))
     return msgspec.convert(body, WorkOrderKind)
+
+
+async def forms_by_kind(session: AsyncSession) -> dict[str, frozenset[str]]:
+    """The keys of the forms each kind of work asks for, in any version it ever had."""
+    listed = select(Preset.key, Preset.body).where(Preset.kind == "work_order_kind")
+    asked: dict[str, frozenset[str]] = {}
+    for key, body in (await session.execute(listed)).all():
+        asked[key] = asked.get(key, frozenset[str]()) | msgspec.convert(body, WorkOrderKind).form_keys
+    return asked
 
 
 async def visit_reason(session: AsyncSession, key: str) -> VisitReason:

@@ -185,7 +185,7 @@ async def test_another_sheet_or_a_voided_one_does_not_count(office: Office) -> N
     wang_fang, li_wei = await office.sign_in_for_long(WANG_FANG), await office.sign_in_for_long(LI_WEI)
     await planned(wang_fang, office)
     visit_id = await visit_of(wang_fang, office, (await ledger(wang_fang))[0])
-    await filed(office, visit_id, key="inspect_q")
+    await filed(office, visit_id, key="departure_kit")
     voided = await filed(office, visit_id)
     async with office.database.write() as session:
         (await session.get_one(CompletionForm, voided)).voided_at = office.now

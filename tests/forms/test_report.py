@@ -134,10 +134,21 @@ def test_a_signature_of_another_document_is_never_printed() -> None:
     assert "customer" in caught.value.findings[0].en
 
 
-@pytest.mark.parametrize("reference", ["", "x" * 501])
-def test_a_code_nobody_could_scan_is_refused(reference: str) -> None:
+@pytest.mark.parametrize("language", ["zh", "en", "zh+en"])
+def test_without_an_address_the_report_says_the_code_instead_of_a_qr_code(language: Language) -> None:
+    document = shown(language)
+    plain = render_report(document, signatures(document), verify_reference="", now=NOW)
+    told = {"zh": ["核验码：" + sha256_hex(document)], "en": ["issuer this code: " + sha256_hex(document)]}
+    both = {**told, "zh+en": told["zh"] + told["en"]}
+    assert missing(both[language], plain) == []
+    scan = {"zh": "扫码核验", "en": "Scan to verify", "zh+en": "扫码核验"}[language]
+    assert missing([scan], plain) == [scan]
+    assert missing([scan], render(document, signatures(document))) == []
+
+
+def test_a_code_nobody_could_scan_is_refused() -> None:
     with pytest.raises(Problem) as caught:
-        render_report(shown(), [], verify_reference=reference, now=NOW)
+        render_report(shown(), [], verify_reference="x" * 501, now=NOW)
     assert caught.value.findings[0].field == "verify_reference"
 
 
