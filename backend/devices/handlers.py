@@ -21,6 +21,7 @@ from backend.jobs.schemas import NewWorkOrder, PartUseEntry, VisitEventReport
 from backend.jobs.visit_events import record_visit_event
 from backend.requests.intake import open_request
 from backend.requests.schemas import NewServiceRequest
+from backend.sites.datum import Datum
 from sync.handler import Call, Handler, Outcome, Rejection, applied, noop, quarantined
 from sync.protocol import Mutation
 from sync.store import RowKey
@@ -45,6 +46,7 @@ class EventArgs(msgspec.Struct, frozen=True, kw_only=True):
     amends_id: UUID | None = None
     lat: float | None = None
     lon: float | None = None
+    datum: Datum = "wgs84"
 
 
 class NoteArgs(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +85,7 @@ async def report_event(tx: SqlTransaction, call: Call) -> Outcome:
         id=args.id, visit_id=_row(call), person_id=UUID(call.person), kind=args.kind, claimed_at=args.claimed_at,
         device_at=call.mutation.occurred_at, effective_at=call.effective_at, time_flagged=call.time_flagged,
         reason=args.reason, note=args.note, next_step=args.next_step, next_at=args.next_at, amends_id=args.amends_id,
-        lat=args.lat, lon=args.lon,
+        lat=args.lat, lon=args.lon, datum=args.datum,
     )  # fmt: skip
     event = await record_visit_event(tx.session, now=call.now, actor=_actor(call), report=report)
     return noop() if event is None else applied()
