@@ -8,7 +8,7 @@ from alembic import op
 from migrations.triggers import install, remove
 
 revision = "0025"
-down_revision = "0022"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 
