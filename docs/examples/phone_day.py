@@ -70,6 +70,17 @@ class Handset:
         self.tokens = answer.json() if answer.is_success else self.tokens
         return answer.is_success
 
+    async def retire(self) -> None:
+        """Give the phone back: a person may have only so many, and this one ends with the program."""
+        if self.phone is not None:
+            path = f"/people/{self.owner()['id']}/devices/{self.phone.replica.identity.device}"
+            await self.server.delete(path, headers={"Authorization": f"Bearer {self.token()}"})
+
+    def owner(self) -> dict[str, Any]:
+        """The row of the person whose phone this is, as the phone has it."""
+        people = self.phone.replica.shown().all("person").values() if self.phone else ()
+        return dict(next(person for person in people if person["employee_number"] == self.login))
+
     @staticmethod
     def now() -> datetime:
         """The phone's clock."""
@@ -104,7 +115,7 @@ def tap(phone: Phone, visit: str, kind: str) -> None:
     )
 
 
-def file_form(phone: Phone, assignment: dict[str, Any], login: str, photo: bytes) -> str:
+def file_form(phone: Phone, assignment: dict[str, Any], owner: dict[str, Any], photo: bytes) -> str:
     """Fill in the order's checklist, show it to the customer, have it signed; return the form's id."""
     shown, random = phone.replica.shown(), Random()
     order = shown.get("work_order", assignment["work_order_id"]) or {}
@@ -114,11 +125,13 @@ def file_form(phone: Phone, assignment: dict[str, Any], login: str, photo: bytes
     asset = shown.get("asset", order["asset_id"] or "")
     assets = [InspectedAsset(id=asset["id"], label=asset["name"], type=asset["asset_type"])] if asset else []
     filled = fill(template, assets, hashlib.sha256(photo).hexdigest(), now=phone.clock(), random=random)
+    customer = shown.get("customer", site["customer_id"]) or {}
     facts = FormFacts(
         number=phone.replica.next_number(), language="zh+en", zone=site["time_zone"],
         organisation=Organisation(name="云桥智能服务有限公司 Yunqiao Building Services"),
-        customer=Customer(name=(shown.get("customer", site["customer_id"]) or {}).get("name", "")),
-        site=Site(name=site["name"], address=site["address"]), technicians=(Worker(name=login, number=login),),
+        customer=Customer(name=customer["name"], id=customer["id"]),
+        site=Site(name=site["name"], id=site["id"], address=site["address"]),
+        technicians=(Worker(name=owner["name"], number=owner["employee_number"]),),
         times=(("finished", phone.clock()),), shown_at=phone.clock(), order_number=order["number"],
         reported=order["title"], done="已更换并测试 replaced and tested",
     )  # fmt: skip
@@ -159,12 +172,21 @@ async def main(address: str) -> None:
             for login in TECHNICIANS:
                 handset = Handset(server, login)
                 phone = await handset.register(await office_code(server, login), Path(folder))
-                await phone.contact()
-                visits = list(waiting_visits(phone))
-                print(f"{login}: {len(visits)} visits on the phone")
-                if visits:
-                    await play(handset, phone, min(visits, key=lambda one: one["arrives_at"]), login)
-                    return
+                try:
+                    if await day(handset, phone):
+                        return
+                finally:
+                    await handset.retire()
+
+
+async def day(handset: Handset, phone: Phone) -> bool:
+    """Fetch the day and do its first visit; return whether there was one."""
+    await phone.contact()
+    visits = list(waiting_visits(phone))
+    print(f"{handset.login}: {len(visits)} visits on the phone")
+    if visits:
+        await play(handset, phone, min(visits, key=lambda one: one["arrives_at"]))
+    return bool(visits)
 
 
 def waiting_visits(phone: Phone) -> Iterator[dict[str, Any]]:
@@ -178,12 +200,12 @@ def waiting_visits(phone: Phone) -> Iterator[dict[str, Any]]:
             yield dict(assignment)
 
 
-async def play(handset: Handset, phone: Phone, assignment: dict[str, Any], login: str) -> None:
+async def play(handset: Handset, phone: Phone, assignment: dict[str, Any]) -> None:
     """Do one visit without signal, then deliver it."""
     for kind in ("depart", "arrive", "start"):
         tap(phone, assignment["visit_id"], kind)
     photo = photo_png(Random())
-    form = file_form(phone, assignment, login, photo)
+    form = file_form(phone, assignment, handset.owner(), photo)
     tap(phone, assignment["visit_id"], "finish")
     print(f"without signal: {len(phone.replica.outbox.pending())} not yet sent")
     contact = await phone.contact()
