@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sync.desk import Desk
-from sync.handler import Call, Outcome, applied, noop, quarantined, refused
+from sync.handler import Call, Outcome, Rejection, applied, noop, quarantined, refused
 from sync.merge import Clash, merge_edits, merge_into_deleted, merge_removal, missing_from_groups, same
 from sync.policy import EntityPolicy, Policy, Rule
-from sync.protocol import Mutation, Status, is_uuid
+from sync.protocol import Edit, Mutation, Status, is_uuid
 from sync.store import ROW_GROUP, Conflict, Row, RowKey, RowWrite, WriteKind
 from sync.texts import TEXTS
 
@@ -41,7 +41,7 @@ def _parent(mutation: Mutation, rules: EntityPolicy) -> RowKey | Outcome:
         return refused("server_decides")
     if not is_uuid(mutation.args.get(rules.parent_column)):
         return quarantined("unreadable_mutation")
-    if not mutation.args.keys() <= {rules.parent_column, *rules.editable()}:
+    if not mutation.args.keys() <= {rules.parent_column, *rules.editable(), *rules.born_with}:
         return quarantined("unknown_field")
     return RowKey(rules.parent, mutation.args[rules.parent_column])
 
@@ -58,11 +58,14 @@ class RowEdits:
         """Do one row mutation; `target` is the row `row_target` named, found within the device's reach."""
         rules = self.policy.of(call.mutation.entity)
         row = await self.desk.successor(target)
-        if call.mutation.name == ADD:
-            return await self._add(call, rules, row)
-        if call.mutation.name == REMOVE:
-            return await self._remove(call, rules, row)
-        return await self._edit(call, rules, row)
+        try:
+            if call.mutation.name == ADD:
+                return await self._add(call, rules, row)
+            if call.mutation.name == REMOVE:
+                return await self._remove(call, rules, row)
+            return await self._edit(call, rules, row)
+        except Rejection as rejection:  # before anything was written
+            return rejection.outcome
 
     async def _edit(self, call: Call, rules: EntityPolicy, row: Row) -> Outcome:
         edits = call.mutation.fields
@@ -75,6 +78,7 @@ class RowEdits:
             return refused("server_decides")
         if missing_from_groups(edits, row.fields, rules):
             return refused("partial_group")
+        edits = await self._admitted(call, row)
         merged = merge_edits(edits, row.fields, rules, await self.desk.conflicts(row.key))
         if merged.changes:
             self.desk.change(row, RowWrite(WriteKind.UPDATE, row.key, merged.changes, call.mutation.id))
@@ -83,6 +87,16 @@ class RowEdits:
         base_v = call.mutation.base_v
         return Outcome(merged.status(moved=base_v is not None and row.v > base_v))
 
+    async def _admitted(self, call: Call, row: Row) -> Mapping[str, Edit]:
+        """Return the edits with their values as the business stores them; raises Rejection. What stays is not asked."""
+        edits = call.mutation.fields
+        wanted = {name: edit.now for name, edit in edits.items() if not same(edit.was, edit.now)}
+        if not wanted:
+            return edits
+        write = RowWrite(WriteKind.UPDATE, row.key, wanted, call.mutation.id)
+        admitted = await self.desk.tx.admitted(write, row, self.desk)
+        return {name: Edit(edit.was, admitted.get(name, edit.now)) for name, edit in edits.items()}
+
     async def _add(self, call: Call, rules: EntityPolicy, parent: Row) -> Outcome:
         mutation = call.mutation
         if parent.deleted:
@@ -90,10 +104,11 @@ class RowEdits:
         fields = {**mutation.args, rules.parent_column: parent.key.row}
         key = RowKey(mutation.entity, mutation.row)
         existing = await self.desk.row(key)
-        if existing is None:
-            self.desk.insert(RowWrite(WriteKind.INSERT, key, fields, mutation.id))
-            return applied()
-        return noop() if _holds(existing, fields) else refused("id_taken")
+        if existing is not None:
+            return noop() if _holds(existing, fields) else refused("id_taken")
+        write = RowWrite(WriteKind.INSERT, key, fields, mutation.id)
+        self.desk.insert(replace(write, fields=await self.desk.tx.admitted(write, None, self.desk)))
+        return applied()
 
     async def _remove(self, call: Call, rules: EntityPolicy, row: Row) -> Outcome:
         if row.deleted:

@@ -20,6 +20,7 @@ from sync.store import (
     Grant,
     LedgerEntry,
     LedgerState,
+    Pending,
     Row,
     RowKey,
     RowWrite,
@@ -232,6 +233,10 @@ class MemoryTransaction(MemoryRegistry):
     async def rows(self, keys: Collection[RowKey]) -> Mapping[RowKey, Row]:
         """See sync.store.Transaction."""
         return {key: self.tables.rows[key] for key in keys if key in self.tables.rows}
+
+    async def admitted(self, write: RowWrite, _row: Row | None, _pending: Pending, /) -> Fields:
+        """See sync.store.Transaction; nothing is against anything here."""
+        return write.fields
 
     async def write(self, writes: Sequence[RowWrite]) -> Sequence[str]:
         """See sync.store.Transaction."""

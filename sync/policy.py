@@ -26,7 +26,7 @@ class EntityPolicy:
     """One table. `groups` name the fields a phone may edit; the fields of one group change together or not at all.
 
     `parent` is the table a new row belongs to, through `parent_column`: whoever may edit that may add this. Without a
-    parent, phones add no rows.
+    parent, phones add no rows. `born_with` are fields a phone gives to a row it adds, and nobody changes later.
     """
 
     rule: Rule
@@ -34,6 +34,7 @@ class EntityPolicy:
     parent: str = ""
     parent_column: str = ""
     removable: bool = False
+    born_with: tuple[str, ...] = ()
 
     def editable(self) -> Iterator[str]:
         """Every field a phone may edit."""
@@ -52,10 +53,14 @@ SUCCESSOR: Final = "merged_into_id"
 
 
 def merged(
-    *names: str, parent: tuple[str, str] = ("", ""), removable: bool = False, **groups: tuple[str, ...]
+    *names: str,
+    parent: tuple[str, str] = ("", ""),
+    removable: bool = False,
+    born_with: tuple[str, ...] = (),
+    **groups: tuple[str, ...],
 ) -> EntityPolicy:
     """Describe a table whose fields are merged: `names` each for itself, `groups` together."""
-    return EntityPolicy(Rule.MERGE, {**{name: (name,) for name in names}, **groups}, *parent, removable)
+    return EntityPolicy(Rule.MERGE, {**{name: (name,) for name in names}, **groups}, *parent, removable, born_with)
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ POLICY: Final = Policy(
             "name", "serial", "quantity", "software_version", "protocol", "connection", "purchased_on", "note",
             model=("asset_type", "asset_model_id"), parent=("site", "site_id"), removable=True,
         ),
-        "site_contact": merged("primary", parent=("site", "site_id"), removable=True),
+        "site_contact": merged("primary", parent=("site", "site_id"), removable=True, born_with=("contact_id",)),
         "contact": merged("name", "title", "function", "language", parent=("customer", "customer_id")),
         "contact_point": merged(
             address=("kind", "address"), consent=("consent", "consented_at"),

@@ -189,6 +189,18 @@ class Snapshot(Protocol):
         ...
 
 
+class Pending(Protocol):
+    """The rows of one push with everything it has done to them, part of which may not be written yet."""
+
+    async def row(self, key: RowKey) -> Row | None:
+        """Return the row, or None if there never was one."""
+        ...
+
+    async def flush(self) -> None:
+        """Write everything done so far, so that a query sees it."""
+        ...
+
+
 class Transaction(Protocol):
     """One writing transaction."""
 
@@ -218,6 +230,13 @@ class Transaction(Protocol):
 
     async def rows(self, keys: Collection[RowKey]) -> Mapping[RowKey, Row]:
         """Return the rows that exist or existed, locked against other writers; deleted ones say so."""
+        ...
+
+    async def admitted(self, write: RowWrite, row: Row | None, pending: Pending, /) -> Fields:
+        """Return the fields of a phone's change of a row (None: a new one) as the business stores them.
+
+        Raises sync.handler.Rejection, before anything is written, when its rules are against the change.
+        """
         ...
 
     async def write(self, writes: Sequence[RowWrite]) -> Sequence[str]:

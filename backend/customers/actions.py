@@ -146,7 +146,7 @@ async def edit_contact_point(
     """Correct an address, or note a consent given (now) or withdrawn."""
     values = given(patch)
     if "address" in values:
-        values["address"] = _address(point.kind, values["address"], "address")
+        values["address"] = checked_address(point.kind, values["address"], "address")
     if "consent" in values:
         values["consented_at"] = now if values["consent"] else None
     before, after = set_fields(point, values)
@@ -174,11 +174,12 @@ def must_stand(row: Mergeable) -> None:
 
 def _point(new: NewContactPoint, now: datetime, field: str) -> dict[str, Any]:
     values = given(new)
-    values["address"] = _address(new.kind, new.address, field)
+    values["address"] = checked_address(new.kind, new.address, field)
     return values | {"consented_at": now if new.consent else None}
 
 
-def _address(kind: str, text: str, field: str) -> str:
+def checked_address(kind: str, text: str, field: str) -> str:
+    """Return an address as it is kept: a telephone number in E.164, an e-mail in small letters; raises invalid."""
     if kind == "phone":
         phone = normal_phone(text)
         if phone is None:

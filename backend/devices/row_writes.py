@@ -18,6 +18,7 @@ from backend.core.audit import Actor, AuditEntry
 from backend.core.changes import SYNCED
 from backend.core.db import Base
 from backend.core.ids import new_id
+from backend.devices.row_rules import beside
 from backend.devices.rows import json_values, live_rows
 from sync.store import Fields, RowKey, RowWrite, WriteKind
 
@@ -87,7 +88,7 @@ class _Batch:
             values = _defaults(columns) | typed(columns, {**ADDED.get(write.key.entity, {}), **write.fields})
             after = dict.fromkeys(columns) | values | {"id": row_id}
         elif write.kind is WriteKind.UPDATE:
-            values = typed(columns, write.fields)
+            values = beside(write.key.entity, standing or {}, typed(columns, write.fields))
             after = {**(standing or {}), **values}
         self.rows.pop(write.key, None)
         if after is not None:

@@ -1,5 +1,6 @@
 """Writes of sites, positions and assets. None of them commits, and none asks who may: their callers did."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -259,7 +260,7 @@ async def add_asset(
     must_stand(site)
     values = given(new)
     position_id, installed_at = values.pop("position_id"), values.pop("installed_at") or now
-    await _check_asset(session, values)
+    await check_asset(session, values)
     asset = Asset(id=asset_id or new_id(), site_id=site.id, **values)
     session.add(asset)
     await session.flush()
@@ -277,7 +278,7 @@ async def edit_asset(session: AsyncSession, *, now: datetime, actor: Actor, asse
     """Change the fields a patch gives; raises invalid, merged_away."""
     must_stand(asset)
     values = given(patch)
-    await _check_asset(session, values)
+    await check_asset(session, values)
     before, after = set_fields(asset, values)
     await session.flush()
     record(session, now=now, actor=actor, action="asset.edited", row=asset, before=before, after=after)
@@ -409,7 +410,8 @@ async def _check_holder(session: AsyncSession, new: NewOwner, units: frozenset[U
         await active_person(session, new.person_id, units, "person_id")
 
 
-async def _check_asset(session: AsyncSession, values: dict[str, Any]) -> None:
+async def check_asset(session: AsyncSession, values: Mapping[str, Any]) -> None:
+    """Refuse a type or model of an asset nobody knows; raises invalid."""
     if "asset_type" in values:
         await _check_type(session, values["asset_type"])
     if values.get("asset_model_id") and await session.get(AssetModel, values["asset_model_id"]) is None:

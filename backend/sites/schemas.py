@@ -19,6 +19,7 @@ Key = Annotated[str, msgspec.Meta(max_length=40, pattern="^[a-z][a-z0-9_]*$")]
 Short = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern=r"^[^\x00]+$")]
 Serial = Annotated[str, msgspec.Meta(min_length=1, max_length=120, pattern=r"^[^\x00]+$")]
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=QUANTITY_MAXIMUM)]
+LocationSource = Literal["pin", "import", "geocoder", "phone", "survey"]
 Confidence = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -28,7 +29,7 @@ class NewLocation(Request, frozen=True):
     lat: Latitude
     lon: Longitude
     datum: Datum = "wgs84"
-    source: Literal["pin", "import", "geocoder", "phone", "survey"] = "pin"
+    source: LocationSource = "pin"
     confidence: Confidence | None = None
 
 

@@ -58,7 +58,7 @@ UNION SELECT 'contact', contact_id FROM site_contact WHERE site_id IN ({sites})
 """
 FILLED: Final = (
     "asset", "assignment", "contact", "contact_point", "crew_member", "customer", "field_conflict", "part", "person",
-    "position", "site", "site_contact", "visit", "work_order",
+    "position", "preset", "site", "site_contact", "visit", "work_order",
 )  # fmt: skip
 """Tables these tests put rows in."""
 
@@ -113,6 +113,13 @@ class SqlWorld:
                 "measure": "piece", "price_fen": 0, "serialised": True, "active": True,
             }],
         }  # fmt: skip
+        rows["preset"] = [
+            {
+                "id": UUID(self._own_ids()), "kind": "asset_type", "key": key, "version": 1, "name_zh": key,
+                "name_en": key, "body": {}, "active": True,
+            }
+            for key in ("camera", "elevator", "lift")
+        ]  # fmt: skip
         async with self.database.write() as session:
             await session.execute(update(commit_clock).values(epoch=UUID(self.epoch), v=BEGUN_V))
             for name, new in rows.items():
@@ -127,6 +134,27 @@ class SqlWorld:
             "no_photos": False, "no_phone": False, "no_offline_drawings": False,
         }  # fmt: skip
         return await self._insert("site", site, **content | PLACE | {"customer_id": self.customer} | fields)
+
+    async def customer_named(self, name: str) -> str:
+        """Add a customer."""
+        customer = self.ids()
+        return await self._insert(
+            "customer", customer, unit_id=UNIT, number=f"C-{customer[:8]}", name=name, kind="organisation",
+            language="zh",
+        )  # fmt: skip
+
+    async def contact(self, customer: str) -> str:
+        """Add somebody to talk to at a customer."""
+        known = {"name": "钱红", "function": "contact", "language": "zh"}
+        return await self._insert("contact", self.ids(), customer_id=customer, **known)
+
+    async def original_place(self, site: str) -> tuple[float | None, float | None, str | None]:
+        """Read where a site lies as it was given, which phones are not told."""
+        table = _table("site")
+        asked = select(table.c.original_lat, table.c.original_lon, table.c.original_datum)
+        async with self.database.read() as session:
+            row = (await session.execute(asked.where(table.c.id == UUID(site)))).one()
+        return row[0], row[1], row[2]
 
     async def asset(self, site: str, **fields: Any) -> str:
         """Add an asset to a site."""

@@ -30,8 +30,8 @@ NEW_ASSET: Final = {
     "asset_type": "elevator", "asset_model_id": None, "name": "电梯", "serial": None, "quantity": 1,
     "software_version": None, "protocol": None, "connection": None, "purchased_on": None, "note": "",
 }  # fmt: skip
-ONLY_IN_SQL: Final = "visit"
-"""The world in memory has no visits."""
+ONLY_IN_SQL: Final = ("visit/", "preset/")
+"""The world in memory has no visits and knows no types of assets."""
 SEEN_ALIKE: Final[Mapping[str, tuple[str, ...]]] = {
     "site": ("name", "access_notes", "acceptance_on", "address", "lat", "lon", "customer_id"),
     "asset": ("site_id", "asset_type", "name", "serial", "quantity", "note"),
@@ -217,7 +217,7 @@ def alike(held: list[dict[str, dict[str, str]]]) -> list[dict[str, Any]]:
             }
             for bucket, rows in phone.items()
             for place, fields in ((place, msgspec.json.decode(body)) for place, body in rows.items())
-            if not place.startswith(f"{ONLY_IN_SQL}/")
+            if not place.startswith(ONLY_IN_SQL)
         }
         for phone in held
     ]

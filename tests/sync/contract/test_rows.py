@@ -396,9 +396,9 @@ async def test_an_edit_the_database_refuses_is_undone_and_the_next_builds_on_wha
     world: World, li_wei: Handset, site: str, error: Exception, expected: tuple[Status, str]
 ) -> None:
     await li_wei.pull_all()
-    li_wei.store = PickyStore(world.store, 7, error)
+    li_wei.store = PickyStore(world.store, "北门", error)
     put(li_wei, "site", site, {"access_notes": ("", "按铃")})
-    put(li_wei, "site", site, {"name": ("东门", 7)})
+    put(li_wei, "site", site, {"name": ("东门", "北门")})
     put(li_wei, "site", site, {"name": ("东门", "西门")})
     results = await li_wei.push()
     assert [(result.status, result.code) for result in results] == [
