@@ -152,11 +152,16 @@ async def pause_clock(session: AsyncSession, *, subject_id: UUID, at: datetime, 
     return standing
 
 
-async def resume_clock(session: AsyncSession, *, subject_id: UUID, at: datetime) -> CommitmentClock | None:
-    """End the pause of the clock to solve and move its limit by it; None where nothing stood still."""
+async def resume_clock(
+    session: AsyncSession, *, subject_id: UUID, at: datetime, reason: str | None = None
+) -> CommitmentClock | None:
+    """End the pause of the clock to solve and move its limit by it; None where nothing stood still.
+
+    With `reason`, only a pause made for it.
+    """
     clock = await clock_of(session, subject_id, PAUSABLE, locked=True)
     standing = await _open_pause(session, clock) if clock else None
-    if clock is None or standing is None:
+    if clock is None or standing is None or reason not in {None, standing.reason}:
         return None
     standing.ended_at = max(at, standing.started_at)
     await session.flush()

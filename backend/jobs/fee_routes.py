@@ -30,7 +30,7 @@ from backend.jobs.fee_schemas import (
     ReceiptView,
 )
 from backend.jobs.models import CoverageDecision, FeeDispute, Payment, Quote, QuoteAnswer, Receipt, WorkOrder
-from backend.jobs.queries import order_within, view
+from backend.jobs.queries import order_seen, order_within, view
 
 OrderId = FromPath[UUID]
 QuoteId = FromPath[UUID]
@@ -42,10 +42,10 @@ Now = NamedDependency[datetime]
 OnlyOnce = NamedDependency[Once]
 
 
-@get("/work-orders/{order_id:uuid}/fees", guards=[requires("visit_form", "read")])
+@get("/work-orders/{order_id:uuid}/fees", guards=[requires_any(("visit_form", "read"), ("quote", "read"))])
 async def show_fees(order_id: OrderId, principal: Me, read: NamedDependency[AsyncSession], now: Now) -> FeesView:
     """Everything about money on one order."""
-    order = await order_within(read, principal, "visit_form", "read", order_id=order_id, now=now)
+    order = (await order_seen(read, principal, order_id, now)).order
 
     async def of_order(model: Any, kind: type[msgspec.Struct]) -> list[Any]:
         listed = select(model).where(model.work_order_id == order.id).order_by(model.id)

@@ -1,6 +1,7 @@
 """What work costs the customer: coverage, quotes, disputes, payments, receipts. In fen (model 10)."""
 
 from datetime import date, datetime
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -25,6 +26,7 @@ from backend.requests.models import ServiceRequest
 from backend.sites.models import Site
 
 CURRENCY = "CNY"
+SUPERSEDED: Final = "superseded"
 
 
 async def decide_coverage(
@@ -73,17 +75,34 @@ async def make_quote(
     session.add(quote)
     facts = {"version": quote.version, "total_fen": quote.total_fen, "state": quote.state}
     record(session, now=now, actor=actor, action="quote.made", row=quote, after=facts)
+    if new.offered:
+        tell(session, now=now, name="quote.offered", row=quote, facts={"work_order_id": str(order.id)})
     return quote
+
+
+async def newest_quote(session: AsyncSession, order_id: UUID) -> Quote | None:
+    """The version of an order's quote that counts; those before it are superseded."""
+    versions = select(Quote).where(Quote.work_order_id == order_id).order_by(Quote.version.desc())
+    return (await session.execute(versions.limit(1))).scalar_one_or_none()
+
+
+async def _must_be_newest(session: AsyncSession, quote: Quote) -> None:
+    await locked_order(session, quote.work_order_id)  # a new version waits for this lock, or we for it
+    newest = await newest_quote(session, quote.work_order_id)
+    if newest is None or newest.id != quote.id:
+        raise Problem(QUOTE_STATE, state=SUPERSEDED)
 
 
 async def offer_quote(session: AsyncSession, *, now: datetime, actor: Actor, quote: Quote) -> None:
     """Offer a draft to the customer; raises quote_state for anything else, but offering twice is once."""
+    await _must_be_newest(session, quote)
     if quote.state == "offered":
         return
     if quote.state != "draft":
         raise Problem(QUOTE_STATE, state=quote.state)
     quote.state, quote.offered_at = "offered", now
     record(session, now=now, actor=actor, action="quote.offered", row=quote)
+    tell(session, now=now, name="quote.offered", row=quote, facts={"work_order_id": str(quote.work_order_id)})
 
 
 async def answer_quote(
@@ -91,8 +110,9 @@ async def answer_quote(
 ) -> tuple[QuoteAnswer, FeeDispute | None]:
     """Record what the customer said (A085, A150); a dispute is put before the head and blocks no signature.
 
-    Raises quote_state when the quote's state allows no such answer (presets §4).
+    Raises quote_state when the quote's state allows no such answer (presets §4), or a newer version has replaced it.
     """
+    await _must_be_newest(session, quote)
     states = await preset_body(session, "quote_state", quote.state) or {}
     if new.answer not in msgspec.convert(states.get("next", []), list[str]):
         raise Problem(QUOTE_STATE, state=quote.state)

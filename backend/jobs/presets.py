@@ -55,6 +55,8 @@ class VisitReason(msgspec.Struct, frozen=True):
     solve_clock: str
     stops_arrive: bool
     needs: list[str] = []
+    side_rule: str | None = None
+    """Whose side it lies on where that depends: `customer_after_offer` is theirs while a quote waits for its answer."""
 
 
 async def preset_body(session: AsyncSession, kind: str, key: str) -> dict[str, object] | None:

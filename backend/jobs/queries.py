@@ -128,11 +128,34 @@ async def order_page(
     session: AsyncSession, principal: Principal, now: datetime, page: PageRequest, **wanted: object
 ) -> Page[WorkOrderView]:
     """A page of the orders the principal may read, newest first; `wanted` are columns with the value asked for."""
-    listed = select(WorkOrder).where(orders_within(principal, "visit_form", "read", now))
+    listed = select(WorkOrder).where(orders_readable(principal, now))
     for name, value in wanted.items():
         if value is not None:
             listed = listed.where(getattr(WorkOrder, name) == value)
     return await fetch_page(session, listed, WorkOrder.id, page, lambda order: view(order, WorkOrderView))
+
+
+def orders_readable(principal: Principal, now: datetime) -> ColumnElement[bool]:
+    """The condition on WorkOrder that says whose heads one may read; who has no part in work quotes for it."""
+    area = "visit_form" if principal.may("visit_form", "read") else "quote"
+    return orders_within(principal, area, "read", now)
+
+
+async def order_seen(session: AsyncSession, principal: Principal, order_id: UUID, now: datetime) -> WorkOrderDetail:
+    """An order with all that happened on it; its head alone for who only quotes. Raises not_found."""
+    wanted = select(WorkOrder, orders_within(principal, "visit_form", "read", now)).where(
+        WorkOrder.id == order_id, orders_readable(principal, now)
+    )
+    found = (await session.execute(wanted)).one_or_none()
+    if found is None:
+        raise Problem(NOT_FOUND)
+    order, whole = found
+    if whole:
+        return await order_detail(session, order)
+    return WorkOrderDetail(
+        order=view(order, WorkOrderView), visits=[], assignments=[], attendances=[], events=[], notes=[], part_uses=[],
+        last_inspections=[],
+    )  # fmt: skip
 
 
 async def order_detail(session: AsyncSession, order: WorkOrder) -> WorkOrderDetail:

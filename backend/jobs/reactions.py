@@ -14,7 +14,8 @@ from backend.core.events import Event
 from backend.forms.models import CompletionForm, Signature
 from backend.forms.shown import ShownForm, ShownItem, read_shown
 from backend.jobs.actions import cancel_work_order
-from backend.jobs.cases import case_of
+from backend.jobs.cases import case_of, end_pause_for_answer, pause_for_answer
+from backend.jobs.history import locked_order
 from backend.jobs.models import PartUse, Visit, WorkOrder
 from backend.jobs.rules import OrderState
 from backend.requests.actions import solve_request
@@ -66,6 +67,17 @@ async def move_orders(session: AsyncSession, merged: Event, now: datetime) -> No
     standing = {"site_id": site.id, "unit_id": site.unit_id}
     await follow_merge(session, theirs.where(WorkOrder.state.not_in(ended)), standing, now)
     await follow_merge(session, theirs.where(WorkOrder.state.in_(ended)), {"site_id": site.id}, now)
+
+
+async def wait_for_answer(session: AsyncSession, offered: Event, _now: datetime) -> None:
+    """React to `quote.offered`: from now on it is the customer the work waits for."""
+    await pause_for_answer(session, order=await locked_order(session, UUID(str(offered.facts["work_order_id"]))))
+
+
+async def go_on_after_answer(session: AsyncSession, answered: Event, _now: datetime) -> None:
+    """React to `quote.answered`: the customer is waited for no more."""
+    order = await locked_order(session, UUID(str(answered.facts["work_order_id"])))
+    await end_pause_for_answer(session, order=order, at=answered.at)
 
 
 async def solve_case(session: AsyncSession, happened: Event, now: datetime) -> None:

@@ -15,7 +15,7 @@ from backend.core.errors import INVALID, NOT_FOUND, Finding, Problem
 from backend.core.events import tell
 from backend.core.ids import new_id
 from backend.forms.models import ChecklistAnswer, CompletionForm
-from backend.jobs.cases import begin_case, note_contact
+from backend.jobs.cases import begin_case, note_contact, pause_for_answer
 from backend.jobs.faults import CONTINUED, CORRECTION_ORDER, CORRECTION_TARGET, VISIT_STATE, VISIT_TAKEN
 from backend.jobs.history import History, happening, refuse, store_order_state, store_replay, visit_history, visits_of
 from backend.jobs.models import Assignment, Visit, VisitEvent
@@ -229,6 +229,8 @@ class _Intake:
                 )
                 if event.next_at is not None:
                     await contracts.resume_clock(self.session, subject_id=request_id, at=event.next_at)
+            await self.session.flush()
+            await pause_for_answer(self.session, order=self.history.order)
         elif lead.finished_at is None and was.finished_at is not None:
             await contracts.resume_clock(self.session, subject_id=request_id, at=was.finished_at)
 

@@ -39,9 +39,13 @@ async def raise_due(session: AsyncSession, *, now: datetime, until: date) -> int
 
     Return how many items were added. Safe to repeat, and to run in several processes: each plan is locked meanwhile.
     """
+    return sum([await raise_plan(session, plan_id, now=now, until=until) for plan_id in await active_plans(session)])
+
+
+async def active_plans(session: AsyncSession) -> Sequence[UUID]:
+    """The ids of the plans that raise work."""
     active = select(MaintenancePlan.id).where(MaintenancePlan.active.is_(True)).order_by(MaintenancePlan.id)
-    plan_ids = (await session.execute(active)).scalars().all()
-    return sum([await raise_plan(session, plan_id, now=now, until=until) for plan_id in plan_ids])
+    return (await session.execute(active)).scalars().all()
 
 
 async def raise_plan(session: AsyncSession, plan_id: UUID, *, now: datetime, until: date) -> int:

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.calendars.rules import day_in, end_of_day
 from backend.core.clock import Clock
 from backend.core.sessions import Database
-from backend.core.tasks import TaskHandler, ensure_task
-from backend.maintenance.actions import mark_missed, raise_due
+from backend.core.tasks import TaskHandler, ensure_task, renew_lease
+from backend.maintenance.actions import active_plans, mark_missed, raise_plan
 from backend.maintenance.models import MaintenancePlan
 from backend.sites.models import Site
 
@@ -26,12 +26,17 @@ async def start_rounds(session: AsyncSession, *, now: datetime) -> None:
 
 
 def round_task(database: Database, clock: Clock) -> TaskHandler:
-    """Return the task that makes one round, in one transaction, and adds the next."""
+    """Return the task that makes one round and adds the next. Each plan is a transaction of its own: nobody waits."""
 
-    async def run(_payload: dict[str, Any]) -> None:
+    async def run(payload: dict[str, Any]) -> None:
         now = clock.now()
+        async with database.read() as session:
+            plan_ids = await active_plans(session)
+        for plan_id in plan_ids:
+            async with database.write() as session:
+                await raise_plan(session, plan_id, now=now, until=(now + RAISE_AHEAD).date())
+                await renew_lease(session, kind=MAINTENANCE_ROUND, key=str(payload.get("key")))
         async with database.write() as session:
-            await raise_due(session, now=now, until=(now + RAISE_AHEAD).date())
             await mark_missed(session, now=now)
             run_at = await next_round_at(session, now)
             await _add_round(session, now=now, run_at=run_at, key=run_at.isoformat())
@@ -55,4 +60,4 @@ def _next_night(zone: str, now: datetime) -> datetime:
 
 
 async def _add_round(session: AsyncSession, *, now: datetime, run_at: datetime, key: str) -> None:
-    await ensure_task(session, now=now, kind=MAINTENANCE_ROUND, key=key, payload={}, run_at=run_at)
+    await ensure_task(session, now=now, kind=MAINTENANCE_ROUND, key=key, payload={"key": key}, run_at=run_at)

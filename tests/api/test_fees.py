@@ -4,11 +4,13 @@ from datetime import date
 from typing import Any, Final
 
 import pytest
+from sqlalchemy import select
 
+from backend.contracts.models import ClockPause, CommitmentClock
 from backend.sites.models import Asset
 from tests.make import Desk, Office
-from tests.personas import CHEN_JING, WANG_FANG, XU_HUI, ZHOU_TAO
-from tests.work import NOBODY, ok, opened, order_of, refused, report, sent, walk
+from tests.personas import CHEN_JING, TANG_MIN, WANG_FANG, XU_HUI, ZHOU_TAO
+from tests.work import NOBODY, case_with_clocks, ok, opened, order_of, refused, report, sent, walk
 
 LINES: Final[list[dict[str, Any]]] = [
     {"kind": "parts", "text": "电源板", "quantity": 2, "unit_fen": 12000},
@@ -84,6 +86,78 @@ async def test_a_draft_is_offered_before_it_is_answered_and_a_new_version_follow
     ok(await xu_hui.post(f"/quotes/{draft['id']}/answers", answer | {"answer": "refused"}), 201)
     refused(await xu_hui.post(f"/quotes/{draft['id']}/offer"), "quote_state")
     assert ok(await xu_hui.post(f"{path}/quotes", {"lines": LINES[:1]}), 201)["version"] == 2
+
+
+async def test_only_the_newest_version_is_offered_and_answered(office: Office) -> None:
+    xu_hui, li_wei, path, first = await quoted(office)
+    draft = ok(await xu_hui.post(f"{path}/quotes", {"lines": LINES[:1], "offered": False}), 201)
+    newest = ok(await xu_hui.post(f"{path}/quotes", {"lines": LINES[:1]}), 201)
+    answer = {"answer": "accepted", "given_by": "赵敏", "channel": "phone"}
+    told = refused(await li_wei.post(f"/quotes/{first['id']}/answers", answer), "quote_state")
+    assert told["facts"] == {"state": "superseded"}
+    refused(await xu_hui.post(f"/quotes/{draft['id']}/offer"), "quote_state")
+    ok(await li_wei.post(f"/quotes/{newest['id']}/answers", answer), 201)
+
+
+async def test_who_quotes_reads_the_order_and_its_money_and_nothing_else_of_the_work(office: Office) -> None:
+    xu_hui, li_wei, path, quote = await quoted(office)
+    whole, head = ok(await li_wei.get(path)), ok(await xu_hui.get(path))
+    assert head["order"] == whole["order"]
+    assert whole["visits"]
+    assert {name for name, rows in head.items() if name != "order" and rows} == set()
+    assert [one["id"] for one in ok(await xu_hui.get(f"{path}/fees"))["quotes"]] == [quote["id"]]
+    assert head["order"] in ok(await xu_hui.get("/work-orders"))["items"]
+    refused(await (await office.sign_in(TANG_MIN)).post(f"{path}/quotes", {"lines": LINES}), "forbidden")
+
+
+@pytest.mark.rule("A150")
+async def test_the_clock_to_solve_stands_still_from_the_offer_to_the_answer(office: Office) -> None:
+    """It is ours until the quote is made, the customer's until they answer, then ours again (presets §5)."""
+    case_id = await case_with_clocks(office)
+    _, li_wei, visit_id = await sent(office, request_id=str(case_id))
+    await walk(office, li_wei, visit_id, "arrive", "start")
+    waiting = {"reason": "quote", "note": "需更换主板", "next_step": "报价"}
+    order_id = (await report(li_wei, visit_id, "cannot_complete", **waiting))["visit"]["work_order_id"]
+    await office.work()
+
+    async def pauses() -> list[tuple[Any, Any]]:
+        async with office.database.read() as session:
+            of_case = select(ClockPause.started_at, ClockPause.ended_at).join(CommitmentClock)
+            listed = of_case.where(CommitmentClock.subject_id == case_id)
+            return [(row.started_at, row.ended_at) for row in (await session.execute(listed)).all()]
+
+    assert await pauses() == []
+    office.move_clock(hours=2)
+    xu_hui = await office.sign_in_for_long(XU_HUI)
+    offered_at = office.now
+    quote = ok(await xu_hui.post(f"/work-orders/{order_id}/quotes", {"lines": LINES}), 201)
+    office.move_clock(minutes=1)
+    await office.work()
+    assert await pauses() == [(offered_at, None)]
+    answered_at = office.move_clock(hours=5)
+    ok(
+        await xu_hui.post(
+            f"/quotes/{quote['id']}/answers", {"answer": "accepted", "given_by": "赵敏", "channel": "phone"}
+        ),
+        201,
+    )
+    await office.work()
+    assert await pauses() == [(offered_at, answered_at)]
+
+
+async def test_a_quote_offered_before_the_technician_leaves_stops_the_clock_when_they_do(sqlite_office: Office) -> None:
+    office = sqlite_office
+    case_id = await case_with_clocks(office)
+    _, li_wei, visit_id = await sent(office, request_id=str(case_id))
+    order_id = ok(await li_wei.get(f"/visits/{visit_id}"))["work_order_id"]
+    await walk(office, li_wei, visit_id, "arrive", "start")
+    xu_hui = await office.sign_in_for_long(XU_HUI)
+    ok(await xu_hui.post(f"/work-orders/{order_id}/quotes", {"lines": LINES}), 201)
+    office.move_clock(minutes=30)
+    await report(li_wei, visit_id, "cannot_complete", reason="quote", note="客户要考虑", next_step="等答复")
+    async with office.database.read() as session:
+        (pause,) = (await session.execute(select(ClockPause))).scalars().all()
+    assert (pause.started_at, pause.ended_at, pause.reason) == (office.now, None, "quote")
 
 
 async def test_a_disputed_fee_goes_to_the_head_and_blocks_no_work(office: Office) -> None:

@@ -3,7 +3,9 @@
 from typing import Any, Final
 
 import pytest
+from sqlalchemy import select
 
+from backend.people.models import Role, RoleGrant
 from tests.make import START, Office
 from tests.personas import (
     CHEN_JING,
@@ -42,9 +44,14 @@ async def test_everybody_sees_what_their_role_reaches_and_nothing_else(office: O
     for persona in EVERYBODY:
         desk = await office.sign_in_for_long(persona)
         listed, shown = await desk.get("/work-orders"), await desk.get(f"/work-orders/{order_id}")
-        if persona in {LIN_LI, XU_HUI}:
+        if persona is LIN_LI:
             refused(listed, "forbidden")
             refused(shown, "forbidden")
+            continue
+        if persona is XU_HUI:  # who quotes sees what for, and no more of the work
+            assert ok(listed)["items"] == [ok(shown)["order"]]
+            assert ok(shown)["visits"] == []
+            refused(await desk.get(f"/visits/{visit_id}"), "forbidden")
             continue
         seen = [one["id"] for one in ok(listed)["items"]]
         assert seen == ([order_id] if persona in READS_SERVICE else []), persona.name
@@ -86,6 +93,20 @@ async def test_another_units_dispatcher_and_another_technician_find_nothing(offi
         refused(await desk.post(f"/visits/{visit_id}/parts", {"part_id": NOBODY, "quantity": 1}), "not_found")
         refused(await desk.post(f"/work-orders/{order_id}/notes", {"text": "x"}), "not_found")
     assert await row_counts(office) == before
+
+
+@pytest.mark.rule("A188")
+async def test_an_expert_who_assists_adds_notes_and_changes_nothing(office: Office) -> None:
+    wang_fang, _, visit_id = await sent(office)
+    order_id = ok(await wang_fang.get(f"/visits/{visit_id}"))["work_order_id"]
+    async with office.database.write() as session:
+        expert = (await session.execute(select(Role.id).filter_by(key="expert"))).scalar_one()
+        grant = select(RoleGrant).filter_by(person_id=office.house.id_of(ZHOU_TAO))
+        (await session.execute(grant)).scalar_one().role_id = expert
+    zhou_tao = await office.sign_in_for_long(ZHOU_TAO)
+    ok(await zhou_tao.post(f"/work-orders/{order_id}/notes", {"text": "先测电源"}), 201)
+    refused(await zhou_tao.post(f"/work-orders/{order_id}/cancel", {"reason": "x"}), "forbidden")
+    assert [one["text"] for one in ok(await zhou_tao.get(f"/work-orders/{order_id}"))["notes"]] == ["先测电源"]
 
 
 async def test_a_dispatcher_sends_only_the_people_of_the_own_units(office: Office) -> None:

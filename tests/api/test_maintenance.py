@@ -2,19 +2,21 @@
 
 from datetime import date, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select
 
 from backend.contracts.models import ClockPolicy, ContractSite, ServiceContract
 from backend.core.audit import AuditEntry
-from backend.core.clock import parse_instant
+from backend.core.clock import clock_of, parse_instant
 from backend.core.tasks import Task
 from backend.forms.models import CompletionForm
 from backend.jobs.models import WorkOrder
 from backend.maintenance.actions import mark_missed, raise_due
 from backend.maintenance.models import MaintenanceDue, MaintenancePlan
-from backend.maintenance.timer import MAINTENANCE_ROUND, next_round_at, start_rounds
+from backend.maintenance.rules import BadRecurrence
+from backend.maintenance.timer import MAINTENANCE_ROUND, next_round_at, round_task, start_rounds
 from backend.sites.models import Site
 from tests.make import START, Desk, Office, add_asset
 from tests.personas import (
@@ -363,9 +365,25 @@ async def test_a_plan_is_edited_under_its_etag_and_bad_questions_are_refused(sql
     for change in ({"recurrence": "nonsense"}, {"template_version_id": NOBODY}, {"ends_on": "2020-01-01"}):
         refused(await wang_fang.edit(path, change), "invalid")
     refused(await wang_fang.post(f"{path}/raise", {"until": "9999-12-31"}), "invalid")
-    for wanted in ("state=perhaps", "from=soon", "to=2026-02-30", "site=here"):
+    for wanted in ("state=perhaps", "from=soon", "to=2026-02-30", "site_id=here"):
         refused(await wang_fang.get(f"/maintenance/ledger?{wanted}"), "invalid")
     chen_jing = await sqlite_office.sign_in_for_long(CHEN_JING)
     refused(await chen_jing.post(f"/maintenance/ledger/{NOBODY}/waive", {"reason": "x"}), "not_found")
-    (item,) = await ledger(wang_fang, f"?site={sqlite_office.house.site}&kind=inspect_m")
+    (item,) = await ledger(wang_fang, f"?site_id={sqlite_office.house.site}&kind=inspect_m")
     refused(await chen_jing.post(f"/maintenance/ledger/{item['id']}/waive", {"reason": ""}), "invalid")
+
+
+async def test_a_round_commits_plan_by_plan(sqlite_office: Office) -> None:
+    """What stops one plan leaves the work of the plans before it standing."""
+    office = sqlite_office
+    wang_fang = await office.sign_in_for_long(WANG_FANG)
+    first, second = await planned(wang_fang, office), await planned(wang_fang, office, kind="maintain_h")
+    office.move_clock(days=40)
+    async with office.database.write() as session:
+        broken = await session.get_one(MaintenancePlan, UUID(second["id"]))
+        broken.recurrence = "nonsense"
+    before = len(await ledger(wang_fang))
+    with pytest.raises(BadRecurrence):
+        await round_task(office.database, clock_of(office.settings))({"key": "x"})
+    assert len(await ledger(wang_fang)) == before + 1
+    assert first["id"] < second["id"]

@@ -228,7 +228,7 @@ def test_every_form_has_its_use() -> None:
 @pytest.mark.rule("A146")
 def test_inspections_maintenance_and_tours_are_active_what_was_asked_for_is_passive() -> None:
     active = {key for key, kind in of("work_order_kind").items() if kind["origin"] == "active"}
-    assert active == {"inspect_m", "inspect_q", "maintain_h", "spot_check", "tour"}
+    assert active == {"inspect_m", "inspect_q", "maintain_h", "tour"}
 
 
 @pytest.mark.rule("A130", "A133", "A135", "A138")
