@@ -11,7 +11,7 @@ import pytest
 
 from tests import loopback
 from tests.databases import Databases
-from tests.make import Office, furnish, open_office
+from tests.make import Office, Offices, furnish
 
 RUN = pytest.StashKey[Databases]()
 FOLDER = pytest.StashKey[Path]()
@@ -102,15 +102,21 @@ def furnished_url(request: pytest.FixtureRequest, databases: Databases, tmp_path
     databases.drop(url)
 
 
-@pytest.fixture
-async def office(furnished_url: str, tmp_path: Path) -> AsyncIterator[Office]:
+@pytest.fixture(scope="session")
+def offices(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Offices:
+    """The applications of this process; what they stand on is new for each test."""
+    return Offices(databases, tmp_path_factory.mktemp("offices"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def office(request: pytest.FixtureRequest, offices: Offices) -> AsyncIterator[Office]:
     """The server running on a furnished database; sign in with `await office.sign_in(WANG_FANG)`."""
-    async with open_office(furnished_url, tmp_path) as office:
+    async with offices.open(request.param) as office:
         yield office
 
 
 @pytest.fixture
-async def sqlite_office(databases: Databases, tmp_path: Path) -> AsyncIterator[Office]:
+async def sqlite_office(offices: Offices) -> AsyncIterator[Office]:
     """The same on SQLite only, for what no database can change."""
-    async with open_office(databases.sqlite(tmp_path / "furnished.db", furnish=furnish), tmp_path) as office:
+    async with offices.open("sqlite") as office:
         yield office

@@ -54,11 +54,11 @@ class Databases:
             shutil.copyfile(self._sqlite_template(furnish), path)
         return _sqlite_url(path)
 
-    def postgresql(self, *, migrated: bool = True, furnish: Furnish | None = None) -> str:
+    def postgresql(self, *, migrated: bool = True, furnish: Furnish | None = None, name: str = "") -> str:
         """The URL of a new PostgreSQL database; give it back with `drop`."""
         server = self._server().server
         self._number += 1
-        name = f"test_{os.getpid()}_{self._number}"
+        name = name or f"test_{os.getpid()}_{self._number}"
         if migrated:
             template = self._postgresql_template(server, furnish)
             _run(server.url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")

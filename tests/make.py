@@ -5,6 +5,8 @@ a test moves it.
 """
 
 import asyncio
+import os
+import shutil
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from litestar import Litestar
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.app import create_app, task_handlers
+from backend.app import TOKEN_KEY_FILE, create_app, task_handlers
 from backend.calendars.models import WorkingCalendar
 from backend.core.auth import hash_password
 from backend.core.clock import clock_of
@@ -31,6 +33,7 @@ from backend.imports.presets import load_presets
 from backend.people.models import Crew, CrewMember, Person, PersonSkill, Role, RoleGrant, Shift, Skill, Unit
 from backend.settings import Settings
 from backend.sites.models import Asset, AssetPlacement, Position, Site, SiteContact, SiteOwner
+from tests.databases import Databases
 from tests.personas import CUSTOMER_CONTACT, EVERYBODY, LI_WEI, PASSWORD, WU_GANG, Persona
 
 START: Final = datetime(2026, 3, 2, 1, tzinfo=UTC)
@@ -162,24 +165,57 @@ class Office:
         return done
 
 
-@asynccontextmanager
-async def open_office(database_url: str, folder: Path) -> AsyncGenerator[Office]:
-    """Run the server on a furnished database (see `furnish`); `folder` becomes its data folder."""
-    clock_file = folder / "clock"
-    clock_file.write_text(START.isoformat(), "utf-8")
-    settings = Settings(
-        mode="acceptance", data_dir=folder / "data", database=database_url, clock_file=clock_file,
-        task_poll_seconds=0,  # tests run their tasks themselves, with `office.work()`
-    )  # fmt: skip
-    app = create_app(settings)
-    house = await load_house_from(database_url)
-    async with _running(app):
-        office = Office(app, settings, house)
-        try:
-            yield office
-        finally:
-            await office.client.aclose()
-            await office.database.close()
+class Offices:
+    """The offices of one process. The application is built once for each kind of database, which takes longer than most
+    tests; database, files and clock are new every time.
+    """
+
+    def __init__(self, databases: Databases, folder: Path) -> None:
+        self._databases = databases
+        self._folder = folder
+        self._built: dict[str, tuple[Litestar, Settings, House]] = {}
+
+    @asynccontextmanager
+    async def open(self, kind: str) -> AsyncGenerator[Office]:
+        """Run the server on a furnished database, `sqlite` or `postgresql`."""
+        folder = self._folder / kind
+        _clear(folder / "data")
+        clock_file = folder / "clock"
+        clock_file.write_text(START.isoformat(), "utf-8")
+        url = self._database(kind, folder)
+        if kind not in self._built:
+            settings = Settings(
+                mode="acceptance", data_dir=folder / "data", database=url, clock_file=clock_file,
+                task_poll_seconds=0,  # tests run their tasks themselves, with `office.work()`
+            )  # fmt: skip
+            self._built[kind] = create_app(settings), settings, await load_house_from(url)
+        app, settings, house = self._built[kind]
+        async with _running(app):
+            office = Office(app, settings, house)
+            try:
+                yield office
+            finally:
+                await office.client.aclose()
+                await office.database.close()
+        if kind == "postgresql":
+            self._databases.drop(url)
+
+    def _database(self, kind: str, folder: Path) -> str:
+        if kind == "postgresql":
+            return self._databases.postgresql(furnish=furnish, name=f"office_{os.getpid()}")
+        for old in folder.glob("furnished.db*"):
+            old.unlink()
+        return self._databases.sqlite(folder / "furnished.db", furnish=furnish)
+
+
+def _clear(data_dir: Path) -> None:
+    """Remove what an earlier test left, but for the key the application was built with."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    for left in data_dir.iterdir():
+        if left.is_dir():
+            shutil.rmtree(left)
+        elif left.name != TOKEN_KEY_FILE:
+            left.unlink()
 
 
 @asynccontextmanager

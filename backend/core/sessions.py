@@ -82,9 +82,10 @@ class Database:
             await session.run_sync(stamp)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; whoever asks again, on whatever event loop, gets new ones."""
         await self._readers.dispose()
         await self._writers.dispose()
+        self._one_writer = asyncio.Lock()
 
 
 def prepare_sqlite(engine: Any, *, write: bool) -> None:
