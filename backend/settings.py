@@ -19,11 +19,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What differs between installations. Every field is the environment variable PAIGONG_<NAME>.
 
     `database` is an SQLAlchemy URL; empty means SQLite in `data_dir`. `clock_file` replaces the clock in acceptance
-    mode only. `public_url` is where customers reach this server; reports carry it in their QR code. `geocoder` is a
-    geopy geocoder's name (`nominatim`, `baiduv3`, ...) or empty for none; `geocoder_domain` the host of an own server
-    (`http://...` where it speaks no TLS), `geocoder_key` what some geocoders ask for. `planner_memory_mb` is the address
-    space one planner may use, reserved but untouched included. `task_poll_seconds` is how often background work is
-    looked for; 0 leaves it to other processes.
+    mode only. `public_url` is where customers reach this server; reports carry it in their QR code, and no QR code
+    while it is empty. `geocoder` is a geopy geocoder's name (`nominatim`, `baiduv3`, ...) or empty for none;
+    `geocoder_domain` the host of an own server (`http://...` where it speaks no TLS), `geocoder_key` what some
+    geocoders ask for. `planner_memory_mb` is the address space one planner may use, reserved but untouched included.
+    `task_poll_seconds` is how often background work is looked for; 0 leaves it to other processes.
     """
 
     mode: str = "production"
@@ -54,10 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read PAIGONG_* variables; raises SettingsError for an unknown name.
-
-    A value of the wrong type or a refused combination.
-    """
+    """Read PAIGONG_* variables; raises SettingsError for unknown names, wrong types and refused combinations."""
     given = {name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
     unknown = given.keys() - set(Settings.__struct_fields__)
     if unknown:
@@ -66,7 +63,9 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     try:
         settings = msgspec.convert(given, Settings, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        msg = f"设置有误 / a setting is not right: {error}"
+        said, _, place = str(error).partition(" - at `$.")
+        name = PREFIX + place.strip("`").upper()
+        msg = f"设置有误 / a setting is not right: {name}={given[place.strip('`')]!r}: {said}"
         raise SettingsError(msg) from error
     return checked(settings)
 

@@ -63,7 +63,7 @@ def test_settings_come_from_the_environment_in_their_types() -> None:
 @pytest.mark.parametrize(
     ("environ", "said"),
     [
-        ({"PAIGONG_PROT": "9000"}, "PAIGONG_PROT"), ({"PAIGONG_PORT": "nine"}, "port"),
+        ({"PAIGONG_PROT": "9000"}, "PAIGONG_PROT"), ({"PAIGONG_PORT": "nine"}, "PAIGONG_PORT='nine'"),
         ({"PAIGONG_MODE": "party"}, "party"), ({"PAIGONG_CLOCK_FILE": "clock"}, "PAIGONG_CLOCK_FILE"),
         ({"PAIGONG_CLOCK_FILE": "clock", "PAIGONG_MODE": "demo"}, "acceptance"),
     ],
