@@ -105,7 +105,7 @@ async def build_problem(
     units = list(unit_ids)
     visits = await _open_visits(session, units)
     left_out = [LeftOut(row.visit_id, code) for row in visits if (code := _obstacle(row))]
-    shifts = await _working_times(session, units, now, horizon_ends_at, _standpoints(visits, now))
+    shifts = await _working_times(session, units, now, horizon_ends_at, _under_way(visits, now))
     plannable = [row for row in visits if not _obstacle(row) and not _beyond_planning(row, shifts)]
     places = {place.id: place for shift in shifts.values() for place in shift.places}
     places |= {str(row.site_id): _site(row.site_id, row.lat, row.lon) for row in plannable}
@@ -168,11 +168,11 @@ async def _open_visits(session: AsyncSession, units: Sequence[UUID]) -> Sequence
     return (await session.execute(open_visits)).all()
 
 
-def _standpoints(visits: Sequence[Any], now: datetime) -> dict[UUID, planning.Place]:
-    """Return where technicians are now: the site of the visit they are under way with."""
+def _under_way(visits: Sequence[Any], now: datetime) -> dict[UUID, Any]:
+    """Return the visit each technician is under way with: at its site they are now."""
     busy = [row for row in visits if row.state in UNDER_WAY and row.person_id and row.lat is not None]
     busy.sort(key=lambda row: row.arrives_at or now)
-    return {row.person_id: _site(row.site_id, row.lat, row.lon) for row in busy}
+    return {row.person_id: row for row in busy}
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class _Roster:
     shifts: Sequence[Shift]
     skills: Mapping[UUID, Sequence[Any]]
     absences: Mapping[UUID, Sequence[Absence]]
-    standpoints: Mapping[UUID, planning.Place]
+    under_way: Mapping[UUID, Any]
 
 
 async def _working_times(
@@ -196,7 +196,7 @@ async def _working_times(
     units: Sequence[UUID],
     now: datetime,
     until: datetime,
-    standpoints: Mapping[UUID, planning.Place],
+    under_way: Mapping[UUID, Any],
 ) -> dict[str, _WorkingTime]:
     wanted = (
         select(Shift)
@@ -206,7 +206,7 @@ async def _working_times(
     )
     shifts = (await session.execute(wanted)).scalars().all()
     people = {shift.person_id for shift in shifts}
-    roster = _Roster(shifts, await _skills(session, people), await _absences(session, people, now), standpoints)
+    roster = _Roster(shifts, await _skills(session, people), await _absences(session, people, now), under_way)
     found = {str(shift.id): _working_time(shift, roster, now) for shift in shifts}
     return {key: working for key, working in found.items() if working is not None}
 
@@ -234,14 +234,17 @@ def _by_person(rows: Iterable[Any]) -> Mapping[UUID, list[Any]]:
 
 def _working_time(shift: Shift, roster: _Roster, now: datetime) -> _WorkingTime | None:
     """Return what is left to plan of a shift, or None when that is too short."""
+    begins_at, visit = max(shift.starts_at, now), roster.under_way.get(shift.person_id)
+    if begins_at > now:
+        visit = None
+    elif visit is not None and visit.shift_id != shift.id:  # planned in no shift here: over before anything else is
+        begins_at += timedelta(seconds=_remaining(visit, now))
     absences = roster.absences.get(shift.person_id, ())
-    start, end = longest_presence(
-        max(shift.starts_at, now), shift.ends_at, [(away.starts_at, away.ends_at) for away in absences]
-    )
+    start, end = longest_presence(begins_at, shift.ends_at, [(away.starts_at, away.ends_at) for away in absences])
     if end - start < SHORTEST_SHIFT:
         return None
     home = planning.Place(id=f"shift:{shift.id}", latitude=shift.start_lat, longitude=shift.start_lon)
-    begins = roster.standpoints.get(shift.person_id, home) if shift.starts_at <= now else home
+    begins = home if visit is None else _site(visit.site_id, visit.lat, visit.lon)
     others = [other.starts_at for other in roster.shifts if other.person_id == shift.person_id]
     overtime = _overtime(shift, end, [*others, *(away.starts_at for away in absences)])
     held = roster.skills.get(shift.person_id, ())

@@ -81,17 +81,18 @@ async def test_a_certificate_counts_for_the_shifts_it_lasts_through(sqlite: Offi
 
 
 async def test_a_technician_on_the_way_outside_the_plan_does_not_stop_it(sqlite: Office) -> None:
-    """李伟 was sent by hand, in no shift of the plan: his place is known though his visit is not planned."""
+    """李伟 was sent by hand, in no shift of the plan: it knows where he is and for how long, and plans what follows."""
     wang_fang, li_wei, visit_id = await sent(sqlite)
     await shift_of(sqlite, LI_WEI)
     async with sqlite.database.write() as session:
         other = await second_site(session, sqlite, lat=LAT + 0.02)
     waiting = (await opened(wang_fang, sqlite, site_id=str(other)))["visits"][0]["id"]
     await report(li_wei, visit_id, "depart")
+    minutes = ok(await wang_fang.get(f"/visits/{visit_id}"))["duration_minutes"]
     plan = await done(wang_fang, sqlite)
     assert stops(plan) == {waiting: str(sqlite.house.id_of(LI_WEI))}
     (shift,) = (await problem_of(sqlite)).shifts
-    assert shift.start_place == str(sqlite.house.site)
+    assert (shift.start_place, shift.start) == (str(sqlite.house.site), minutes * 60)
 
 
 # --- rosters that are legal -------------------------------------------------------------------------------------------
