@@ -47,7 +47,7 @@ from backend.people.schemas import (
 Found = TypeVar("Found", bound=Row)
 DutyList = Callable[[AsyncSession, UUID, datetime], Awaitable[list[Duty]]]
 DUTIES: Final[dict[str, DutyList]] = {}
-"""What a person may hold, by kind: capabilities above add theirs in `app.py` (sites, Cases, visits, van stock)."""
+"""What a person may hold, by kind: capabilities above add theirs in `app.py` (sites, keys, Cases, visits, vans)."""
 DUTIES_SHOWN: Final = 200
 """Of each kind; somebody who holds more has a hand-over no single answer helps with."""
 

@@ -176,7 +176,7 @@ class Deactivation(Request, frozen=True):
 
 
 class Duty(View, frozen=True):
-    """What a person holds and somebody must take over: a site, an open Case, a visit, a duty slot, a stocked van."""
+    """What a person holds and somebody must take over: a site, a key, an open Case, a visit, a duty slot, a van."""
 
     kind: str
     id: UUID

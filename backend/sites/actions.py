@@ -22,13 +22,25 @@ from backend.people.actions import active_person, checked_zone
 from backend.people.models import Crew, Territory
 from backend.people.queries import must_have_room, no_such
 from backend.sites.datum import Place, to_wgs84
-from backend.sites.models import Asset, AssetModel, AssetPlacement, Credential, Position, Site, SiteContact, SiteOwner
+from backend.sites.models import (
+    Asset,
+    AssetModel,
+    AssetPlacement,
+    Credential,
+    KeyCustody,
+    Position,
+    Site,
+    SiteContact,
+    SiteOwner,
+)
 from backend.sites.queries import current_placement, is_asset_type
 from backend.sites.rules import document_bucket, placement_finding
 from backend.sites.schemas import (
     AssetPatch,
+    KeyMove,
     NewAsset,
     NewAssetModel,
+    NewKey,
     NewLocation,
     NewOwner,
     NewPlacement,
@@ -42,6 +54,12 @@ from backend.sites.schemas import (
 ASSET_RETIRED = Fault(
     "asset_retired", 409, "该设备已报废。", "This asset is retired.",
     "请选择在用设备,或新建设备。", "Choose one in use, or add the new one.",
+)  # fmt: skip
+
+
+KEY_RETURNED = Fault(
+    "key_returned", 409, "这把钥匙已交回或已转交。", "This key was given back or passed on.",
+    "请查看站点的钥匙记录,找到现在的持有人。", "Look at the site's keys for who has it now.",
 )  # fmt: skip
 
 
@@ -101,7 +119,7 @@ async def merge_site(session: AsyncSession, *, now: datetime, actor: Actor, site
         raise Problem(MERGE_REFUSED)
     site.merged_into_id = into.id
     await session.flush()
-    for model in (Position, Asset, AssetPlacement, Credential):
+    for model in (Position, Asset, AssetPlacement, Credential, KeyCustody):
         await session.execute(update(model).where(model.site_id == site.id).values(site_id=into.id))
     await _move_owners(session, site.id, into.id, now)
     known = set((await session.execute(select(SiteContact.contact_id).filter_by(site_id=into.id))).scalars())
@@ -143,6 +161,34 @@ async def name_owner(
     after = {"crew_id": new.crew_id, "person_id": new.person_id, "valid_from": starts}
     record(session, now=now, actor=actor, action="site.owner_named", row=site, after=after)
     return named
+
+
+async def hand_key(
+    session: AsyncSession, *, now: datetime, actor: Actor, units: frozenset[UUID], site: Site, new: NewKey
+) -> KeyCustody:
+    """Note that a person of `units` has a key of a site from now on. Raises invalid, merged_away."""
+    must_stand(site)
+    await active_person(session, new.person_id, units, "person_id")
+    custody = KeyCustody(site_id=site.id, name=new.name, person_id=new.person_id, taken_at=now)
+    session.add(custody)
+    await session.flush()
+    record(session, now=now, actor=actor, action="key.taken", row=custody, after=given(new))
+    return custody
+
+
+async def move_key(
+    session: AsyncSession, *, now: datetime, actor: Actor, units: frozenset[UUID], key: KeyCustody, move: KeyMove
+) -> KeyCustody:
+    """End somebody's time with a key: another of `units` has it now, or the customer. Raises key_returned, invalid."""
+    if key.returned_at is not None:
+        raise Problem(KEY_RETURNED)
+    key.returned_at = now
+    record(session, now=now, actor=actor, action="key.returned", row=key, after={"returned_at": now})
+    if move.person_id is None:
+        return key
+    site = await session.get_one(Site, key.site_id)
+    new = NewKey(name=key.name, person_id=move.person_id)
+    return await hand_key(session, now=now, actor=actor, units=units, site=site, new=new)
 
 
 async def hand_over_sites(session: AsyncSession, event: Event, now: datetime) -> None:

@@ -144,6 +144,18 @@ class Credential(Row):
     changed_by_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"))
 
 
+class KeyCustody(Row):
+    """Somebody's time with a key of a site: kept, then given back or passed on; handed over when somebody leaves."""
+
+    __tablename__ = "key_custody"
+
+    site_id: Mapped[UUID] = mapped_column(ForeignKey("site.id"), index=True)
+    name: Mapped[str] = mapped_column(String(80))
+    person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"), index=True)
+    taken_at: Mapped[datetime]
+    returned_at: Mapped[datetime | None]
+
+
 class GeocodedAddress(Row):
     """What a geocoder said of an address, kept so that nobody asks twice. No `lat` means: not found."""
 

@@ -14,11 +14,12 @@ from backend.core.paging import Page, PageRequest, fetch_page
 from backend.core.presets import Preset
 from backend.customers.actions import must_stand
 from backend.people.schemas import Duty, shown
-from backend.sites.models import Asset, AssetModel, AssetPlacement, Position, Site, SiteContact, SiteOwner
+from backend.sites.models import Asset, AssetModel, AssetPlacement, KeyCustody, Position, Site, SiteContact, SiteOwner
 from backend.sites.rules import document_bucket
 from backend.sites.schemas import (
     AssetModelView,
     AssetView,
+    KeyView,
     LocationView,
     OwnerView,
     PlacementView,
@@ -101,6 +102,34 @@ async def sites_owned(session: AsyncSession, person_id: UUID, now: datetime) -> 
     return [
         Duty(kind="site", id=row.id, label=f"{row.number} {row.name}") for row in (await session.execute(theirs)).all()
     ]
+
+
+async def keys_held(session: AsyncSession, person_id: UUID, _now: datetime) -> list[Duty]:
+    """Return the keys somebody has (for people.queries.DUTIES)."""
+    theirs = (
+        select(KeyCustody.id, KeyCustody.name, Site.number)
+        .join(Site, Site.id == KeyCustody.site_id)
+        .where(KeyCustody.person_id == person_id, KeyCustody.returned_at.is_(None))
+        .order_by(KeyCustody.id)
+    )
+    return [
+        Duty(kind="key", id=row.id, label=f"{row.number} {row.name}") for row in (await session.execute(theirs)).all()
+    ]
+
+
+async def keys_page(session: AsyncSession, site_id: UUID, page: PageRequest) -> Page[KeyView]:
+    """Return a page of who has and had the keys of a site."""
+    listed = select(KeyCustody).where(KeyCustody.site_id == site_id)
+    return await fetch_page(session, listed, KeyCustody.id, page, lambda row: shown(row, KeyView))
+
+
+async def key_within(session: AsyncSession, principal: Principal, key_id: UUID, *, now: datetime) -> KeyCustody:
+    """Return somebody's time with a key, of a site whose records the principal keeps; raises not_found."""
+    key = await session.get(KeyCustody, key_id, with_for_update=True)
+    if key is None:
+        raise Problem(NOT_FOUND)
+    await site_within(session, principal, key.site_id, level="write", now=now, through_work=False)
+    return key
 
 
 def site_view(site: Site) -> SiteView:

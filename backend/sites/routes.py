@@ -28,8 +28,11 @@ from backend.sites.schemas import (
     AssetModelView,
     AssetPatch,
     AssetView,
+    KeyMove,
+    KeyView,
     NewAsset,
     NewAssetModel,
+    NewKey,
     NewOwner,
     NewPlacement,
     NewPosition,
@@ -146,6 +149,36 @@ async def name_owner(
         return shown(owner, OwnerView)
 
     return await once.create(write, now, produce)
+
+
+@get("/sites/{site_id:uuid}/keys", guards=[READS])
+async def list_keys(*, site_id: Id, principal: Who, read: Session, page: Paged, now: Now) -> Page[KeyView]:
+    """List who has and had the keys of a site, newest first."""
+    await queries.site_within(read, principal, site_id, level="read", now=now)
+    return await queries.keys_page(read, site_id, page)
+
+
+@post("/sites/{site_id:uuid}/keys", guards=[WRITES])
+async def hand_key(
+    *, site_id: Id, data: JSONBody[NewKey], principal: Who, write: Session, once: Once_, now: Now
+) -> Response[bytes]:
+    """Note that somebody has a key of a site."""
+
+    async def produce() -> KeyView:
+        site, units = await _office_site(write, principal, site_id, now), _nameable(principal)
+        custody = await actions.hand_key(write, now=now, actor=principal.actor, units=units, site=site, new=data)
+        return shown(custody, KeyView)
+
+    return await once.create(write, now, produce)
+
+
+@post("/keys/{key_id:uuid}/move", guards=[WRITES], status_code=200)
+async def move_key(key_id: Id, data: JSONBody[KeyMove], principal: Who, write: Session, now: Now) -> KeyView:
+    """Note that a key was passed on to somebody else, or given back to the customer."""
+    key, units = await queries.key_within(write, principal, key_id, now=now), _nameable(principal)
+    return shown(
+        await actions.move_key(write, now=now, actor=principal.actor, units=units, key=key, move=data), KeyView
+    )
 
 
 @get("/sites/{site_id:uuid}/contacts", guards=[READS])
@@ -370,7 +403,8 @@ async def _customer(session: AsyncSession, principal: Principal, customer_id: UU
 router = Router(
     "/",
     route_handlers=[
-        list_sites, add_site, read_site, edit_site, merge_site, list_owners, name_owner, list_site_contacts,
+        list_sites, add_site, read_site, edit_site, merge_site, list_owners, name_owner, list_keys, hand_key,
+        move_key, list_site_contacts,
         put_site_contact, remove_site_contact, list_positions, add_position, read_position, edit_position,
         list_position_history, place_asset, list_asset_models, add_asset_model, list_assets, add_asset, read_asset,
         edit_asset, list_asset_history, remove_asset, merge_asset,

@@ -118,6 +118,30 @@ class OwnerView(View, frozen=True):
     valid_until: datetime | None
 
 
+class NewKey(Request, frozen=True):
+    """A key of the site, and who has it from now on."""
+
+    name: Name
+    person_id: UUID
+
+
+class KeyMove(Request, frozen=True):
+    """Who has the key from now on; null: the customer has it back."""
+
+    person_id: UUID | None = None
+
+
+class KeyView(View, frozen=True):
+    """Somebody's time with a key."""
+
+    id: UUID
+    site_id: UUID
+    name: str
+    person_id: UUID
+    taken_at: datetime
+    returned_at: datetime | None
+
+
 class SiteContactPut(Request, frozen=True):
     """A contact to be asked for at the site; one of them is the first to call."""
 

@@ -217,6 +217,32 @@ async def test_nobody_names_a_territory_a_crew_or_a_person_of_another_unit(offic
     assert (await head.post(f"{path}/owners", {"crew_id": crew})).status_code == 201
 
 
+@pytest.mark.rule("A117")
+async def test_a_key_is_with_somebody_until_it_is_passed_on_or_given_back(office: Office) -> None:
+    desk, house = await office.sign_in(HE_LI), office.house
+    path, li_wei, zhou_tao = f"/sites/{house.site}/keys", str(house.id_of(LI_WEI)), str(house.id_of(ZHOU_TAO))
+    key = await added(desk, path, {"name": "机房钥匙", "person_id": li_wei})
+    assert fields_of(await desk.post(path, {"name": "x", "person_id": str(house.id_of(SUN_LEI))})) == ["person_id"]
+    dispatcher = await office.sign_in(WANG_FANG)
+
+    async def keys_of(person: str) -> list[str]:
+        return [duty["id"] for duty in (await dispatcher.get(f"/people/{person}/duties")).json()["duties"]]
+
+    assert await keys_of(li_wei) == [key["id"]]
+    passed_on = (await desk.post(f"/keys/{key['id']}/move", {"person_id": zhou_tao})).json()
+    assert (await keys_of(li_wei), await keys_of(zhou_tao)) == ([], [passed_on["id"]])
+    assert code_of(await desk.post(f"/keys/{key['id']}/move", {})) == "key_returned"
+    for stranger, status in ((MA_CHAO, 404), (WU_GANG, 404), (TANG_MIN, 403)):
+        assert (await (await office.sign_in(stranger)).post(f"/keys/{passed_on['id']}/move", {})).status_code == status
+    twice = await added(desk, "/sites", new_site(house))
+    await desk.post(f"/sites/{house.site}/merge", {"into_id": twice["id"]})
+    assert code_of(await desk.post(path, {"name": "x", "person_id": li_wei})) == "merged_away"
+    assert (await desk.post(f"/keys/{passed_on['id']}/move", {})).json()["returned_at"] is not None
+    assert await keys_of(zhou_tao) == []
+    listed = (await desk.get(f"/sites/{twice['id']}/keys")).json()["items"]
+    assert [(one["person_id"], one["returned_at"] is None) for one in listed] == [(zhou_tao, False), (li_wei, False)]
+
+
 async def test_the_first_contact_to_call_is_one(office: Office) -> None:
     desk, house = await office.sign_in(HE_LI), office.house
     other = await added(desk, f"/customers/{house.customer}/contacts", {"name": "钱红"})
