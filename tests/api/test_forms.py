@@ -27,7 +27,7 @@ from backend.forms.shown import Customer, FormFacts, Organisation, Site, Worker
 from backend.forms.signing import Signature
 from backend.forms.template import Template
 from backend.forms.verify import verify_sealed
-from backend.jobs.models import JobNote
+from backend.jobs.models import JobNote, PartUse
 from backend.people.models import Unit
 from bench.acceptance.paperwork import fill, photo_png, sign
 from sync.client.disk import Disk
@@ -319,6 +319,15 @@ async def test_a_note_or_a_part_under_a_known_id_says_the_same_or_is_refused(
     result = await pocket.send("note.add", "work_order", order_id, note | {"text": "另一句话"})
     assert (str(result.status), result.code) == ("rejected", "record_id_taken")
     assert await count(sqlite_office, JobNote) == 1
+    wang_fang = await sqlite_office.sign_in_for_long(WANG_FANG)
+    new_part = {"number": "F-1", "name_zh": "光模块", "name_en": "SFP"}
+    part = ok(await wang_fang.post("/parts", new_part), 201)
+    use = {"id": str(uuid4()), "part_id": part["id"], "quantity": 1}
+    for _ in range(2):
+        assert (await pocket.send("part.use", "visit", pocket.visit_id, use)).status == "applied"
+    result = await pocket.send("part.use", "visit", pocket.visit_id, use | {"quantity": 2})
+    assert (str(result.status), result.code) == ("rejected", "record_id_taken")
+    assert await count(sqlite_office, PartUse) == 1
 
 
 # --- the proof --------------------------------------------------------------------------------------------------------
