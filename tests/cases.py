@@ -29,8 +29,15 @@ async def clocks(desk: Desk, request: dict[str, Any]) -> dict[str, dict[str, Any
     return {clock["kind"]: clock for clock in answer.json()["clocks"]}
 
 
+async def try_move(desk: Desk, request: dict[str, Any], what: str, body: Any = None) -> httpx.Response:
+    """Ask for a move under the ETag just read."""
+    path = f"/requests/{request['id']}"
+    seen = (await desk.get(path)).headers.get("ETag", "")
+    return await desk.post(f"{path}/{what}", body, headers={"If-Match": seen})
+
+
 async def move(desk: Desk, request: dict[str, Any], what: str, body: Any = None) -> dict[str, Any]:
-    answer = await desk.post(f"/requests/{request['id']}/{what}", body)
+    answer = await try_move(desk, request, what, body)
     assert answer.status_code in {200, 201}, answer.text
     return answer.json()
 

@@ -190,10 +190,11 @@ async def change_visit(
 
 @post("/visits/{visit_id:uuid}/assign", guards=[requires("dispatch", "write")], status_code=200)
 async def assign_visit(
-    *, visit_id: VisitId, data: JSONBody[Assign], principal: Me, write: Write, now: Now
+    *, visit_id: VisitId, data: JSONBody[Assign], principal: Me, write: Write, now: Now, if_match: IfMatch = None
 ) -> AssignmentView:
-    """Give a visit to a person or a crew; who leads replaces the lead before them (A058)."""
+    """Give a visit to a person or a crew; who leads replaces the lead before them (A058). Needs If-Match."""
     visit = await _visits_dispatcher(write, principal, visit_id, now)
+    must_match(if_match, view(visit, VisitView))
     await queries.must_be_within_reach(write, principal, person_id=data.person_id, crew_id=data.crew_id, now=now)
     wanted = msgspec.structs.asdict(data)
     wanted["reason"] = data.reason or "reassigned"
@@ -225,11 +226,14 @@ async def claim_visit(visit_id: VisitId, data: JSONBody[Claim], principal: Me, w
 
 
 @post("/visits/{visit_id:uuid}/tell", guards=[requires("dispatch", "write")], status_code=200)
-async def tell_window(visit_id: VisitId, data: JSONBody[Tell], principal: Me, write: Write, now: Now) -> VisitView:
-    """Confirm that the customer was told the window."""
+async def tell_window(
+    *, visit_id: VisitId, data: JSONBody[Tell], principal: Me, write: Write, now: Now, if_match: IfMatch = None
+) -> Response[VisitView]:
+    """Confirm that the customer was told the window, the very one just read; needs If-Match."""
     visit = await _visits_dispatcher(write, principal, visit_id, now)
+    must_match(if_match, view(visit, VisitView))
     await actions.tell_window(write, now=now, actor=principal.actor, visit=visit, told=data)
-    return view(visit, VisitView)
+    return with_etag(view(visit, VisitView))
 
 
 @post("/visits/{visit_id:uuid}/cancel", guards=[requires("dispatch", "write")], status_code=200)

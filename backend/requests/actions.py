@@ -15,7 +15,7 @@ from backend.calendars.bounds import AHEAD_MINUTES, must_be_agreeable
 from backend.contracts.actions import restart_clock, settle_clocks, stop_clocks_on, tighten_clocks, unsettle_clocks
 from backend.core.audit import Actor, record
 from backend.core.errors import INVALID, Finding, Problem
-from backend.core.etags import set_fields
+from backend.core.etags import given, set_fields
 from backend.core.events import tell
 from backend.core.presets import Preset
 from backend.people.queries import no_such
@@ -91,18 +91,21 @@ async def triage_request(
 ) -> None:
     """Say how a Case is to be served (A005, A006); a higher priority brings its earlier limits.
 
-    Raises illegal_move, and invalid for a priority, cause or skill nobody knows.
+    Raises illegal_move, and invalid for a priority, cause or skill nobody knows, or no priority or mode at all.
     """
-    await known_preset(session, "priority", triage.priority, "priority")
-    if triage.cause is not None:
-        await known_preset(session, "cause", triage.cause, "cause")
-    await must_know_skills(session, triage.required_skills)
-    values = msgspec.structs.asdict(triage) | {"cause": triage.cause or request.cause}
+    values = given(triage)
+    priority, mode = values.get("priority", request.priority), values.get("service_mode", request.service_mode)
+    if priority is None or mode is None:
+        lacking = "priority" if priority is None else "service_mode"
+        raise Problem(INVALID, Finding(lacking, "首次分诊须填写此项", "needed for the first triage"))
+    await known_preset(session, "priority", priority, "priority")
+    await _known_cause(session, values.get("cause"))
+    await must_know_skills(session, values.get("required_skills", []))
     _move(
         session, now=now, actor=actor, request=request, move=Move.TRIAGE, event="triaged", values=values,
-        priority=triage.priority, service_mode=triage.service_mode,
+        priority=priority, service_mode=mode,
     )  # fmt: skip
-    await tighten_clocks(session, subject_id=request.id, priority=triage.priority)
+    await tighten_clocks(session, subject_id=request.id, priority=priority)
     if actor.person_id and await owner_of(session, request.id) is None:
         note_owner(session, request, actor.person_id, now)
 

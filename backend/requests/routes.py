@@ -128,10 +128,11 @@ async def post_inquiry(
 
 @post("/requests/{request_id:uuid}/triage", guards=[WRITES], status_code=200)
 async def post_triage(
-    *, request_id: Id, data: JSONBody[Triage], write: Session, principal: Who, now: Now
+    *, request_id: Id, data: JSONBody[Triage], write: Session, principal: Who, now: Now, if_match: IfMatch = None
 ) -> Response[RequestView]:
-    """Say how the Case is to be served."""
+    """Say how the Case is to be served, or change it; needs If-Match."""
     request = await _locked(write, principal, request_id, now)
+    must_match(if_match, await queries.request_view(write, request.id))
     await actions.triage_request(write, now=now, actor=principal.actor, request=request, triage=data)
     return await _answer(write, request)
 

@@ -79,14 +79,17 @@ class RequestPatch(Request, frozen=True):
 
 
 class Triage(Request, frozen=True):
-    """How a Case is to be served: priority, mode, nature, skills and time (A005, A006)."""
+    """How a Case is to be served: priority, mode, nature, skills and time (A005, A006); what is left out stays.
 
-    priority: Priority
-    service_mode: ServiceMode
-    nature: Nature | None = None
-    required_skills: Skills = msgspec.field(default_factory=list[str])
-    cause: Key | None = None
-    estimated_minutes: Minutes | None = None
+    Priority and mode have to be known after the first one.
+    """
+
+    priority: Priority | UnsetType = UNSET
+    service_mode: ServiceMode | UnsetType = UNSET
+    nature: Nature | UnsetType | None = UNSET
+    required_skills: Skills | UnsetType = UNSET
+    cause: Key | UnsetType | None = UNSET
+    estimated_minutes: Minutes | UnsetType | None = UNSET
 
 
 class ContactEntry(Request, frozen=True):

@@ -2,8 +2,10 @@
 
 import itertools
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import uuid4
 
@@ -20,6 +22,7 @@ URGENT_SECONDS: Final = 1.5
 PLAN_WAIT_SECONDS: Final = 120
 HORIZON_HOURS: Final = 48
 SHIFTS_AT_ONCE: Final = 400
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 PRIORITY: Final = {True: "P1", False: "P3"}
 
 
@@ -52,6 +55,11 @@ class Office:
         """Write; raises OfficeError."""
         return self._checked("POST", path, {} if body is None else body, {})
 
+    def change(self, record: str, how: str, body: Any) -> Any:
+        """Read a record and change it under the ETag just read; raises OfficeError."""
+        seen = self._authorised("GET", record, None, {})
+        return self._checked("POST", f"{record}/{how}", body, {}, {"If-Match": seen.headers.get("ETag", "")})
+
     def content(self, path: str) -> bytes:
         """Read bytes."""
         answer = self._authorised("GET", path, None, {})
@@ -70,27 +78,36 @@ class Office:
                 return items
             cursor = {"cursor": page["next"]}
 
-    def _checked(self, method: str, path: str, body: Any, params: dict[str, Any]) -> Any:
-        answer = self._authorised(method, path, body, params)
+    def _checked(
+        self, method: str, path: str, body: Any, params: dict[str, Any], under: Mapping[str, str] = NOTHING
+    ) -> Any:
+        answer = self._authorised(method, path, body, params, under)
         if not answer.is_success:
             raise OfficeError(f"{method} {path}: {answer.status_code} {answer.text[:600]}")
         return answer.json() if answer.content else None
 
-    def _authorised(self, method: str, path: str, body: Any, params: dict[str, Any]) -> httpx.Response:
-        key = str(uuid4())
-        answer = self._send(method, path, body, params, key)
+    def _authorised(
+        self, method: str, path: str, body: Any, params: dict[str, Any], under: Mapping[str, str] = NOTHING
+    ) -> httpx.Response:
+        headers = {"Idempotency-Key": str(uuid4()), **under}
+        answer = self._send(method, path, body, params, headers)
         if answer.status_code == UNAUTHORISED:
             fresh = self._send("POST", "/auth/refresh", {"refresh_token": self.tokens["refresh_token"]})
             if not fresh.is_success:
                 raise OfficeError(f"refresh: {fresh.status_code} {fresh.text[:300]}")
             self.tokens = fresh.json()
-            answer = self._send(method, path, body, params, key)
+            answer = self._send(method, path, body, params, headers)
         return answer
 
     def _send(
-        self, method: str, path: str, body: Any, params: dict[str, Any] | None = None, key: str = ""
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        params: dict[str, Any] | None = None,
+        given: Mapping[str, str] = NOTHING,
     ) -> httpx.Response:
-        headers = {"Idempotency-Key": key} if key else {}
+        headers = dict(given)
         if self.tokens:
             headers["Authorization"] = f"Bearer {self.tokens['access_token']}"
         content = {"json": body} if body is not None else {}
@@ -151,7 +168,7 @@ def take_call(dispatcher: Office, outage: Outage) -> str:
         "priority": PRIORITY[outage.urgent], "service_mode": "on_site", "required_skills": [outage.skill],
         "estimated_minutes": minutes,
     }  # fmt: skip
-    dispatcher.post(f"/requests/{request['id']}/triage", triage)
+    dispatcher.change(f"/requests/{request['id']}", "triage", triage)
     dispatcher.post(
         "/work-orders",
         {

@@ -22,7 +22,7 @@ from tests.personas import (
     XU_HUI,
     ZHOU_TAO,
 )
-from tests.work import NOBODY, ok, opened, order_of, refused, report, row_counts, sent
+from tests.work import NOBODY, change, ok, opened, order_of, refused, report, row_counts, sent
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ async def test_the_dispatcher_of_repairs_does_not_dispatch_installations(office:
     visit_id = detail["visits"][0]["id"]
     refused(await wang_fang.get(f"/visits/{visit_id}"), "not_found")
     li_wei = {"person_id": str(office.house.id_of(LI_WEI))}
-    refused(await wang_fang.post(f"/visits/{visit_id}/assign", li_wei), "not_found")
+    refused(await change(wang_fang, visit_id, "assign", li_wei), "not_found")
 
 
 async def test_another_units_dispatcher_and_another_technician_find_nothing(office: Office) -> None:
@@ -111,7 +111,7 @@ async def test_an_expert_who_assists_adds_notes_and_changes_nothing(office: Offi
 
 async def test_a_dispatcher_sends_only_the_people_of_the_own_units(office: Office) -> None:
     wang_fang, _, visit_id = await sent(office)
-    answer = await wang_fang.post(f"/visits/{visit_id}/assign", {"person_id": str(office.house.id_of(SUN_LEI))})
+    answer = await change(wang_fang, visit_id, "assign", {"person_id": str(office.house.id_of(SUN_LEI))})
     assert refused(answer, "invalid")["findings"][0]["field"] == "person_id"
 
 
@@ -167,11 +167,11 @@ BAD_ORDERS: Final[list[tuple[dict[str, Any], str]]] = [
 async def test_a_bad_order_is_refused_by_field_and_leaves_nothing(office: Office) -> None:
     wang_fang = await office.sign_in_for_long(WANG_FANG)
     before = await row_counts(office)
-    for change, field in BAD_ORDERS:
-        body = {**NEW, "site_id": str(office.house.site), **change}
+    for wrong, field in BAD_ORDERS:
+        body = {**NEW, "site_id": str(office.house.site), **wrong}
         problem = refused(await wang_fang.post("/work-orders", body), "invalid")
         (finding,) = problem["findings"]
-        assert field in finding["field"] or field in finding["en"], change
+        assert field in finding["field"] or field in finding["en"], wrong
     assert await row_counts(office) == before
 
 

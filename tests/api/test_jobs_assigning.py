@@ -13,7 +13,7 @@ from tests.personas import (
     WU_GANG,
     ZHOU_TAO,
 )
-from tests.work import assert_stored_is_replayed, give, ok, opened, order_of, refused, sent, walk
+from tests.work import assert_stored_is_replayed, change, give, ok, opened, order_of, refused, sent, walk
 
 # --- assigning --------------------------------------------------------------------------------------------------------
 
@@ -42,7 +42,7 @@ async def test_who_is_on_the_way_is_taken_off_only_knowingly(office: Office) -> 
     wang_fang, li_wei, visit_id = await sent(office)
     await walk(office, li_wei, visit_id, "depart")
     zhou_tao = str(office.house.id_of(ZHOU_TAO))
-    problem = refused(await wang_fang.post(f"/visits/{visit_id}/assign", {"person_id": zhou_tao}), "visit_begun")
+    problem = refused(await change(wang_fang, visit_id, "assign", {"person_id": zhou_tao}), "visit_begun")
     assert problem["facts"]["mover"] == "李伟"
     refused(await wang_fang.post(f"/visits/{visit_id}/withdraw", {"reason": "车祸"}), "visit_begun")
     gone = ok(await wang_fang.post(f"/visits/{visit_id}/withdraw", {"reason": "车祸", "even_begun": True}))
@@ -68,7 +68,7 @@ async def test_a_crew_leader_claims_the_crews_visit_and_names_who_goes(office: O
     visit_id = (await opened(wang_fang, office, kind="inspect_m"))["visits"][0]["id"]
     li_wei = str(office.house.id_of(LI_WEI))
     refused(await wu_gang.post(f"/visits/{visit_id}/claim", {"lead_id": li_wei}), "no_crew")
-    given = ok(await wang_fang.post(f"/visits/{visit_id}/assign", {"crew_id": str(office.house.crew)}))
+    given = ok(await change(wang_fang, visit_id, "assign", {"crew_id": str(office.house.crew)}))
     assert given["person_id"] is None
     assert ok(await wang_fang.get(f"/visits/{visit_id}"))["state"] == "planned"
 
@@ -88,7 +88,7 @@ async def test_a_crew_leader_claims_the_crews_visit_and_names_who_goes(office: O
 async def test_technicians_do_not_rearrange_their_own_work(office: Office) -> None:
     _, li_wei, visit_id = await sent(office)
     zhou_tao = {"person_id": str(office.house.id_of(ZHOU_TAO))}
-    refused(await li_wei.post(f"/visits/{visit_id}/assign", zhou_tao), "forbidden")
+    refused(await change(li_wei, visit_id, "assign", zhou_tao), "forbidden")
     refused(await li_wei.post(f"/visits/{visit_id}/withdraw", {"reason": "不想去"}), "forbidden")
     refused(await li_wei.edit(f"/visits/{visit_id}", {"duration_minutes": 5}), "forbidden")
 
@@ -99,7 +99,7 @@ async def test_an_installation_is_assigned_only_after_the_head_signed_it(office:
     detail = await opened(chen_jing, office, kind="install", title="新增门禁")
     visit_id, order_id = detail["visits"][0]["id"], detail["order"]["id"]
     li_wei = {"person_id": str(office.house.id_of(LI_WEI))}
-    refused(await chen_jing.post(f"/visits/{visit_id}/assign", li_wei), "not_approved")
+    refused(await change(chen_jing, visit_id, "assign", li_wei), "not_approved")
     wang_fang = await office.sign_in_for_long(WANG_FANG)
     refused(await wang_fang.post(f"/work-orders/{order_id}/approve"), "forbidden")
     approved = ok(await chen_jing.post(f"/work-orders/{order_id}/approve"))
@@ -133,3 +133,16 @@ async def test_one_trip_is_cancelled_and_another_added(office: Office) -> None:
     await walk(office, li_wei, second["id"], "arrive", "finish")
     refused(await wang_fang.post(f"/visits/{second['id']}/cancel", {"reason": "晚了"}), "visit_closed")
     refused(await wang_fang.post(f"/work-orders/{order_id}/cancel", {"reason": "晚了"}), "order_closed")
+
+
+async def test_who_assigns_or_tells_rests_on_the_visit_as_they_saw_it(office: Office) -> None:
+    """Two dispatchers read the same visit; the second one's assignment, and their word about a window, are stale."""
+    wang_fang = await office.sign_in_for_long(WANG_FANG)
+    visit_id = (await opened(wang_fang, office))["visits"][0]["id"]
+    li_wei, told = {"person_id": str(office.house.id_of(LI_WEI))}, {"channel": "phone", "asked_by": "us"}
+    refused(await wang_fang.post(f"/visits/{visit_id}/assign", li_wei), "if_match_missing")
+    refused(await wang_fang.post(f"/visits/{visit_id}/tell", told), "if_match_missing")
+    seen = {"If-Match": (await wang_fang.get(f"/visits/{visit_id}")).headers["ETag"]}
+    await give(wang_fang, office, visit_id, ZHOU_TAO)
+    refused(await wang_fang.post(f"/visits/{visit_id}/assign", li_wei, headers=seen), "stale")
+    refused(await wang_fang.post(f"/visits/{visit_id}/tell", told, headers=seen), "stale")

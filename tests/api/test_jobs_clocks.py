@@ -19,7 +19,7 @@ from tests.personas import (
     WANG_FANG,
     ZHOU_TAO,
 )
-from tests.work import case_with_clocks, clock_of, give, ok, opened, order_of, refused, report, sent, walk
+from tests.work import case_with_clocks, change, clock_of, give, ok, opened, order_of, refused, report, sent, walk
 
 # --- the Case's clocks ------------------------------------------------------------------------------------------------
 
@@ -90,18 +90,18 @@ async def test_a_window_told_by_the_customers_wish_replaces_the_limit(
     wang_fang = await office.sign_in_for_long(WANG_FANG)
     visit_id = (await opened(wang_fang, office, request_id=str(case_id)))["visits"][0]["id"]
     tell = {"channel": "phone", "asked_by": asked_by, "reason": "周五在家"}
-    refused(await wang_fang.post(f"/visits/{visit_id}/tell", tell), "no_window")
+    refused(await change(wang_fang, visit_id, "tell", tell), "no_window")
     starts, ends = START + timedelta(days=4), START + timedelta(days=4, hours=2)
     window = {"window_starts_at": starts.isoformat(), "window_ends_at": ends.isoformat()}
     ok(await wang_fang.edit(f"/visits/{visit_id}", window))
-    told = ok(await wang_fang.post(f"/visits/{visit_id}/tell", tell))
+    told = ok(await change(wang_fang, visit_id, "tell", tell))
     assert parse_instant(told["told_at"]) == office.now
     order = (await order_of(wang_fang, visit_id))["order"]
     assert parse_instant(order["due_at"]) == (ends if moves else START + timedelta(hours=48))
     moved = {"window_starts_at": (starts + timedelta(hours=1)).isoformat()}
     assert ok(await wang_fang.edit(f"/visits/{visit_id}", moved))["told_at"] is None
     office.move_clock(days=5)
-    over = refused(await wang_fang.post(f"/visits/{visit_id}/tell", tell), "invalid")
+    over = refused(await change(wang_fang, visit_id, "tell", tell), "invalid")
     assert over["findings"][0]["field"] == "window_ends_at"
 
 

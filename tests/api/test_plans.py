@@ -27,7 +27,7 @@ from tests.planning import (
     wish,
     worker,
 )
-from tests.work import case_with_clocks, give, ok, opened, refused, report
+from tests.work import case_with_clocks, change, give, ok, opened, refused, report
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ async def test_what_was_decided_after_the_plan_stands(office: Office) -> None:
         "window_ends_at": (START + timedelta(hours=6)).isoformat(),
     }
     ok(await wang_fang.ask("PATCH", f"/visits/{told}", json=window, headers={"If-Match": seen.headers["ETag"]}))
-    ok(await wang_fang.post(f"/visits/{told}/tell", {"channel": "phone", "asked_by": "customer"}))
+    ok(await change(wang_fang, told, "tell", {"channel": "phone", "asked_by": "customer"}))
 
     outcome = await published(wang_fang, plan)
     assert outcome["assigned"] == 1

@@ -15,7 +15,7 @@ from backend.followup.models import FollowUp
 from backend.requests import actions
 from backend.requests.models import ServiceRequest
 from backend.requests.schemas import CloseEntry, SolvedEntry
-from tests.cases import NOBODY, PROMISE, TRIAGE, clocks, count, instant, is_problem, move, report
+from tests.cases import NOBODY, PROMISE, TRIAGE, clocks, count, instant, is_problem, move, report, try_move
 from tests.make import START, Office
 from tests.personas import (
     CHEN_JING,
@@ -121,13 +121,13 @@ async def test_what_is_not_possible_says_what_is(sqlite_office: Office) -> None:
         ("triage", TRIAGE), ("cancel", {"asked_by": "赵敏", "reason": "再次"}), ("close", {"resolution": "cancelled"}),
         ("solve", {"confirmed_by": "赵敏", "resolution": "no_fault", "note": "自行恢复"}),
     ):  # fmt: skip
-        assert is_problem(await desk.post(f"/requests/{request['id']}/{what}", body), 409, "illegal_move")
+        assert is_problem(await try_move(desk, request, what, body), 409, "illegal_move")
     for what, body in (
         ("contact", {"channel": "phone"}), ("answer", {"channel": "phone", "solution": "x"}),
         ("escalate", {"reason": "x"}), ("inquiries", {"fact": "symptom", "asked_of": "赵敏"}),
         ("owner", {"person_id": str(sqlite_office.house.id_of(HE_LI)), "reason": "x"}),
     ):  # fmt: skip
-        assert is_problem(await desk.post(f"/requests/{request['id']}/{what}", body), 409, "case_not_open")
+        assert is_problem(await try_move(desk, request, what, body), 409, "case_not_open")
     assert is_problem(await desk.edit(f"/requests/{request['id']}", {"wishes": "x"}), 409, "case_not_open")
 
 
@@ -159,7 +159,7 @@ async def test_bad_moves_say_what_is_wrong_and_change_nothing(office: Office) ->
     request = await report(desk, office)
     entries = await count(office, AuditEntry)
     for what, body, field in BAD_MOVES:
-        answer = await desk.post(f"/requests/{request['id']}/{what}", body)
+        answer = await try_move(desk, request, what, body)
         assert answer.status_code in {400, 422}, f"{what} {body}: {answer.text}"
         assert field in answer.text, f"{what} {body}: {answer.text}"
     assert (await desk.get(f"/requests/{request['id']}")).json()["request"] == request

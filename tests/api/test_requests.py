@@ -16,7 +16,7 @@ from backend.requests import actions, queries
 from backend.requests.models import ServiceRequest
 from backend.requests.schemas import NewServiceRequest
 from backend.sites.models import Asset, AssetModel, Site
-from tests.cases import FAULT, NOBODY, TRIAGE, clocks, count, instant, is_problem, move, report
+from tests.cases import FAULT, NOBODY, TRIAGE, clocks, count, instant, is_problem, move, report, try_move
 from tests.make import START, Office
 from tests.personas import (
     CHEN_JING,
@@ -283,7 +283,7 @@ async def test_each_role_sees_and_moves_what_its_reach_covers(office: Office) ->
         assert [one["id"] for one in listed] == ([request["id"]] if reads == 200 else []), persona
         edited = await desk.ask("PATCH", path, json={"wishes": "尽快"}, headers={"If-Match": '"x"'})
         assert edited.status_code == (412 if writes == 200 else writes), persona
-        assert (await desk.post(f"{path}/triage", TRIAGE)).status_code == writes, persona
+        assert (await try_move(desk, request, "triage", TRIAGE)).status_code == writes, persona
 
 
 @pytest.mark.rule("A016", "A026")
@@ -332,6 +332,20 @@ async def test_an_edit_rests_on_what_its_author_saw(office: Office) -> None:
     stale = await desk.ask("PATCH", path, json={"wishes": "上午"}, headers={"If-Match": seen})
     assert is_problem(stale, 412, "stale")
     assert (await desk.get(path)).json()["request"]["wishes"] == "下午"
+
+
+async def test_a_triage_rests_on_what_its_author_saw_and_changes_only_what_it_says(office: Office) -> None:
+    desk = await office.sign_in(WANG_FANG)
+    request = await report(desk, office)
+    path = f"/requests/{request['id']}"
+    assert is_problem(await desk.post(f"{path}/triage", TRIAGE), 428, "if_match_missing")
+    assert is_problem(await try_move(desk, request, "triage", {"priority": "P2"}), 422, "invalid", "service_mode")
+    seen = {"If-Match": (await desk.get(path)).headers["ETag"]}
+    first = await move(desk, request, "triage", TRIAGE | {"cause": "wear", "estimated_minutes": 45})
+    assert is_problem(await desk.post(f"{path}/triage", {"priority": "P1"}, headers=seen), 412, "stale")
+    second = await move(desk, request, "triage", {"priority": "P1"})
+    assert second == first | {"priority": "P1"}
+    assert (await move(desk, request, "triage", {"cause": None}))["cause"] is None
 
 
 async def test_bad_edits_are_refused(sqlite_office: Office) -> None:
