@@ -124,7 +124,12 @@ async def sessions_of(session: AsyncSession, principal: Principal, now: datetime
 
 def people_readable(principal: Principal, now: datetime) -> ColumnElement[bool]:
     """The condition on Person that says whom the principal may see: their units', who is in their crews, themselves."""
-    units = principal.units("admin", "read") | principal.units("dispatch", "read")
+    return or_(Person.unit_id.in_(principal.units("admin", "read")), rosters_readable(principal, now))
+
+
+def rosters_readable(principal: Principal, now: datetime) -> ColumnElement[bool]:
+    """The condition on Person that says whose working time the principal may see; accounts alone do not show it."""
+    units = principal.units("dispatch", "read")
     crewmates = select(CrewMember.person_id).where(
         CrewMember.crew_id.in_(principal.crew_ids), in_effect(CrewMember, now)
     )  # fmt: skip

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.core.auth import Principal
 from backend.core.errors import INVALID, NOT_FOUND, Finding, Problem
 from backend.people.models import Absence, DutySlot, Person, Shift, Territory, TerritoryMember, Vehicle
-from backend.people.queries import people_readable
+from backend.people.queries import rosters_readable
 from backend.people.roster_schemas import (
     AbsenceView,
     Break,
@@ -55,7 +55,7 @@ async def shifts_between(
 ) -> Shifts:
     """Return the shifts that touch a stretch of time, of the people the principal may see."""
     listed = select(Shift).join(Person, Person.id == Shift.person_id)
-    listed = listed.where(people_readable(principal, now), *_touching(Shift, since, until))
+    listed = listed.where(rosters_readable(principal, now), *_touching(Shift, since, until))
     if person_id is not None:
         listed = listed.where(Shift.person_id == person_id)
     if unit_id is not None:
@@ -98,12 +98,12 @@ async def absences_between(
 ) -> list[AbsenceView]:
     """Return who is away in a stretch of time; why only to those who manage it, and to the person."""
     listed = select(Absence, Person.unit_id).join(Person, Person.id == Absence.person_id)
-    listed = listed.where(people_readable(principal, now), *_touching(Absence, since, until))
+    listed = listed.where(rosters_readable(principal, now), *_touching(Absence, since, until))
     if person_id is not None:
         listed = listed.where(Absence.person_id == person_id)
     rows = (await session.execute(listed.order_by(Absence.starts_at, Absence.id).limit(ROWS_MAXIMUM + 1))).all()
     _must_fit(len(rows))
-    managed = principal.units("dispatch", "write") | principal.units("admin", "write")
+    managed = principal.units("dispatch", "write")
     return [
         shown(row, AbsenceView)
         if unit_id in managed or row.person_id == principal.person_id
@@ -156,7 +156,7 @@ async def vehicles(session: AsyncSession, units: frozenset[UUID]) -> list[Vehicl
 
 
 def _duty_readable(principal: Principal) -> ColumnElement[bool]:
-    units = principal.units("dispatch", "read") | principal.units("admin", "read") | principal.units("case", "read")
+    units = principal.units("dispatch", "read") | principal.units("case", "read")
     mine = or_(DutySlot.person_id == principal.person_id, DutySlot.backup_person_id == principal.person_id)
     return or_(DutySlot.unit_id.in_(units), mine)
 

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.core.auth import Principal, anyone_signed_in, requires, requires_any
+from backend.core.auth import Principal, anyone_signed_in, requires
 from backend.core.errors import NOT_FOUND, Problem
 from backend.core.etags import IfMatch, etag_of, must_match, with_etag
 from backend.core.once import Once
@@ -46,7 +46,7 @@ Since = FromQuery[datetime]
 Someone = FromQuery[UUID | None]
 
 DISPATCHES = requires("dispatch", "write")
-READERS = requires_any(("dispatch", "read"), ("admin", "read"))
+READERS = requires("dispatch", "read")
 
 
 @get("/shifts", guards=[READERS])
@@ -87,7 +87,7 @@ async def add_shifts(
 @get("/shifts/{shift_id:uuid}", guards=[READERS])
 async def read_shift(shift_id: Id, principal: Who, read: Session) -> Response[ShiftView]:
     """Read a shift."""
-    units = principal.units("dispatch", "read") | principal.units("admin", "read")
+    units = principal.units("dispatch", "read")
     return _shift(await queries.shift_within(read, shift_id, units))
 
 
@@ -173,7 +173,7 @@ async def remove_duty_slot(slot_id: Id, principal: Who, write: Session, now: Now
 @get("/territories", guards=[READERS])
 async def list_territories(principal: Who, read: Session) -> list[TerritoryView]:
     """List territories."""
-    return await queries.territories(read, principal.units("dispatch", "read") | principal.units("admin", "read"))
+    return await queries.territories(read, principal.units("dispatch", "read"))
 
 
 @post("/territories", guards=[DISPATCHES])
@@ -193,7 +193,7 @@ async def add_territory(
 @get("/territories/{territory_id:uuid}", guards=[READERS])
 async def read_territory(territory_id: Id, principal: Who, read: Session) -> Response[TerritoryView]:
     """Read a territory."""
-    units = principal.units("dispatch", "read") | principal.units("admin", "read")
+    units = principal.units("dispatch", "read")
     territory: Territory = await within(read, Territory, territory_id, units)
     return with_etag(shown(territory, TerritoryView))
 
@@ -218,7 +218,7 @@ async def edit_territory(
 @get("/territories/{territory_id:uuid}/members", guards=[READERS])
 async def list_territory_members(territory_id: Id, principal: Who, read: Session) -> list[TerritoryMemberView]:
     """List who serves, served or will serve a territory."""
-    units = principal.units("dispatch", "read") | principal.units("admin", "read")
+    units = principal.units("dispatch", "read")
     await within(read, Territory, territory_id, units)
     return await queries.territory_members(read, territory_id)
 
@@ -256,7 +256,7 @@ async def end_territory_member(
 @get("/vehicles", guards=[READERS])
 async def list_vehicles(principal: Who, read: Session) -> list[VehicleView]:
     """List vehicles."""
-    return await queries.vehicles(read, principal.units("dispatch", "read") | principal.units("admin", "read"))
+    return await queries.vehicles(read, principal.units("dispatch", "read"))
 
 
 @post("/vehicles", guards=[DISPATCHES])
@@ -277,7 +277,7 @@ async def add_vehicle(
 @get("/vehicles/{vehicle_id:uuid}", guards=[READERS])
 async def read_vehicle(vehicle_id: Id, principal: Who, read: Session) -> Response[VehicleView]:
     """Read a vehicle."""
-    units = principal.units("dispatch", "read") | principal.units("admin", "read")
+    units = principal.units("dispatch", "read")
     vehicle: Vehicle = await within(read, Vehicle, vehicle_id, units)
     return with_etag(shown(vehicle, VehicleView))
 
