@@ -18,7 +18,7 @@ from backend.people.models import Absence, CrewMember, Person, RoleGrant, SignIn
 from tests.cases import report
 from tests.make import LONG_AGO, START, Desk, Office, add_all, add_shift
 from tests.personas import HE_LI, LI_WEI, WANG_FANG, Persona
-from tests.work import ok, opened
+from tests.work import change, ok, opened
 
 DAY: Final = timedelta(days=1)
 STALE: Final = {"If-Match": "an older view"}
@@ -265,7 +265,7 @@ async def test_work_leads_those_in_the_field_to_what_belongs_to_it(sqlite_office
                 await add_all(session, member)
         else:
             sent = {"person_id": str(person_id), "leads": False}
-            ok(await dispatcher.post(f"/visits/{records.visit}/assign", sent))
+            ok(await change(dispatcher, records.visit, "assign", sent))
         found[role] = await row_of(desk, office, records)
     kinds, expected = table(IN_THE_FIELD)
     assert (kinds, found) == (list(PROBES), expected)
