@@ -47,7 +47,7 @@ from backend.forms.seals import Sealer
 from backend.imports import routes as imports_routes
 from backend.jobs import routes as jobs_routes
 from backend.jobs.models import Visit, WorkOrder
-from backend.jobs.queries import orders_within, visits_held
+from backend.jobs.queries import orders_within, parts_used_on, quoted_on, visits_held
 from backend.jobs.reactions import drop_orders, go_on_after_answer, move_orders, solve_case, wait_for_answer
 from backend.maintenance import routes as maintenance_routes
 from backend.maintenance.actions import reopen_due, settle_due
@@ -175,6 +175,8 @@ def register_reach() -> None:
     customers.REACHED["sites"] = sites.customers_of_sites
     sites.REACHED["orders"] = _sites_of_orders
     requests.REACHED["orders"] = _cases_of_orders
+    requests.EVIDENCE["part_use"] = parts_used_on
+    requests.EVIDENCE["quote"] = quoted_on
     DUTIES["site"] = sites.sites_owned
     DUTIES["key"] = sites.keys_held
     DUTIES["case"] = requests.open_cases_of

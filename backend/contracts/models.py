@@ -26,7 +26,10 @@ class ClockPolicy(Row):
 
 @synced("catalogue")
 class PriceList(Row):
-    """One version of the charges customers are shown; amounts in the smallest unit of `currency` (fen)."""
+    """One version of the charges customers are shown; amounts in the smallest unit of `currency` (fen).
+
+    It holds for every unit: what a part costs is the organisation's word, not an outlet's.
+    """
 
     __tablename__ = "price_list"
     __table_args__ = (UniqueConstraint("key", "version"),)
@@ -42,7 +45,10 @@ class PriceList(Row):
 
 
 class ServiceContract(Row, Imported):
-    """What we owe a customer and for how long; after `maintenance_ends_on` another agreement is needed (A151, A152)."""
+    """What we owe a customer and for how long; after `maintenance_ends_on` another agreement is needed (A151, A152).
+
+    It belongs to the unit of its customer.
+    """
 
     __tablename__ = "service_contract"
 

@@ -10,7 +10,10 @@ from backend.core.db import Row, personal
 
 
 class FollowUp(Row):
-    """A call-back (回访) that is due, and what was said. The caller is not the technician."""
+    """A call-back (回访) that is due, and what was said. The caller is not the technician.
+
+    It belongs to the unit of its Case, or without one to its customer's.
+    """
 
     __tablename__ = "follow_up"
     __table_args__ = (CheckConstraint("satisfaction BETWEEN 1 AND 5", name="satisfaction"),)
@@ -27,7 +30,10 @@ class FollowUp(Row):
 
 
 class Complaint(Row):
-    """A complaint (投诉) with a named follower until it is done (A187)."""
+    """A complaint (投诉) with a named follower until it is done (A187).
+
+    It belongs to the unit of its Case, or without one to its customer's.
+    """
 
     __tablename__ = "complaint"
 

@@ -12,7 +12,7 @@ from backend.core.auth import Grant, Principal
 from backend.core.db import Base
 from backend.core.errors import INVALID, NOT_FOUND, Finding, Problem
 from backend.core.paging import Page, PageRequest, fetch_page
-from backend.jobs.models import Assignment, Attendance, JobNote, PartUse, Visit, VisitEvent, WorkOrder
+from backend.jobs.models import Assignment, Attendance, JobNote, PartUse, Quote, Visit, VisitEvent, WorkOrder
 from backend.jobs.rules import CLOSED, OrderState
 from backend.jobs.schemas import (
     AssignmentView,
@@ -225,6 +225,19 @@ async def visits_held(session: AsyncSession, person_id: UUID, _now: datetime) ->
         .limit(DUTIES_SHOWN)
     )
     return [Duty(kind="visit", id=row.id, label=row.number) for row in (await session.execute(listed)).all()]
+
+
+async def parts_used_on(session: AsyncSession, request_id: UUID) -> bool:
+    """Whether a part was built in on the work of a Case (for requests.queries.EVIDENCE)."""
+    used = select(PartUse.id).join(WorkOrder, WorkOrder.id == PartUse.work_order_id)
+    return (await session.execute(used.where(WorkOrder.request_id == request_id).limit(1))).first() is not None
+
+
+async def quoted_on(session: AsyncSession, request_id: UUID) -> bool:
+    """Whether a quote was offered for the work of a Case (for requests.queries.EVIDENCE)."""
+    made = select(Quote.id).join(WorkOrder, WorkOrder.id == Quote.work_order_id)
+    offered = made.where(WorkOrder.request_id == request_id, Quote.offered_at.is_not(None))
+    return (await session.execute(offered.limit(1))).first() is not None
 
 
 def crew_members(crew_ids: frozenset[UUID], now: datetime) -> Select[UUID]:

@@ -23,7 +23,7 @@ from backend.requests.faults import must_be_open, refuse
 from backend.requests.intake import ask_for_fact, open_request, patch_request
 from backend.requests.models import ServiceRequest
 from backend.requests.owners import accept_case, decline_case, escalate_request, hand_over, note_owner
-from backend.requests.queries import known_preset, must_know_skills, owner_of
+from backend.requests.queries import EVIDENCE, known_preset, must_know_skills, owner_of
 from backend.requests.rules import Move, RequestState, Resolution, after, may_close
 from backend.requests.schemas import (
     AnswerEntry,
@@ -173,7 +173,7 @@ async def solve_request(
             Finding("resolution", f"{preset.name_zh}并未解决问题", f"{preset.name_en} does not solve the problem"),
         )
     cause = await _known_cause(session, solved.cause) or request.cause
-    _must_have(resolution, {"cause": cause, "note": solved.note})
+    await _must_have(session, request, resolution, {"cause": cause, "note": solved.note})
     at = _happened(request, solved.at, now)
     _move(
         session, now=now, actor=actor, request=request, move=Move.SOLVE, event="solved", reason=solved.note or None,
@@ -201,7 +201,8 @@ async def close_request(
     cause = await _known_cause(session, closing.cause) or request.cause
     other = await _other_case(session, request, closing.duplicate_of_id)
     if request.state != RequestState.SOLVED:
-        _must_have(resolution, {"cause": cause, "note": closing.note, "other_case": other})
+        known: dict[str, object] = {"cause": cause, "note": closing.note, "other_case": other}
+        await _must_have(session, request, resolution, known)
     _move(
         session, now=now, actor=actor, request=request, move=Move.CLOSE, event="closed", reason=closing.note or None,
         values={"resolution": key, "cause": cause, "closed_at": now, "duplicate_of_id": other}, resolution=key,
@@ -267,15 +268,18 @@ async def _known_cause(session: AsyncSession, cause: str | None) -> str | None:
     return cause
 
 
-def _must_have(resolution: Resolution, known: dict[str, object]) -> None:
-    """Refuse a resolution that needs a fact of the Case nobody gave; what work orders need, they see to themselves."""
-    lacking = [name for name, value in known.items() if name in resolution.needs and not value]
+async def _must_have(
+    session: AsyncSession, request: ServiceRequest, resolution: Resolution, told: dict[str, object]
+) -> None:
+    """Refuse a resolution that needs a fact nobody gave, or a record of the work that is not there."""
+    seen = {name: await there(session, request.id) for name, there in EVIDENCE.items() if name in resolution.needs}
+    lacking = [name for name, value in (told | seen).items() if name in resolution.needs and not value]
     if lacking:
-        fields = {"other_case": "duplicate_of_id"}
+        fields = {"other_case": "duplicate_of_id"} | dict.fromkeys(EVIDENCE, "resolution")
         raise Problem(
             INVALID,
             *(
-                Finding(fields.get(name, name), "这种结束方式需要此项", "needed for this resolution")
+                Finding(fields.get(name, name), f"这种结束方式需要此项:{name}", f"needed for this resolution: {name}")
                 for name in lacking
             ),
         )

@@ -5,7 +5,7 @@ of their crew's people and sites. How else somebody comes to a Case, by a visit 
 to REACHED: a Case knows nothing of work orders.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -41,6 +41,9 @@ from backend.sites.queries import owner_in_effect, sites_within
 
 REACHED: Final[dict[str, Reached]] = {}
 """Ids of Cases somebody may use through their work, by name: capabilities above add theirs in `app.py` (orders)."""
+Evidence = Callable[[AsyncSession, UUID], Awaitable[bool]]
+EVIDENCE: Final[dict[str, Evidence]] = {}
+"""Whether work left on record what a resolution needs (`resolution_need`), by name; `app.py` adds them."""
 FIELD_REACHES: Final = frozenset({"own", "crew"})
 
 

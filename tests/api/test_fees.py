@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from backend.contracts.models import ClockPause, CommitmentClock
+from backend.parts.models import Part
 from backend.sites.models import Asset
 from tests.make import Desk, Office
 from tests.personas import CHEN_JING, TANG_MIN, WANG_FANG, XU_HUI, ZHOU_TAO
@@ -198,3 +199,33 @@ async def test_money_is_handled_by_those_on_the_order_and_bad_figures_are_refuse
         refused(await desk.post(f"{path}/{where}", body), "invalid")
     refused(await xu_hui.post(f"/work-orders/{NOBODY}/quotes", {"lines": LINES}), "not_found")
     refused(await xu_hui.post(f"/quotes/{NOBODY}/offer"), "not_found")
+
+
+@pytest.mark.rule("A087", "A150")
+async def test_what_a_resolution_claims_of_the_work_is_on_record(sqlite_office: Office) -> None:
+    office = sqlite_office
+    case_id = await case_with_clocks(office)
+    wang_fang, li_wei, visit_id = await sent(office, request_id=str(case_id))
+    path = f"/requests/{case_id}"
+    refusal = {"resolution": "quote_refused", "note": "太贵"}
+    assert refused(await wang_fang.post(f"{path}/close", refusal), "invalid")["findings"][0]["field"] == "resolution"
+    solved = {"confirmed_by": "赵敏", "resolution": "part_replaced", "cause": "wear"}
+    assert refused(await wang_fang.post(f"{path}/solve", solved), "invalid")["findings"][0]["field"] == "resolution"
+    async with office.database.write() as session:
+        part = Part(
+            number="PSU",
+            name_zh="电源板",
+            name_en="power board",
+            measure="piece",
+            price_fen=1,
+            serialised=False,
+            active=True,
+        )
+        session.add(part)
+    ok(await li_wei.post(f"/visits/{visit_id}/parts", {"part_id": str(part.id), "quantity": 1}), 201)
+    assert ok(await wang_fang.post(f"{path}/solve", solved))["resolution"] == "part_replaced"
+    other_id = await case_with_clocks(office)
+    order = await opened(wang_fang, office, request_id=str(other_id))
+    xu_hui = await office.sign_in_for_long(XU_HUI)
+    ok(await xu_hui.post(f"/work-orders/{order['order']['id']}/quotes", {"lines": LINES}), 201)
+    assert ok(await wang_fang.post(f"/requests/{other_id}/close", refusal))["state"] == "closed"
