@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from sync.limits import CODE_BYTES, DEVICES_A_PERSON, INCARNATIONS_A_DEVICE, PREFIX_ATTEMPTS
+from sync.limits import DEVICES_A_PERSON, INCARNATIONS_A_DEVICE, PREFIX_ATTEMPTS
 from sync.protocol import EnrolAnswer, EnrolRequest, Refusal
 from sync.store import Device, DeviceStore, EnrolmentCode, Registry
 
@@ -18,11 +18,6 @@ PREFIX_LETTERS: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 PREFIX_LENGTH: Final = 4
 
 RandomBytes = Callable[[int], bytes]
-
-
-def make_code(random_bytes: RandomBytes) -> str:
-    """Return a new enrolment code to show to a person; store only its hash (`hash_of`)."""
-    return base64.b32encode(random_bytes(CODE_BYTES)).decode()
 
 
 def hash_of(code: str) -> str:

@@ -32,8 +32,6 @@ GRANT_DAYS: Final = 30
 
 CODE_MINUTES: Final = 10
 """How long an enrolment code may be used."""
-CODE_BYTES: Final = 10
-"""Random bytes in an enrolment code: 16 letters of base32."""
 DEVICES_A_PERSON: Final = 3
 """Active phones a person may have."""
 INCARNATIONS_A_DEVICE: Final = 100

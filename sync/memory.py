@@ -178,7 +178,15 @@ class MemoryRegistry:
         self.tables.phones[device] = replace(phone, device=replace(phone.device, active=False))
 
 
-class MemoryTransaction(MemoryRegistry):
+class MemoryRules:
+    """The part of a transaction that says what phones may make of rows: here, whatever they like."""
+
+    async def admitted(self, write: RowWrite, _row: Row | None, _pending: Pending, /) -> Fields:
+        """See sync.store.Transaction."""
+        return write.fields
+
+
+class MemoryTransaction(MemoryRegistry, MemoryRules):
     """One transaction on a copy of the tables."""
 
     def __init__(self, tables: _Tables, rules: _Rules) -> None:
@@ -233,10 +241,6 @@ class MemoryTransaction(MemoryRegistry):
     async def rows(self, keys: Collection[RowKey]) -> Mapping[RowKey, Row]:
         """See sync.store.Transaction."""
         return {key: self.tables.rows[key] for key in keys if key in self.tables.rows}
-
-    async def admitted(self, write: RowWrite, _row: Row | None, _pending: Pending, /) -> Fields:
-        """See sync.store.Transaction; nothing is against anything here."""
-        return write.fields
 
     async def write(self, writes: Sequence[RowWrite]) -> Sequence[str]:
         """See sync.store.Transaction."""

@@ -1,7 +1,6 @@
 """What phones may do, by mutation name: each calls the same action the office's route calls."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -12,16 +11,15 @@ from backend.core.audit import Actor
 from backend.core.errors import Problem
 from backend.devices.models import DeviceIncarnation
 from backend.devices.transaction import SqlTransaction
+from backend.devices.wording import invalid, rejection_of
 from backend.forms.schemas import FormFiling
 from backend.jobs.actions import add_note, open_work_order, use_part
 from backend.jobs.completing import file_completion
 from backend.jobs.models import Visit, WorkOrder
-from backend.jobs.rules import EventKind
-from backend.jobs.schemas import NewWorkOrder, PartUseEntry, VisitEventReport
+from backend.jobs.schemas import EventEntry, Instant, NewWorkOrder, NoteEntry, PartUseEntry, VisitEventReport
 from backend.jobs.visit_events import record_visit_event
 from backend.requests.intake import open_request
 from backend.requests.schemas import NewServiceRequest
-from backend.sites.datum import Datum
 from sync.handler import Call, Handler, Outcome, Rejection, applied, noop, quarantined
 from sync.protocol import Mutation
 from sync.store import RowKey
@@ -33,49 +31,31 @@ Run = Callable[[SqlTransaction, Call], Awaitable[Outcome]]
 Args = TypeVar("Args", bound=msgspec.Struct)
 
 
-class EventArgs(msgspec.Struct, frozen=True, kw_only=True):
+class EventArgs(EventEntry, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """`visit.event`: one event of the phone's owner on the visit `row`. `id` names the event."""
 
     id: UUID
-    kind: EventKind
-    claimed_at: datetime
-    reason: str | None = None
-    note: str | None = None
-    next_step: str | None = None
-    next_at: datetime | None = None
-    amends_id: UUID | None = None
-    lat: float | None = None
-    lon: float | None = None
-    datum: Datum = "wgs84"
+    claimed_at: Instant  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues]
 
 
-class NoteArgs(msgspec.Struct, frozen=True, kw_only=True):
+class NoteArgs(NoteEntry, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """`note.add`: a note on the work order `row`."""
 
     id: UUID
-    text: str
-    visit_id: UUID | None = None
 
 
-class PartArgs(msgspec.Struct, frozen=True, kw_only=True):
+class PartArgs(PartUseEntry, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """`part.use`: a part built in on the visit `row`."""
 
     id: UUID
-    part_id: UUID
-    quantity: int
-    serial: str | None = None
-    old_part_to: str | None = None
 
 
-class FormArgs(msgspec.Struct, frozen=True, kw_only=True):
-    """`form.file`: a form signed on the visit `row`; the device's own time comes with the mutation."""
+class RequestArgs(NewServiceRequest, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """`request.create`: a request that was born on the phone, under the id `row`."""
 
-    id: UUID
-    template_version_id: UUID
-    shown: str
-    signatures: list[Any]
-    claimed_at: datetime
-    supersedes_id: UUID | None = None
+
+class OrderArgs(NewWorkOrder, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """`work_order.create`: a work order that was born on the phone, under the id `row`."""
 
 
 async def report_event(tx: SqlTransaction, call: Call) -> Outcome:
@@ -93,11 +73,7 @@ async def report_event(tx: SqlTransaction, call: Call) -> Outcome:
 
 async def file_form(tx: SqlTransaction, call: Call) -> Outcome:
     """Keep a signed form; its photos may come later. What cannot be taken was signed all the same: it is set aside."""
-    try:
-        args = _args(call, FormArgs)
-        filing = msgspec.convert({**msgspec.to_builtins(args), "device_at": call.mutation.occurred_at}, FormFiling)
-    except msgspec.ValidationError:
-        return quarantined("unreadable_mutation")
+    filing = _args(call, FormFiling, device_at=call.mutation.occurred_at)
     numberings = select(DeviceIncarnation.prefix).where(DeviceIncarnation.device_id == UUID(call.device))
     await file_completion(
         tx.session, now=call.now, actor=_actor(call), person_id=UUID(call.person), visit_id=_row(call), filing=filing,
@@ -121,39 +97,44 @@ async def build_in_part(tx: SqlTransaction, call: Call) -> Outcome:
     """Record a part built in."""
     args = _args(call, PartArgs)
     visit = await tx.session.get_one(Visit, _row(call))
-    entry = msgspec.convert(
-        {
-            "part_id": args.part_id, "quantity": args.quantity, "serial": args.serial,
-            "old_part_to": args.old_part_to, "used_at": call.effective_at,
-        },
-        PartUseEntry,
-    )  # fmt: skip
     await use_part(
-        tx.session, now=call.now, actor=_actor(call), visit=visit, person_id=UUID(call.person), entry=entry,
-        part_use_id=args.id,
+        tx.session, now=call.now, actor=_actor(call), visit=visit, person_id=UUID(call.person), part_use_id=args.id,
+        entry=msgspec.structs.replace(args, used_at=call.effective_at),
     )  # fmt: skip
     return applied()
 
 
 async def report_fault(tx: SqlTransaction, call: Call) -> Outcome:
     """Open a request that was born on the phone, under its own id and number."""
-    new = msgspec.convert({**call.mutation.args, "id": call.mutation.row}, NewServiceRequest)
-    new = msgspec.structs.replace(
-        new, received_at=call.effective_at, backdating_reason=new.backdating_reason or "taken down on the phone"
-    )
+    new = _args(call, RequestArgs, id=call.mutation.row, received_at=call.effective_at)
     request = await open_request(tx.session, now=call.now, actor=_actor(call), new=new)
     return applied(granted=(f"request:{request.id}",))
 
 
 async def open_order(tx: SqlTransaction, call: Call) -> Outcome:
     """Open a work order that was born on the phone, under its own id and number."""
-    new = msgspec.convert({**call.mutation.args, "id": call.mutation.row}, NewWorkOrder)
+    new = _args(call, OrderArgs, id=call.mutation.row)
     order = await open_work_order(tx.session, now=call.now, actor=_actor(call), new=new)
     return applied(granted=(f"job:{order.id}",))
 
 
-def _args(call: Call, kind: type[Args]) -> Args:
-    return msgspec.convert(call.mutation.args, kind)
+class _Unreadable(Exception):
+    """The arguments are not what they should be; nothing was written yet."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+def _args(call: Call, kind: type[Args], **known: Any) -> Args:
+    """Read the arguments by the office's rules, with what is `known` besides; raises _Unreadable.
+
+    Members nobody knows are passed over: a newer phone may send more.
+    """
+    try:
+        return msgspec.convert({**call.mutation.args, **known}, kind)
+    except msgspec.ValidationError as error:
+        raise _Unreadable(invalid(error)) from error
 
 
 def _row(call: Call) -> UUID:
@@ -180,15 +161,24 @@ def _refusing(run: Run, refusal: type[Rejection] = Rejection) -> Run:
             outcome = await run(tx, call)
             await tx.session.flush()
         except Problem as problem:
-            told = problem.details()
-            zh = "".join(f"{finding.field}:{finding.zh}。" for finding in problem.findings)
-            en = "; ".join(f"{finding.field}: {finding.en}" for finding in problem.findings)
-            raise refusal(
-                told.code, f"{told.detail_zh}{zh}{told.todo_zh}", f"{told.detail} {en} {told.todo}"
-            ) from problem
+            raise rejection_of(problem, refusal) from problem
+        except _Unreadable as unreadable:
+            raise rejection_of(unreadable.problem, refusal) from unreadable
         return outcome
 
     return refusing
+
+
+def _reporting(run: Run, refusal: type[Rejection] = Rejection) -> Run:
+    """The same for what has happened: it is not refused for how it is written, but set aside for a person."""
+
+    async def reporting(tx: SqlTransaction, call: Call) -> Outcome:
+        try:
+            return await run(tx, call)
+        except _Unreadable:
+            return quarantined("unreadable_mutation")
+
+    return _refusing(reporting, refusal)
 
 
 def _of(entity: str) -> Callable[[Mutation], RowKey]:
@@ -200,9 +190,9 @@ def _site(mutation: Mutation) -> RowKey:
 
 
 HANDLERS: Final[Mapping[str, Handler[SqlTransaction]]] = {
-    "visit.event": Handler(_refusing(report_event), _of("visit")),
-    "form.file": Handler(_refusing(file_form, _SetAside), _of("visit")),
-    "part.use": Handler(_refusing(build_in_part), _of("visit")),
+    "visit.event": Handler(_reporting(report_event), _of("visit")),
+    "form.file": Handler(_reporting(file_form, _SetAside), _of("visit")),
+    "part.use": Handler(_reporting(build_in_part), _of("visit")),
     "note.add": Handler(_refusing(write_note), _of("work_order")),
     "request.create": Handler(_refusing(report_fault), _site),
     "work_order.create": Handler(_refusing(open_order), _site),

@@ -22,7 +22,7 @@ from backend.customers.schemas import (
     NewContactPoint,
     PointKind,
 )
-from backend.devices.wording import invalid
+from backend.devices.wording import invalid, rejection_of
 from backend.people.queries import no_such
 from backend.people.schemas import Instant, Latitude, Longitude
 from backend.sites.actions import check_asset
@@ -98,6 +98,19 @@ class _Change:
     given: Fields
     after: Fields
     new: bool
+
+
+class SqlRules:
+    """The part of a transaction that says what phones may make of rows."""
+
+    session: AsyncSession
+
+    async def admitted(self, write: RowWrite, row: Row | None, pending: Pending, /) -> Fields:
+        """See sync.store.Transaction."""
+        try:
+            return await admitted_fields(self.session, write, row, pending)
+        except Problem as problem:
+            raise rejection_of(problem) from problem
 
 
 async def admitted_fields(session: AsyncSession, write: RowWrite, row: Row | None, pending: Pending) -> Fields:

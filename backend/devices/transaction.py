@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.audit import Actor
 from backend.core.db import upsert
-from backend.core.errors import Problem
 from backend.core.ids import new_id
 from backend.devices.models import (
     DeviceGrant,
@@ -25,20 +24,19 @@ from backend.devices.models import (
     QuarantinedMutation,
 )
 from backend.devices.registry import SqlRegistry
-from backend.devices.row_rules import admitted_fields
+from backend.devices.row_rules import SqlRules
 from backend.devices.row_writes import write_rows
 from backend.devices.rows import known_rows
 from backend.devices.scope import scope_of
 from backend.devices.transience import telling_transient
-from backend.devices.wording import rejection_of
 from backend.people.models import Device
 from sync.feed import Scope, View
 from sync.protocol import Status, is_uuid
-from sync.store import Conflict, Fields, Grant, LedgerState, Pending, Row, RowKey, RowWrite
+from sync.store import Conflict, Grant, LedgerState, Row, RowKey, RowWrite
 from sync.store import LedgerEntry as Entry
 
 
-class SqlTransaction(SqlRegistry):
+class SqlTransaction(SqlRegistry, SqlRules):
     """One transaction. `session`, `actor` and `now` are open to the handlers of business commands."""
 
     def __init__(self, session: AsyncSession, actor: Actor, now: datetime) -> None:
@@ -118,13 +116,6 @@ class SqlTransaction(SqlRegistry):
         """See sync.store.Transaction."""
         await self.session.flush()
         return await self.session.run_sync(known_rows, keys)
-
-    async def admitted(self, write: RowWrite, row: Row | None, pending: Pending, /) -> Fields:
-        """See sync.store.Transaction."""
-        try:
-            return await admitted_fields(self.session, write, row, pending)
-        except Problem as problem:
-            raise rejection_of(problem) from problem
 
     async def write(self, writes: Sequence[RowWrite]) -> Sequence[str]:
         """See sync.store.Transaction."""

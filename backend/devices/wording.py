@@ -15,9 +15,9 @@ def invalid(error: msgspec.ValidationError) -> Problem:
     return Problem(INVALID, finding(field, said))
 
 
-def rejection_of(problem: Problem) -> Rejection:
-    """Return a refusal as the end of a mutation: its code, and its sentences in both languages."""
+def rejection_of(problem: Problem, kind: type[Rejection] = Rejection) -> Rejection:
+    """Return a refusal as the end of a mutation, of a kind: its code, and its sentences in both languages."""
     told = problem.details()
     zh = "".join(f"{finding.field}:{finding.zh}。" for finding in problem.findings)
     en = "; ".join(f"{finding.field}: {finding.en}" for finding in problem.findings)
-    return Rejection(told.code, f"{told.detail_zh}{zh}{told.todo_zh}", f"{told.detail} {en} {told.todo}")
+    return kind(told.code, f"{told.detail_zh}{zh}{told.todo_zh}", f"{told.detail} {en} {told.todo}")

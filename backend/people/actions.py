@@ -46,20 +46,19 @@ from backend.people.schemas import (
     UnitPatch,
 )
 from backend.people.sign_in import end_sessions
+from sync.enrol import hash_of
+from sync.limits import CODE_MINUTES, DEVICES_A_PERSON
 
-ENROLMENT_MINUTES: Final = 10
-"""How long an enrolment code works."""
 RESET_HOURS: Final = 24
 """How long a password reset code works."""
-DEVICES_MAXIMUM: Final = 3
-"""Phones a person may have in use at once."""
 ENROLMENT_ALPHABET: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """What a code is made of: no signs that look alike. 32 of them, so each carries 5 bits."""
 ENROLMENT_LENGTH: Final = 16
 """80 random bits: a code that lives ten minutes cannot be guessed, and can be read out."""
 
 TOO_MANY_DEVICES = Fault(
-    "too_many_devices", 409, "这位员工已有 3 部在用手机。", "This person already has 3 phones in use.",
+    "too_many_devices", 409, f"这位员工已有 {DEVICES_A_PERSON} 部在用手机。",
+    f"This person already has {DEVICES_A_PERSON} phones in use.",
     "请先停用一部旧手机。", "Revoke one of the old phones first.",
 )  # fmt: skip
 PERSON_INACTIVE = Fault(
@@ -191,13 +190,13 @@ async def issue_reset_code(session: AsyncSession, *, now: datetime, actor: Actor
 async def issue_enrolment_code(session: AsyncSession, *, now: datetime, actor: Actor, person: Person) -> OneTimeCode:
     """Make a one-use code that registers a phone within ten minutes; raises too_many_devices, person_inactive."""
     _must_be_active(person)
-    if await devices_in_use(session, person.id) >= DEVICES_MAXIMUM:
+    if await devices_in_use(session, person.id) >= DEVICES_A_PERSON:
         raise Problem(TOO_MANY_DEVICES)
     mine = update(EnrolmentCode).where(EnrolmentCode.person_id == person.id, EnrolmentCode.used_at.is_(None))
     await session.execute(mine.values(used_at=now))
     code = _new_code()
-    expires_at = now + timedelta(minutes=ENROLMENT_MINUTES)
-    session.add(EnrolmentCode(person_id=person.id, code_hash=secret_hash(code), expires_at=expires_at))
+    expires_at = now + timedelta(minutes=CODE_MINUTES)
+    session.add(EnrolmentCode(person_id=person.id, code_hash=hash_of(code), expires_at=expires_at))
     record(session, now=now, actor=actor, action="person.enrolment_issued", row=person)
     return OneTimeCode(code=code, expires_at=expires_at)
 

@@ -10,7 +10,6 @@ from sqlalchemy import select
 
 from backend.core.audit import AuditEntry
 from backend.core.ids import new_id
-from backend.people.actions import DEVICES_MAXIMUM
 from backend.people.models import (
     CrewMember,
     Device,
@@ -23,6 +22,7 @@ from backend.people.models import (
 )
 from backend.people.queries import LISTED_MAXIMUM
 from backend.sites.models import SiteOwner
+from sync.limits import DEVICES_A_PERSON
 from tests.answers import added, code_of, fields_of, new_person
 from tests.make import LAT, LON, START, House, Office, add_all
 from tests.personas import (
@@ -398,7 +398,7 @@ async def test_an_enrolment_code_is_one_use_short_lived_and_the_last_one_counts(
 async def test_a_person_has_three_phones_at_most(office: Office) -> None:
     desk, house = await office.sign_in(LI_WEI), office.house
     async with office.database.write() as session:
-        for number in range(DEVICES_MAXIMUM):
+        for number in range(DEVICES_A_PERSON):
             await add_all(session, Device(
                 person_id=house.id_of(LI_WEI), prefix=f"P{number}", public_key="", name="phone", app_version="1",
                 schema_version=1, incarnation=new_id(), incarnations=1, view_revision=0, enrolled_at=office.now,
@@ -406,7 +406,7 @@ async def test_a_person_has_three_phones_at_most(office: Office) -> None:
     path = f"/people/{house.id_of(LI_WEI)}"
     assert code_of(await desk.post(f"{path}/enrolment-codes")) == "too_many_devices"
     devices = (await desk.get(f"{path}/devices")).json()
-    assert len(devices) == DEVICES_MAXIMUM
+    assert len(devices) == DEVICES_A_PERSON
     assert (await (await office.sign_in(ZHOU_TAO)).get(f"{path}/devices")).status_code == 404
     assert (await desk.ask("DELETE", f"{path}/devices/{new_id()}")).status_code == 404
     assert (await desk.ask("DELETE", f"{path}/devices/{devices[0]['id']}")).status_code == 204

@@ -25,7 +25,7 @@ from backend.devices.scope import BEHIND
 from backend.devices.store import SqlStore
 from backend.people.models import Device, EnrolmentCode
 from backend.tables import metadata
-from sync.enrol import hash_of, make_code
+from sync.enrol import hash_of
 from sync.holding import Rows, place
 from sync.limits import CODE_MINUTES
 from sync.store import Fields
@@ -281,7 +281,7 @@ class SqlWorld:
 
     async def code(self, person: str, now: datetime = START) -> str:
         """Give a person a code for a phone."""
-        code = make_code(self.ids.bytes)
+        code = self.ids.code()
         async with self._office() as session:
             expires_at = now + timedelta(minutes=CODE_MINUTES)
             session.add(EnrolmentCode(person_id=UUID(person), code_hash=hash_of(code), expires_at=expires_at))

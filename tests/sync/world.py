@@ -5,6 +5,7 @@ scope rule is the design's in small: assignments inside a window, a person's own
 it, their jobs, the jobs' sites with customers and contacts, and the catalogue.
 """
 
+import base64
 import random
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -14,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from sync.enrol import hash_of, make_code
+from sync.enrol import hash_of
 from sync.handler import Call, Handler, Outcome, Rejection, applied, noop, rejected
 from sync.holding import Rows, place
 from sync.limits import CODE_MINUTES
@@ -50,8 +51,23 @@ class Ids:
     def bytes(self, count: int) -> bytes:
         return self._random.randbytes(count)
 
+    def code(self) -> str:
+        """A code to register a phone with."""
+        return base64.b32encode(self.bytes(10)).decode()
 
-class World(Protocol):
+
+class Crewed(Protocol):
+    """Work given to a crew, and the people in it."""
+
+    crew: str
+    """In which nobody is yet."""
+
+    async def assign_crew(self, job: str, *, starts_at: datetime = START, hours: float = 8) -> str: ...
+    async def join(self, person: str, *, at: datetime = START, until: datetime | None = None) -> str: ...
+    async def leave(self, member: str, *, at: datetime = START) -> None: ...
+
+
+class World(Crewed, Protocol):
     """A store with an office in front of it. Every method commits before it returns, unless inside `together`."""
 
     store: Any
@@ -60,8 +76,6 @@ class World(Protocol):
     """Technician."""
     zhang_min: str
     """Technician."""
-    crew: str
-    """In which nobody is yet."""
     customer: str
     """Whose the sites are."""
 
@@ -73,10 +87,7 @@ class World(Protocol):
     async def asset(self, site: str, **fields: Any) -> str: ...
     async def job(self, site: str) -> str: ...
     async def assign(self, person: str, job: str, *, starts_at: datetime = START, hours: float = 8) -> str: ...
-    async def assign_crew(self, job: str, *, starts_at: datetime = START, hours: float = 8) -> str: ...
     async def withdraw(self, assignment: str) -> None: ...
-    async def join(self, person: str, *, at: datetime = START, until: datetime | None = None) -> str: ...
-    async def leave(self, member: str, *, at: datetime = START) -> None: ...
     async def change(self, entity: str, row: str, **fields: Any) -> None: ...
     async def delete(self, entity: str, row: str) -> None: ...
     async def fields(self, entity: str, row: str) -> Fields | None: ...
@@ -247,7 +258,7 @@ class MemoryWorld:
 
     async def code(self, person: str, now: datetime = START) -> str:
         """Give a person a code for a phone."""
-        code = make_code(self.ids.bytes)
+        code = self.ids.code()
         async with self.store.write() as tx:
             await tx.add_code(hash_of(code), EnrolmentCode(person, now + timedelta(minutes=CODE_MINUTES)))
         return code
