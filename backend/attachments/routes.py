@@ -106,7 +106,7 @@ async def list_attachments(
 @post("/attachments", guards=[SENDERS])
 async def add_attachment(
     data: JSONBody[NewAttachment], principal: Who, write: Session, once: NamedDependency[Once], now: Now
-) -> Response[bytes]:
+) -> Response[AttachmentView]:
     """Attach a file to a record."""
 
     async def produce() -> AttachmentView:

@@ -56,7 +56,7 @@ async def get_contract(
 async def post_contract(
     *, data: JSONBody[NewServiceContract], write: NamedDependency[AsyncSession], principal: NamedDependency[Principal],
     once: NamedDependency[Once], now: NamedDependency[datetime],
-) -> Response[bytes]:  # fmt: skip
+) -> Response[ServiceContractView]:  # fmt: skip
     """Make a contract with a customer of a unit the person quotes for."""
     customer = await write.get(Customer, data.customer_id)
     if customer is None or customer.unit_id not in principal.units("quote", "write"):

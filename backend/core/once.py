@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -17,6 +17,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from backend.core.auth import signed_in
 from backend.core.db import Base, insert_ignoring
 from backend.core.errors import IDEMPOTENCY_KEY_MISSING, IDEMPOTENCY_KEY_REUSED, Problem
+
+View = TypeVar("View", bound=msgspec.Struct)
 
 KEY_LENGTH: Final = 100
 REMEMBERED: Final = timedelta(days=7)
@@ -56,8 +58,8 @@ class Once:
         self._key = key
 
     async def create(
-        self, session: AsyncSession, now: datetime, produce: Callable[[], Awaitable[msgspec.Struct]]
-    ) -> Response[bytes]:
+        self, session: AsyncSession, now: datetime, produce: Callable[[], Awaitable[View]]
+    ) -> Response[View]:
         """Produce the view of a new record, or repeat the earlier answer.
 
         Raises idempotency_key_missing, and idempotency_key_reused for a key used for another request.
@@ -74,7 +76,8 @@ class Once:
             raise Problem(IDEMPOTENCY_KEY_REUSED)
         if claimed:
             creation.answer = msgspec.json.encode(await produce())
-        return Response(creation.answer, status_code=CREATED, media_type=MediaType.JSON)
+        stored = cast("View", creation.answer)  # the view as it was encoded then
+        return Response(stored, status_code=CREATED, media_type=MediaType.JSON)
 
     async def _sha256(self) -> str:
         seen = hashlib.sha256(f"{self._request.method} {self._request.url.path}\n".encode())

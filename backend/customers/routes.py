@@ -58,7 +58,7 @@ async def list_customers(
 @post("/customers", guards=[WRITES])
 async def add_customer(
     data: JSONBody[NewCustomer], principal: Who, write: Session, once: NamedDependency[Once], now: Now
-) -> Response[bytes]:
+) -> Response[CustomerView]:
     """Add a customer."""
 
     async def produce() -> CustomerView:
@@ -126,7 +126,7 @@ async def add_contact(
     write: Session,
     once: NamedDependency[Once],
     now: Now,
-) -> Response[bytes]:
+) -> Response[ContactView]:
     """Add a contact with ways to reach them."""
 
     async def produce() -> ContactView:
@@ -178,7 +178,7 @@ async def add_point(
     write: Session,
     once: NamedDependency[Once],
     now: Now,
-) -> Response[bytes]:
+) -> Response[ContactPointView]:
     """Add a way to reach a contact, with the consent it rests on."""
 
     async def produce() -> ContactPointView:

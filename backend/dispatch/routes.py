@@ -20,7 +20,7 @@ from backend.settings import Settings
 async def post_plan(
     *, data: JSONBody[NewPlan], write: NamedDependency[AsyncSession], principal: NamedDependency[Principal],
     once: NamedDependency[Once], now: NamedDependency[datetime], settings: NamedDependency[Settings],
-) -> Response[bytes]:  # fmt: skip
+) -> Response[PlanView]:  # fmt: skip
     """Ask for a plan; it is made in the background. Follow it at GET /plans/{id}."""
     queries.must_plan_for(principal, data.unit_id)
 

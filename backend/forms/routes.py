@@ -45,7 +45,7 @@ async def get_template(version_id: FromPath[UUID], read: NamedDependency[AsyncSe
 async def post_template(
     data: JSONBody[NewTemplateVersion], write: NamedDependency[AsyncSession], principal: NamedDependency[Principal],
     now: NamedDependency[datetime], once: NamedDependency[Once],
-) -> Response[bytes]:  # fmt: skip
+) -> Response[TemplateSummary]:  # fmt: skip
     """Freeze a template body as the next version of its key."""
 
     async def produce() -> TemplateSummary:

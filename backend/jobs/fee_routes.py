@@ -63,7 +63,7 @@ async def show_fees(order_id: OrderId, principal: Me, read: NamedDependency[Asyn
 @post("/work-orders/{order_id:uuid}/coverage", guards=[requires("case", "write")])
 async def decide_coverage(
     *, order_id: OrderId, data: JSONBody[CoverageEntry], once: OnlyOnce, principal: Me, write: Write, now: Now
-) -> Response[bytes]:
+) -> Response[CoverageView]:
     """Decide free or charged: the cause first, the warranty second."""
     order = await order_within(write, principal, "case", "write", order_id=order_id, now=now)
 
@@ -77,7 +77,7 @@ async def decide_coverage(
 @post("/work-orders/{order_id:uuid}/quotes", guards=[requires("quote", "write")])
 async def make_quote(
     *, order_id: OrderId, data: JSONBody[NewQuote], once: OnlyOnce, principal: Me, write: Write, now: Now
-) -> Response[bytes]:
+) -> Response[QuoteView]:
     """Make the next version of an order's quote."""
     order = await _order_to_quote(write, principal, order_id)
 
@@ -102,7 +102,7 @@ async def offer_quote(quote_id: QuoteId, principal: Me, write: Write, now: Now) 
 @post("/quotes/{quote_id:uuid}/answers", guards=[requires_any(("quote", "write"), ("case", "write"))])
 async def answer_quote(
     *, quote_id: QuoteId, data: JSONBody[NewQuoteAnswer], once: OnlyOnce, principal: Me, write: Write, now: Now
-) -> Response[bytes]:
+) -> Response[QuoteAnswerView]:
     """Record what the customer said to a quote."""
     quote = await write.get_one(Quote, quote_id, with_for_update=True)
     await _order_to_speak_of(write, principal, quote.work_order_id, now)
@@ -130,7 +130,7 @@ async def decide_dispute(
 @post("/work-orders/{order_id:uuid}/payments", guards=[requires("case", "write")])
 async def take_payment(
     *, order_id: OrderId, data: JSONBody[NewPayment], once: OnlyOnce, principal: Me, write: Write, now: Now
-) -> Response[bytes]:
+) -> Response[PaymentView]:
     """Record money received."""
     order = await order_within(write, principal, "case", "write", order_id=order_id, now=now)
 
@@ -146,7 +146,7 @@ async def take_payment(
 @post("/payments/{payment_id:uuid}/receipt", guards=[requires("case", "write")])
 async def give_receipt(
     *, payment_id: PaymentId, once: OnlyOnce, principal: Me, write: Write, now: Now
-) -> Response[bytes]:
+) -> Response[ReceiptView]:
     """Give a numbered receipt for a payment."""
     payment = await write.get_one(Payment, payment_id)
     await order_within(write, principal, "case", "write", order_id=payment.work_order_id, now=now)

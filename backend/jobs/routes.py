@@ -69,7 +69,7 @@ READS_ORDERS = requires_any(("visit_form", "read"), ("quote", "read"))
 @post("/work-orders", guards=[requires("case", "write")])
 async def open_work_order(
     *, data: JSONBody[NewWorkOrder], once: OnlyOnce, principal: Me, write: Write, now: Now
-) -> Response[bytes]:
+) -> Response[WorkOrderDetail]:
     """Open a work order with its first visit."""
     if not await queries.may_open_at(write, principal, data.site_id, now):
         raise Problem(NOT_FOUND)
@@ -142,7 +142,7 @@ async def cancel_work_order(
 @post("/work-orders/{order_id:uuid}/visits", guards=[requires("dispatch", "write")])
 async def add_visit(
     *, order_id: OrderId, data: JSONBody[NewVisit], once: OnlyOnce, principal: Me, write: Write, now: Now
-) -> Response[bytes]:
+) -> Response[VisitView]:
     """Add another trip to an open order."""
     order = await _orders_dispatcher(write, principal, order_id, now)
 
@@ -155,7 +155,7 @@ async def add_visit(
 @post("/work-orders/{order_id:uuid}/notes", guards=[requires_any(("case", "write"), ("case", "assist"))])
 async def add_note(
     *, order_id: OrderId, data: JSONBody[NoteEntry], once: OnlyOnce, principal: Me, write: Write, now: Now
-) -> Response[bytes]:
+) -> Response[NoteView]:
     """Add a note to an order: one's own work, or work one is asked to help with (A188)."""
     level = "write" if principal.may("case", "write") else "assist"
     order = await order_within(write, principal, "case", level, order_id=order_id, now=now)
@@ -264,7 +264,7 @@ async def report_event(
 @post("/visits/{visit_id:uuid}/parts", guards=[requires("parts", "write")])
 async def use_part(
     *, visit_id: VisitId, data: JSONBody[PartUseEntry], once: OnlyOnce, principal: Me, write: Write, now: Now
-) -> Response[bytes]:
+) -> Response[PartUseView]:
     """Record a part built in, out of one's own van."""
     visit = await queries.visit_to_report_on(write, principal, principal.person_id, visit_id=visit_id, now=now)
 

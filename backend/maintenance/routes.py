@@ -47,7 +47,7 @@ SiteAsked = Annotated[UUID | None, QueryParameter(name="site_id")]
 @post("/maintenance/plans", guards=[requires("dispatch", "write")])
 async def make_plan(
     *, data: JSONBody[NewMaintenancePlan], once: NamedDependency[Once], principal: Me, write: Write, now: Now
-) -> Response[bytes]:
+) -> Response[MaintenancePlanView]:
     """Make a plan for a site of one of one's units; its current period is raised at once."""
     site = await write.get(Site, data.site_id)
     if site is None or site.unit_id not in principal.units("dispatch", "write"):

@@ -40,7 +40,7 @@ async def list_parts(read: NamedDependency[AsyncSession], page: NamedDependency[
 async def add_part(
     *, data: JSONBody[NewPart], once: NamedDependency[Once], principal: NamedDependency[Principal],
     write: NamedDependency[AsyncSession], now: NamedDependency[datetime],
-) -> Response[bytes]:  # fmt: skip
+) -> Response[PartView]:  # fmt: skip
     """Add a part to the catalogue; for those who keep a unit's stock."""
     _must_keep_stock(principal)
 
@@ -65,7 +65,7 @@ async def list_stock(
 async def add_location(
     *, data: JSONBody[NewStockLocation], once: NamedDependency[Once], principal: NamedDependency[Principal],
     write: NamedDependency[AsyncSession], now: NamedDependency[datetime],
-) -> Response[bytes]:  # fmt: skip
+) -> Response[StockLocationView]:  # fmt: skip
     """Add a warehouse or a van in one of one's units."""
     units = principal.units("parts", "write")
     if data.unit_id not in units:
@@ -82,7 +82,7 @@ async def add_location(
 async def move_stock(
     *, data: JSONBody[NewStockMovement], once: NamedDependency[Once], principal: NamedDependency[Principal],
     write: NamedDependency[AsyncSession], now: NamedDependency[datetime],
-) -> Response[bytes]:  # fmt: skip
+) -> Response[StockMovementView]:  # fmt: skip
     """Move parts between places in one's reach."""
     await _must_reach(write, principal, data)
     await _must_name_serial(write, data)

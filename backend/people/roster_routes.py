@@ -73,7 +73,7 @@ async def list_my_shifts(since: Since, until: Since, principal: Who, read: Sessi
 @post("/shifts", guards=[DISPATCHES])
 async def add_shifts(
     data: JSONBody[NewShifts], principal: Who, write: Session, once: Once_, now: Now
-) -> Response[bytes]:
+) -> Response[Shifts]:
     """Add shifts: all of them or, if one is wrong, none."""
 
     async def produce() -> Shifts:
@@ -122,7 +122,7 @@ async def list_absences(
 @post("/absences", guards=[DISPATCHES])
 async def add_absence(
     data: JSONBody[NewAbsence], principal: Who, write: Session, once: Once_, now: Now
-) -> Response[bytes]:
+) -> Response[AbsenceView]:
     """Note that somebody is ill, on leave or in training."""
 
     async def produce() -> AbsenceView:
@@ -152,7 +152,7 @@ async def list_duty_slots(
 @post("/duty-slots", guards=[DISPATCHES])
 async def add_duty_slot(
     data: JSONBody[NewDutySlot], principal: Who, write: Session, once: Once_, now: Now
-) -> Response[bytes]:
+) -> Response[DutySlotView]:
     """Put somebody on call, with a backup, a phone and a vehicle."""
 
     async def produce() -> DutySlotView:
@@ -179,7 +179,7 @@ async def list_territories(principal: Who, read: Session) -> list[TerritoryView]
 @post("/territories", guards=[DISPATCHES])
 async def add_territory(
     data: JSONBody[NewTerritory], principal: Who, write: Session, once: Once_, now: Now
-) -> Response[bytes]:
+) -> Response[TerritoryView]:
     """Add a territory."""
 
     async def produce() -> TerritoryView:
@@ -226,7 +226,7 @@ async def list_territory_members(territory_id: Id, principal: Who, read: Session
 @post("/territories/{territory_id:uuid}/members", guards=[DISPATCHES])
 async def add_territory_member(
     *, territory_id: Id, data: JSONBody[NewTerritoryMember], principal: Who, write: Session, once: Once_, now: Now
-) -> Response[bytes]:
+) -> Response[TerritoryMemberView]:
     """Let a person or a crew serve a territory."""
 
     async def produce() -> TerritoryMemberView:
@@ -262,7 +262,7 @@ async def list_vehicles(principal: Who, read: Session) -> list[VehicleView]:
 @post("/vehicles", guards=[DISPATCHES])
 async def add_vehicle(
     data: JSONBody[NewVehicle], principal: Who, write: Session, once: Once_, now: Now
-) -> Response[bytes]:
+) -> Response[VehicleView]:
     """Add a vehicle."""
 
     async def produce() -> VehicleView:

@@ -153,7 +153,7 @@ async def list_people(
 @post("/people", guards=[requires("admin", "write")])
 async def add_person(
     data: JSONBody[NewPerson], principal: Who, write: Write, once: NamedDependency[Once], now: Now
-) -> Response[bytes]:
+) -> Response[PersonView]:
     """Add a person. They set their password with a code from POST /people/{id}/reset-codes."""
 
     async def produce() -> PersonView:
@@ -257,7 +257,7 @@ async def list_grants(person_id: Id, principal: Who, read: Read) -> list[RoleGra
 @post("/people/{person_id:uuid}/role-grants", guards=[requires("admin", "write")])
 async def grant_role(
     *, person_id: Id, data: JSONBody[NewRoleGrant], principal: Who, write: Write, once: NamedDependency[Once], now: Now
-) -> Response[bytes]:
+) -> Response[RoleGrantView]:
     """Give a person a role within a unit, from a day or until one."""
 
     async def produce() -> RoleGrantView:
@@ -288,7 +288,7 @@ async def list_units(read: Read) -> list[UnitView]:
 @post("/units", guards=[requires("admin", "write")])
 async def add_unit(
     data: JSONBody[NewUnit], principal: Who, write: Write, once: NamedDependency[Once], now: Now
-) -> Response[bytes]:
+) -> Response[UnitView]:
     """Add a unit under another."""
 
     async def produce() -> UnitView:
@@ -326,7 +326,7 @@ async def list_crews(principal: Who, read: Read, page: NamedDependency[PageReque
 @post("/crews", guards=[ORGANISERS])
 async def add_crew(
     data: JSONBody[NewCrew], principal: Who, write: Write, once: NamedDependency[Once], now: Now
-) -> Response[bytes]:
+) -> Response[CrewView]:
     """Add a crew."""
 
     async def produce() -> CrewView:
@@ -363,7 +363,7 @@ async def list_members(crew_id: Id, principal: Who, read: Read) -> list[CrewMemb
 @post("/crews/{crew_id:uuid}/members", guards=[ORGANISERS])
 async def add_member(
     *, crew_id: Id, data: JSONBody[NewCrewMember], principal: Who, write: Write, once: NamedDependency[Once], now: Now
-) -> Response[bytes]:
+) -> Response[CrewMemberView]:
     """Put somebody into a crew."""
 
     async def produce() -> CrewMemberView:
@@ -412,7 +412,7 @@ async def add_person_skill(
     write: Write,
     once: NamedDependency[Once],
     now: Now,
-) -> Response[bytes]:
+) -> Response[PersonSkillView]:
     """Record a skill or a certificate."""
 
     async def produce() -> PersonSkillView:

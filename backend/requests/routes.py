@@ -57,7 +57,7 @@ REOPENS = requires_any(("case", "write"), ("case", "reopen"))
 @post("/requests", guards=[WRITES], status_code=201)
 async def post_request(
     *, data: JSONBody[NewServiceRequest], write: Session, principal: Who, once: NamedDependency[Once], now: Now
-) -> Response[bytes]:
+) -> Response[RequestView]:
     """Take a request in, on whatever channel. Its clocks start when it was received."""
     await queries.must_reach_site(write, principal, site_id=data.site_id, external_id=data.site_external_id, now=now)
 
@@ -113,7 +113,7 @@ async def patch_request(
 async def post_inquiry(
     *, request_id: Id, data: JSONBody[InquiryEntry], write: Session, principal: Who, once: NamedDependency[Once],
     now: Now,
-) -> Response[bytes]:  # fmt: skip
+) -> Response[InquiryView]:  # fmt: skip
     """Note who was asked for a missing fact, and what they said."""
     request = await _locked(write, principal, request_id, now)
 
@@ -228,7 +228,7 @@ async def post_decline(*, request_id: Id, write: Session, principal: Who, now: N
 async def post_escalation(
     *, request_id: Id, data: JSONBody[EscalationEntry], write: Session, principal: Who, once: NamedDependency[Once],
     now: Now,
-) -> Response[bytes]:  # fmt: skip
+) -> Response[Escalated]:  # fmt: skip
     """Ask the next role of a chain for help; the owner stays the owner."""
     request = await _locked(write, principal, request_id, now)
 
@@ -251,7 +251,7 @@ async def get_clocks(request_id: Id, read: Session, principal: Who, now: Now) ->
 async def post_promise(
     *, request_id: Id, kind: FromPath[str], data: JSONBody[NewPromise], write: Session, principal: Who,
     once: NamedDependency[Once], now: Now,
-) -> Response[bytes]:  # fmt: skip
+) -> Response[SubjectClocks]:  # fmt: skip
     """Record a time told to the customer; it moves the clock by the rules of whose wish it was."""
     request = await _locked(write, principal, request_id, now)
     if data.promised_at <= now:

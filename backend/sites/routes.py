@@ -77,7 +77,9 @@ async def list_sites(
 
 
 @post("/sites", guards=[WRITES])
-async def add_site(data: JSONBody[NewSite], principal: Who, write: Session, once: Once_, now: Now) -> Response[bytes]:
+async def add_site(
+    data: JSONBody[NewSite], principal: Who, write: Session, once: Once_, now: Now
+) -> Response[SiteView]:
     """Add a site."""
 
     async def produce() -> SiteView:
@@ -139,7 +141,7 @@ async def list_owners(site_id: Id, principal: Who, read: Session, now: Now) -> l
 @post("/sites/{site_id:uuid}/owners", guards=[WRITES])
 async def name_owner(
     *, site_id: Id, data: JSONBody[NewOwner], principal: Who, write: Session, once: Once_, now: Now
-) -> Response[bytes]:
+) -> Response[OwnerView]:
     """Make a crew or a person responsible for a site."""
 
     async def produce() -> OwnerView:
@@ -161,7 +163,7 @@ async def list_keys(*, site_id: Id, principal: Who, read: Session, page: Paged, 
 @post("/sites/{site_id:uuid}/keys", guards=[WRITES])
 async def hand_key(
     *, site_id: Id, data: JSONBody[NewKey], principal: Who, write: Session, once: Once_, now: Now
-) -> Response[bytes]:
+) -> Response[KeyView]:
     """Note that somebody has a key of a site."""
 
     async def produce() -> KeyView:
@@ -219,7 +221,7 @@ async def list_positions(*, site_id: Id, principal: Who, read: Session, page: Pa
 @post("/sites/{site_id:uuid}/positions", guards=[WRITES])
 async def add_position(
     *, site_id: Id, data: JSONBody[NewPosition], principal: Who, write: Session, once: Once_, now: Now
-) -> Response[bytes]:
+) -> Response[PositionView]:
     """Add a place to the layout of a site."""
 
     async def produce() -> PositionView:
@@ -266,7 +268,7 @@ async def list_position_history(
 @post("/positions/{position_id:uuid}/placements", guards=[WRITES])
 async def place_asset(
     *, position_id: Id, data: JSONBody[NewPlacement], principal: Who, write: Session, once: Once_, now: Now
-) -> Response[bytes]:
+) -> Response[PlacementView]:
     """Put an asset at a place; what stood there is removed at the same instant, and both keep their histories."""
 
     async def produce() -> PlacementView:
@@ -289,7 +291,7 @@ async def list_asset_models(read: Session, page: Paged) -> Page[AssetModelView]:
 @post("/asset-models", guards=[WRITES])
 async def add_asset_model(
     data: JSONBody[NewAssetModel], principal: Who, write: Session, once: Once_, now: Now
-) -> Response[bytes]:
+) -> Response[AssetModelView]:
     """Add a brand and model to the catalogue."""
 
     async def produce() -> AssetModelView:
@@ -310,7 +312,7 @@ async def list_assets(*, site_id: Id, principal: Who, read: Session, page: Paged
 @post("/sites/{site_id:uuid}/assets", guards=[WRITES])
 async def add_asset(
     *, site_id: Id, data: JSONBody[NewAsset], principal: Who, write: Session, once: Once_, now: Now
-) -> Response[bytes]:
+) -> Response[AssetView]:
     """Add a piece of equipment to a site."""
 
     async def produce() -> AssetView:

@@ -38,6 +38,17 @@ async def test_what_creates_and_what_edits_names_the_header_it_needs(sqlite_offi
             assert headers_needed(operation) == {"If-Match"}, name
 
 
+async def test_what_is_answered_has_a_shape(sqlite_office: Office) -> None:
+    told = await operations(sqlite_office)
+    shapeless = {
+        name
+        for name, operation in told.items()
+        for answer in operation["responses"].values()
+        if answer.get("content", {}).get("application/json", {}).get("schema") == {"type": "string"}
+    }
+    assert all(name.startswith("POST /sync/v1/") for name in shapeless), "whose messages have a page of their own"
+
+
 async def test_the_page_opens_without_internet(sqlite_office: Office) -> None:
     page = (await sqlite_office.client.get("/docs")).text
     assert "https://" not in page.partition("const ")[0]
