@@ -98,22 +98,27 @@ class _Change:
     given: Fields
     after: Fields
     new: bool
+    known_kinds: set[tuple[Any, Any]]
 
 
 class SqlRules:
     """The part of a transaction that says what phones may make of rows."""
 
     session: AsyncSession
+    known_kinds: set[tuple[Any, Any]]
+    """Types and models of assets this transaction has found to be known."""
 
     async def admitted(self, write: RowWrite, row: Row | None, pending: Pending, /) -> Fields:
         """See sync.store.Transaction."""
         try:
-            return await admitted_fields(self.session, write, row, pending)
+            return await admitted_fields(self.session, write, row, pending, self.known_kinds)
         except Problem as problem:
             raise rejection_of(problem) from problem
 
 
-async def admitted_fields(session: AsyncSession, write: RowWrite, row: Row | None, pending: Pending) -> Fields:
+async def admitted_fields(
+    session: AsyncSession, write: RowWrite, row: Row | None, pending: Pending, known_kinds: set[tuple[Any, Any]]
+) -> Fields:
     """Return the fields of a phone's change as they are to be stored (see sync.store.Transaction.admitted).
 
     Raises Problem `invalid`, naming the field, and `too_many_contact_points`.
@@ -129,7 +134,7 @@ async def admitted_fields(session: AsyncSession, write: RowWrite, row: Row | Non
     except msgspec.ValidationError as error:
         raise invalid(error) from error
     after = {**(row.fields if row else {}), **write.fields}
-    change = _Change(session, pending, write.key, write.fields, after, new=row is None)
+    change = _Change(session, pending, write.key, write.fields, after, row is None, known_kinds)
     return await _CHECKS.get(entity, _as_given)(change)
 
 
@@ -153,8 +158,11 @@ async def _site(change: _Change) -> Fields:
 
 
 async def _asset(change: _Change) -> Fields:
-    ids = {name: UUID(value) for name, value in change.given.items() if name == "asset_model_id" and value is not None}
-    await check_asset(change.session, {**change.given, **ids})
+    kind = (change.given.get("asset_type"), change.given.get("asset_model_id"))
+    if kind not in change.known_kinds:
+        ids = {"asset_model_id": UUID(kind[1])} if kind[1] is not None else {}
+        await check_asset(change.session, {**change.given, **ids})
+        change.known_kinds.add(kind)
     return change.given
 
 

@@ -43,6 +43,7 @@ class SqlTransaction(SqlRegistry, SqlRules):
         super().__init__(session)
         self.actor = actor
         self.now = now
+        self.known_kinds = set()
 
     async def ledger_state(self, device: str, incarnation: str) -> LedgerState | None:
         """See sync.store.Transaction; the device's row is the lock, and only then is anything else read."""
