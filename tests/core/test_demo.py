@@ -41,11 +41,10 @@ class Demo:
         return self.said.read_text("utf-8")
 
     def address(self) -> str:
-        for _ in range(600):
-            found = re.search(r"http://127\.0\.0\.1:\d+", self.read())
-            if found or self.process.poll() is not None:
-                break
+        found = None
+        while found is None and self.process.poll() is None:
             time.sleep(0.1)
+            found = re.search(r"http://127\.0\.0\.1:\d+", self.read())
         assert found, self.read()
         return found[0]
 
