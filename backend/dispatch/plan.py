@@ -140,7 +140,9 @@ def _obstacle(row: Any) -> str | None:
 
 
 def _beyond_planning(row: Any, shifts: Mapping[str, "_WorkingTime"]) -> bool:
-    """Whether the visit is under way outside the shifts planned for, so that nothing about it is left to decide."""
+    """Whether nothing is left to decide: a crew's leader does, or the visit is under way outside the shifts."""
+    if row.crew_id is not None and row.person_id is None:
+        return True
     return row.state in UNDER_WAY and str(row.shift_id) not in shifts
 
 
@@ -150,6 +152,7 @@ async def _open_visits(session: AsyncSession, units: Sequence[UUID]) -> Sequence
         CommitmentClock.subject_id == WorkOrder.request_id,
         CommitmentClock.kind == "arrive",
         CommitmentClock.stopped_at.is_(None),
+        CommitmentClock.void_reason.is_(None),
     )
     open_visits = (
         select(

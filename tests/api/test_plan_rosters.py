@@ -19,10 +19,12 @@ from tests.make import LAT, START, Office
 from tests.personas import LI_WEI, WANG_FANG, ZHOU_TAO
 from tests.planning import (
     absent,
+    assignment,
     done,
     pause,
     planned,
     problem_of,
+    published,
     second_site,
     shift_of,
     stops,
@@ -93,6 +95,21 @@ async def test_a_technician_on_the_way_outside_the_plan_does_not_stop_it(sqlite:
     assert stops(plan) == {waiting: str(sqlite.house.id_of(LI_WEI))}
     (shift,) = (await problem_of(sqlite)).shifts
     assert (shift.start_place, shift.start) == (str(sqlite.house.site), minutes * 60)
+
+
+async def test_a_visit_given_to_a_crew_stays_with_its_leader(sqlite: Office) -> None:
+    await shift_of(sqlite, LI_WEI)
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    visit = (await opened(wang_fang, sqlite))["visits"][0]
+    seen = (await wang_fang.get(f"/visits/{visit['id']}")).headers["ETag"]
+    crew = {"crew_id": str(sqlite.house.crew), "arrives_at": (START + timedelta(hours=2)).isoformat()}
+    ok(await wang_fang.post(f"/visits/{visit['id']}/assign", crew, headers={"If-Match": seen}))
+    plan = await done(wang_fang, sqlite)
+    assert (stops(plan), plan["unplanned"]) == ({}, [])
+    await published(wang_fang, plan)
+    held = await assignment(wang_fang, visit["id"])
+    assert held is not None
+    assert (held["crew_id"], held["person_id"]) == (str(sqlite.house.crew), None)
 
 
 # --- rosters that are legal -------------------------------------------------------------------------------------------
