@@ -56,16 +56,19 @@ class _Tables:
     conflicts: dict[str, Conflict] = field(default_factory=dict[str, Conflict])
     phones: dict[str, _Phone] = field(default_factory=dict[str, _Phone])
     acked: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    durable: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     ledger: dict[tuple[str, str, int], LedgerEntry] = field(default_factory=dict[tuple[str, str, int], LedgerEntry])
     mutations: dict[str, LedgerEntry] = field(default_factory=dict[str, LedgerEntry])
     grants: dict[tuple[str, str], Grant] = field(default_factory=dict[tuple[str, str], Grant])
     codes: dict[str, EnrolmentCode] = field(default_factory=dict[str, EnrolmentCode])
+    former: dict[RowKey, Fields] = field(default_factory=dict[RowKey, Fields])
+    """What rows were when they were deleted."""
 
     def copy(self) -> "_Tables":
         return _Tables(
             self.epoch, self.v, dict(self.rows), dict(self.entries), dict(self.heads), dict(self.conflicts),
-            dict(self.phones), dict(self.acked), dict(self.ledger), dict(self.mutations), dict(self.grants),
-            dict(self.codes),
+            dict(self.phones), dict(self.acked), dict(self.durable), dict(self.ledger), dict(self.mutations),
+            dict(self.grants), dict(self.codes), dict(self.former),
         )  # fmt: skip
 
     def stamp(self, key: RowKey) -> None:
@@ -118,7 +121,7 @@ class MemorySnapshot:
         return DeviceState(
             person=phone.device.person, revoked=not phone.device.active, revision=phone.revision,
             acked_n=self.tables.acked.get((device, incarnation)), views=phone.views, epoch=self.tables.epoch,
-            v=self.tables.v,
+            v=self.tables.v, durable_n=self.tables.durable.get((device, incarnation)),
         )  # fmt: skip
 
     async def scope(self, person: str, now: datetime) -> Scope:
@@ -168,6 +171,10 @@ class MemoryRegistry:
         self.tables.acked[device.id, device.incarnation] = 0
         return True
 
+    async def note_backup(self, held: Mapping[tuple[str, str], int]) -> None:
+        """See sync.store.Registry."""
+        self.tables.durable |= held
+
     async def add_code(self, code_hash: str, code: EnrolmentCode) -> None:
         """Let a person register a phone (the office does this)."""
         self.tables.codes[code_hash] = code
@@ -186,13 +193,50 @@ class MemoryRules:
         return write.fields
 
 
-class MemoryTransaction(MemoryRegistry, MemoryRules):
+class MemoryConflicts:
+    """The part of a transaction that keeps what people changed differently."""
+
+    tables: _Tables
+    touched: set[RowKey]
+
+    async def conflicts(self, device: str, keys: Collection[RowKey]) -> Sequence[Conflict]:
+        """See sync.store.Conflicts."""
+        wanted = set(keys)
+        standing = (found for found in self.tables.conflicts.values() if found.decision is None)
+        return [found for found in standing if found.device == device and found.key in wanted]
+
+    async def conflict(self, conflict_id: str) -> Conflict | None:
+        """See sync.store.Conflicts."""
+        return self.tables.conflicts.get(conflict_id)
+
+    async def save_conflicts(self, conflicts: Sequence[Conflict]) -> None:
+        """See sync.store.Conflicts."""
+        for conflict in conflicts:
+            self.tables.conflicts[conflict.id] = conflict
+            key, decision = RowKey(CONFLICT, conflict.id), conflict.decision
+            fields: dict[str, Any] = {
+                "id": conflict.id, "entity": conflict.key.entity, "subject_id": conflict.key.row,
+                "field": conflict.group, "base": conflict.base, "mine": conflict.mine, "theirs": conflict.theirs,
+                "person_id": conflict.person, "edited_at": conflict.edited_at, "opened_at": conflict.opened_at,
+                "decided_at": decision and decision.at, "decided_by_id": decision and decision.person,
+                "decision": decision and decision.take,
+            }  # fmt: skip
+            known = self.tables.rows.get(key)
+            self.tables.rows[key] = Row(key, conflict.bucket, fields, deleted=False, v=known.v if known else 0)
+            self.touched.add(key)
+
+    async def former(self, key: RowKey) -> Fields:
+        """See sync.store.Conflicts."""
+        return self.tables.former.get(key, {})
+
+
+class MemoryTransaction(MemoryRegistry, MemoryRules, MemoryConflicts):
     """One transaction on a copy of the tables."""
 
     def __init__(self, tables: _Tables, rules: _Rules) -> None:
         self.tables = tables
         self._rules = rules
-        self._touched: set[RowKey] = set()
+        self.touched: set[RowKey] = set()
 
     async def ledger_state(self, device: str, incarnation: str) -> LedgerState | None:
         """See sync.store.Transaction."""
@@ -249,7 +293,7 @@ class MemoryTransaction(MemoryRegistry, MemoryRules):
     def _write(self, write: RowWrite) -> str:
         tables, key = self.tables, write.key
         if write.kind is WriteKind.INSERT:
-            if key in tables.rows:
+            if key in tables.rows and not tables.rows[key].deleted:
                 raise ValueError(f"there is already {key}")
             fields = {"id": key.row, **write.fields}
             row = Row(key, self._rules.bucket(key, fields), fields, deleted=False, v=0)
@@ -257,29 +301,11 @@ class MemoryTransaction(MemoryRegistry, MemoryRules):
             fields = {**tables.rows[key].fields, **write.fields}
             row = replace(tables.rows[key], bucket=self._rules.bucket(key, fields), fields=fields)
         else:
+            tables.former[key] = tables.rows[key].fields
             row = replace(tables.rows[key], fields={}, deleted=True)
         tables.rows[key] = row
-        self._touched.add(key)
+        self.touched.add(key)
         return row.bucket
-
-    async def conflicts(self, device: str, keys: Collection[RowKey]) -> Sequence[Conflict]:
-        """See sync.store.Transaction."""
-        wanted = set(keys)
-        return [found for found in self.tables.conflicts.values() if found.device == device and found.key in wanted]
-
-    async def save_conflicts(self, conflicts: Sequence[Conflict]) -> None:
-        """See sync.store.Transaction."""
-        for conflict in conflicts:
-            self.tables.conflicts[conflict.id] = conflict
-            key = RowKey(CONFLICT, conflict.id)
-            fields: dict[str, Any] = {
-                "id": conflict.id, "entity": conflict.key.entity, "subject_id": conflict.key.row,
-                "field": conflict.group, "base": conflict.base, "mine": conflict.mine, "theirs": conflict.theirs,
-                "person_id": conflict.person, "edited_at": conflict.edited_at, "opened_at": conflict.opened_at,
-            }  # fmt: skip
-            known = self.tables.rows.get(key)
-            self.tables.rows[key] = Row(key, conflict.bucket, fields, deleted=False, v=known.v if known else 0)
-            self._touched.add(key)
 
     async def save_view(
         self, device: str, *, revision: int, view: View, keep: Collection[str], complete: bool, now: datetime
@@ -300,18 +326,18 @@ class MemoryTransaction(MemoryRegistry, MemoryRules):
     @asynccontextmanager
     async def savepoint(self) -> AsyncGenerator[None]:
         """See sync.store.Transaction."""
-        tables, touched = self.tables.copy(), set(self._touched)
+        tables, touched = self.tables.copy(), set(self.touched)
         try:
             yield
         except BaseException:
-            self.tables, self._touched = tables, touched
+            self.tables, self.touched = tables, touched
             raise
 
     def stamp(self) -> None:
         """Give everything this transaction wrote to rows the next `v`."""
-        if self._touched:
+        if self.touched:
             self.tables.v += 1
-        for key in sorted(self._touched, key=lambda key: (key.entity, key.row)):
+        for key in sorted(self.touched, key=lambda key: (key.entity, key.row)):
             self.tables.stamp(key)
 
 

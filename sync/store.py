@@ -72,7 +72,10 @@ class RowWrite:
 
 @dataclass(frozen=True)
 class DeviceState:
-    """A device as a snapshot sees it, with the clock of that snapshot. `acked_n` is None for an unknown incarnation."""
+    """A device as a snapshot sees it, with the clock of that snapshot. `acked_n` is None for an unknown incarnation.
+
+    `durable_n` is the last number of it that a verified backup holds; None: no backup holds any of this incarnation.
+    """
 
     person: str
     revoked: bool
@@ -82,6 +85,7 @@ class DeviceState:
     views: Mapping[str, View]
     epoch: str
     v: int
+    durable_n: int | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,17 @@ class Grant:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """How a person ended a conflict: `take` is `mine`, `theirs` or `values`."""
+
+    take: str
+    person: str
+    at: datetime
+    mutation_id: str = ""
+    """The mutation it came with, for the audit trail; empty at the desk."""
+
+
+@dataclass(frozen=True)
 class Conflict:
     """Two people changed one field group differently; a person decides. A synced row of the bucket its row is in."""
 
@@ -145,6 +160,7 @@ class Conflict:
     edited_at: datetime
     """Effective time of the edit; merging never looks at it."""
     opened_at: datetime
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True)
@@ -201,7 +217,27 @@ class Pending(Protocol):
         ...
 
 
-class Transaction(Protocol):
+class Conflicts(Protocol):
+    """The part of a transaction that keeps what people changed differently."""
+
+    async def conflicts(self, device: str, keys: Collection[RowKey]) -> Sequence[Conflict]:
+        """Return the open conflicts of these rows that this device's edits opened."""
+        ...
+
+    async def conflict(self, conflict_id: str) -> Conflict | None:
+        """Return a conflict, open or decided, locked until the transaction ends."""
+        ...
+
+    async def save_conflicts(self, conflicts: Sequence[Conflict]) -> None:
+        """Open these conflicts, or replace those whose id is known; a decision is audited."""
+        ...
+
+    async def former(self, key: RowKey) -> Fields:
+        """Return what is known of a deleted row as it last was; nothing when nobody wrote it down."""
+        ...
+
+
+class Transaction(Conflicts, Protocol):
     """One writing transaction."""
 
     async def ledger_state(self, device: str, incarnation: str) -> LedgerState | None:
@@ -243,14 +279,6 @@ class Transaction(Protocol):
         """Make the changes, in order; return the bucket each row is in."""
         ...
 
-    async def conflicts(self, device: str, keys: Collection[RowKey]) -> Sequence[Conflict]:
-        """Return the open conflicts of these rows that this device's edits opened."""
-        ...
-
-    async def save_conflicts(self, conflicts: Sequence[Conflict]) -> None:
-        """Open these conflicts, or replace those whose id is known."""
-        ...
-
     async def save_view(
         self, device: str, *, revision: int, view: View, keep: Collection[str], complete: bool, now: datetime
     ) -> bool:
@@ -286,6 +314,10 @@ class Registry(Protocol):
 
     async def save_device(self, device: Device, now: datetime) -> bool:
         """Add the phone, or begin its new incarnation; return False when another phone has its prefix."""
+        ...
+
+    async def note_backup(self, held: Mapping[tuple[str, str], int]) -> None:
+        """Keep that a verified backup holds each ledger, by (device, incarnation), up to a number."""
         ...
 
 

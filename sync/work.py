@@ -4,10 +4,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from sync.deciding import CONFLICT_DECIDE, CONFLICT_ENTITY, part_shown
 from sync.edits import ADD, EDIT, REMOVE
+from sync.limits import SUCCESSOR_HOPS
 from sync.outbox import Item
+from sync.policy import SUCCESSOR
 from sync.protocol import Edit
 from sync.replica import Replica
+from sync.shown import Shown
 
 
 class Wiped(Exception):
@@ -53,6 +57,32 @@ def command(
 ) -> Item:
     """Do a business command, such as a visit's event or the filing of a form; `row` is the row it makes or is about."""
     return _do(replica, name, mutation_id, now, entity=entity, row=row, args=dict(args), blobs=blobs)
+
+
+def decide(
+    replica: Replica,
+    conflict: str,
+    take: str,
+    *,
+    mutation_id: str,
+    now: datetime,
+    values: Mapping[str, Any] | None = None,
+) -> Item:
+    """Decide a conflict the phone holds: take `mine`, `theirs` or `values`, on the row as the last pull had it.
+
+    Raises LookupError when the phone holds no such conflict.
+    """
+    held = Shown(replica.holding)
+    known = held.get(CONFLICT_ENTITY, conflict)
+    if known is None:
+        raise LookupError(f"the phone holds no conflict {conflict}")
+    row = held.get(known["entity"], known["subject_id"])
+    for _ in range(SUCCESSOR_HOPS):
+        following = held.get(known["entity"], row[SUCCESSOR]) if row and row.get(SUCCESSOR) else None
+        row = following or row
+    seen = part_shown(known["field"], known["base"], known["mine"], row, replica.policy.of(known["entity"]))
+    args = {"take": take, "seen": seen, "values": dict(values or {})}
+    return _do(replica, CONFLICT_DECIDE, mutation_id, now, entity=CONFLICT_ENTITY, row=conflict, args=args)
 
 
 def _seen(replica: Replica, entity: str, row: str) -> Mapping[str, Any]:

@@ -9,17 +9,17 @@ from datetime import datetime
 from typing import Any, Final, cast
 from uuid import UUID
 
-from sqlalchemy import Table, and_, delete, insert, or_, select, tuple_, update
+from sqlalchemy import Table, and_, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.audit import Actor
 from backend.core.db import upsert
 from backend.core.ids import new_id
+from backend.devices.conflict_rows import SqlConflicts
 from backend.devices.models import (
     DeviceGrant,
     DeviceIncarnation,
     DeviceView,
-    FieldConflict,
     LedgerEntry,
     QuarantinedMutation,
 )
@@ -32,11 +32,11 @@ from backend.devices.transience import telling_transient
 from backend.people.models import Device
 from sync.feed import Scope, View
 from sync.protocol import Status, is_uuid
-from sync.store import Conflict, Grant, LedgerState, Row, RowKey, RowWrite
+from sync.store import Grant, LedgerState, Row, RowKey, RowWrite
 from sync.store import LedgerEntry as Entry
 
 
-class SqlTransaction(SqlRegistry, SqlRules):
+class SqlTransaction(SqlRegistry, SqlRules, SqlConflicts):
     """One transaction. `session`, `actor` and `now` are open to the handlers of business commands."""
 
     def __init__(self, session: AsyncSession, actor: Actor, now: datetime) -> None:
@@ -123,21 +123,6 @@ class SqlTransaction(SqlRegistry, SqlRules):
         await self.session.flush()
         return await self.session.run_sync(write_rows, writes, self.actor, self.now)
 
-    async def conflicts(self, device: str, keys: Collection[RowKey]) -> Sequence[Conflict]:
-        """See sync.store.Transaction; locked, so that nobody decides one that an edit is just joining."""
-        listed = (
-            select(*_CONFLICT.columns)
-            .where(FieldConflict.device_id == UUID(device), FieldConflict.decided_at.is_(None))
-            .where(tuple_(FieldConflict.entity, FieldConflict.subject_id).in_([(k.entity, UUID(k.row)) for k in keys]))
-            .order_by(FieldConflict.id)
-            .with_for_update(key_share=True)
-        )
-        return [_conflict(row) for row in await self.session.execute(listed)]
-
-    async def save_conflicts(self, conflicts: Sequence[Conflict]) -> None:
-        """See sync.store.Transaction."""
-        await self.session.run_sync(upsert, _CONFLICT, [_conflict_row(conflict) for conflict in conflicts])
-
     async def save_view(
         self, device: str, *, revision: int, view: View, keep: Collection[str], complete: bool, now: datetime
     ) -> bool:
@@ -178,7 +163,6 @@ class SqlTransaction(SqlRegistry, SqlRules):
 
 
 _LEDGER: Final = cast("Table", LedgerEntry.__table__)
-_CONFLICT: Final = cast("Table", FieldConflict.__table__)
 _QUARANTINE: Final = cast("Table", QuarantinedMutation.__table__)
 
 
@@ -204,24 +188,6 @@ def _quarantined(entry: Entry) -> dict[str, Any]:
     return {
         "id": new_id(), "device_id": UUID(entry.device), "incarnation": UUID(entry.incarnation), "n": entry.n,
         "person_id": UUID(entry.person), "name": entry.name, "code": entry.code, "received_at": entry.received_at,
-    }  # fmt: skip
-
-
-def _conflict(row: Any) -> Conflict:
-    return Conflict(
-        id=str(row.id), key=RowKey(row.entity, str(row.subject_id)), bucket=row.bucket or "", group=row.field,
-        base=row.base, mine=row.mine, theirs=row.theirs, mutation_id=str(row.mutation_id), device=str(row.device_id),
-        person=str(row.person_id), edited_at=row.edited_at, opened_at=row.opened_at,
-    )  # fmt: skip
-
-
-def _conflict_row(conflict: Conflict) -> dict[str, Any]:
-    return {
-        "id": UUID(conflict.id), "bucket": conflict.bucket, "entity": conflict.key.entity,
-        "subject_id": UUID(conflict.key.row), "field": conflict.group, "base": dict(conflict.base),
-        "mine": dict(conflict.mine), "theirs": dict(conflict.theirs), "mutation_id": UUID(conflict.mutation_id),
-        "device_id": UUID(conflict.device), "person_id": UUID(conflict.person), "edited_at": conflict.edited_at,
-        "opened_at": conflict.opened_at,
     }  # fmt: skip
 
 
