@@ -7,7 +7,7 @@ it; we only let the server run as `nobody`.
     .venv/bin/python -m bench.postgres        # prints the URL, keeps the server until Ctrl-C
 
 The server speaks on the loopback only, asks for a password that is random each time, and does not wait for the disk:
-what it holds is meant to be lost.
+what it holds is meant to be lost. A benchmark asks for one that does wait (`--durable`), as an installation's does.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NoReturn, TypedDict
@@ -55,6 +55,7 @@ SETTINGS: Final = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
 }
+DURABLE: Final = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 
 
 class PostgresDidNotStart(RuntimeError):
@@ -81,13 +82,15 @@ class _Identity(TypedDict, total=False):
 
 
 @contextmanager
-def throwaway_postgres() -> Generator[Server]:
+def throwaway_postgres(*, durable: bool = False) -> Generator[Server]:
     """Run a server for the length of a `with` block, and no longer than this process lives, however it ends.
+
+    A durable one waits for the disk at every commit.
 
     Raises PostgresDidNotStart.
     """
     folder = Path(tempfile.mkdtemp(prefix="paigong-pg-"))
-    keeper = start_keeper(folder, works_for=os.getpid())
+    keeper = start_keeper(folder, works_for=os.getpid(), durable=durable)
     try:
         yield wait_for_server(folder, keeper)
     finally:
@@ -95,9 +98,10 @@ def throwaway_postgres() -> Generator[Server]:
         keeper.wait()
 
 
-def start_keeper(folder: Path, *, works_for: int) -> subprocess.Popen[bytes]:
+def start_keeper(folder: Path, *, works_for: int, durable: bool = False) -> subprocess.Popen[bytes]:
     """Start the process that runs a server in `folder`, until it is told to stop or the process `works_for` is gone."""
     command = [sys.executable, "-m", "bench.postgres", "--folder", str(folder), "--works-for", str(works_for)]
+    command += ["--durable"] if durable else []
     log = (folder / "keeper.log").open("wb")
     with log:
         return subprocess.Popen(
@@ -119,12 +123,12 @@ def wait_for_server(folder: Path, keeper: subprocess.Popen[bytes]) -> Server:
 
 
 @contextmanager
-def running_postgres(folder: Path) -> Generator[Server]:
+def running_postgres(folder: Path, *, durable: bool = False) -> Generator[Server]:
     """Create a database cluster in `folder`, run it for the length of the block, and remove the folder."""
     binaries = _reachable_binaries(folder)
     password = secrets.token_urlsafe(16)
     _create_cluster(binaries, folder, password)
-    process, port = _start(binaries, folder)
+    process, port = _start(binaries, folder, SETTINGS | DURABLE if durable else SETTINGS)
     try:
         yield Server(url=f"postgresql+asyncpg://{USER}:{password}@127.0.0.1:{port}/postgres", pid=process.pid)
     finally:
@@ -201,8 +205,8 @@ def _create_cluster(binaries: Path, folder: Path, password: str) -> None:
         raise PostgresDidNotStart(created.stdout + created.stderr)
 
 
-def _start(binaries: Path, folder: Path) -> tuple[subprocess.Popen[bytes], int]:
-    settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+def _start(binaries: Path, folder: Path, wanted: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], int]:
+    settings = [part for name, value in wanted.items() for part in ("-c", f"{name}={value}")]
     said = ""
     for _ in range(PORT_TRIES):
         port = free_port()
@@ -269,11 +273,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--folder", type=Path, help="where to keep it (default: a new temporary folder)")
     parser.add_argument("--works-for", type=int, metavar="PID", help="stop when this process is gone")
+    parser.add_argument("--durable", action="store_true", help="wait for the disk at every commit")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     folder = given.folder or Path(tempfile.mkdtemp(prefix="paigong-pg-"))
-    with running_postgres(folder) as server:
+    with running_postgres(folder, durable=given.durable) as server:
         _hand_over(server, folder)
         print(server.url, flush=True)
         while given.works_for is None or _lives(given.works_for):
