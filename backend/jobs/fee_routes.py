@@ -42,7 +42,7 @@ Now = NamedDependency[datetime]
 OnlyOnce = NamedDependency[Once]
 
 
-@get("/work-orders/{order_id:uuid}/fees", guards=[requires_any(("visit_form", "read"), ("quote", "read"))])
+@get("/work-orders/{order_id:uuid}/fees", guards=[requires_any(("visit_form", "write"), ("quote", "read"))])
 async def show_fees(order_id: OrderId, principal: Me, read: NamedDependency[AsyncSession], now: Now) -> FeesView:
     """Everything about money on one order."""
     order = (await order_seen(read, principal, order_id, now)).order
