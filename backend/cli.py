@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from backend.app import create_app, register_reactions
+from backend.backup.cli import COMMANDS as BACKUP_COMMANDS
 from backend.core import migrate
 from backend.core.auth import PASSWORD_MAXIMUM, PASSWORD_MINIMUM, hash_password
 from backend.core.clock import clock_of
@@ -225,8 +226,8 @@ Paigong 派工  {address}
     )
 
 
-for import_command in IMPORT_COMMANDS:
-    main.add_command(import_command)
+for one_command in (*IMPORT_COMMANDS, *BACKUP_COMMANDS):
+    main.add_command(one_command)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ LABEL: Final = b"paigong sync 1"
 class Cookie(msgspec.Struct, frozen=True, array_like=True, tag="c"):
     """A complete pull. `v` and `epoch` are the server's at that time: a phone that shows more proves a restore.
 
-    `acked_n` is what it acknowledged, in the ledger of `incarnation`.
+    `acked_n` is what it acknowledged, in the ledger of `incarnation`, and `durable_n` what it said a backup holds of it.
     """
 
     epoch: str
@@ -32,6 +32,7 @@ class Cookie(msgspec.Struct, frozen=True, array_like=True, tag="c"):
     schema: int
     incarnation: str
     acked_n: int
+    durable_n: int | None = None
 
 
 class PageToken(msgspec.Struct, frozen=True, array_like=True, tag="p"):

@@ -19,7 +19,8 @@ def place(entity: str, row: str) -> str:
 class Holding(msgspec.Struct, frozen=True):
     """A complete pull. A None `cookie` asks for everything anew.
 
-    `acked_n` counts in the ledger of `incarnation`; `made_n` is the last number the phone had given there.
+    `acked_n` counts in the ledger of `incarnation`; `made_n` is the last number the phone had given there. `durable` is
+    the ledger a backup holds, and up to which number, as last told (None: no backup was ever heard of).
     """
 
     cookie: str | None = None
@@ -28,6 +29,7 @@ class Holding(msgspec.Struct, frozen=True):
     acked_n: int = 0
     buckets: dict[str, Rows] = {}
     made_n: int = 0
+    durable: tuple[str, int] | None = None
 
     def body(self, entity: str, row: str) -> str | None:
         """Return a row's JSON text, whichever bucket it is in."""
@@ -41,7 +43,8 @@ def swapped(holding: Holding, pages: Sequence[PullAnswer], incarnation: str, mad
     buckets = {} if pages[0].reset else {name: dict(rows) for name, rows in holding.buckets.items()}
     for page in pages:
         _apply(buckets, page)
-    return Holding(last.cookie, last.v, incarnation, last.acked_n or 0, buckets, made_n)
+    durable = holding.durable if last.durable_n is None else (incarnation, last.durable_n)
+    return Holding(last.cookie, last.v, incarnation, last.acked_n or 0, buckets, made_n, durable)
 
 
 def _apply(buckets: dict[str, Rows], page: PullAnswer) -> None:

@@ -53,5 +53,7 @@ RETRY_SECONDS_MOST: Final = 60.0
 """The longest pause a server may ask for within one contact."""
 CONTACT_ROUNDS: Final = 10_000
 """Requests in one contact; a server that never lets a phone finish ends it."""
+KEPT_DAYS: Final = 30
+"""Days a phone keeps what the server acknowledged, where it never heard of a backup; else until a backup holds it."""
 CONTACT_RESTARTS: Final = 3
 """Times in one contact that a phone begins a pull anew or takes a new incarnation."""

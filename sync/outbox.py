@@ -18,7 +18,7 @@ class Item(msgspec.Struct, frozen=True, omit_defaults=True):
     """One mutation. `payload` is its JSON text, the same bytes at every sending; without a result it is pending.
 
     `covered` says that no later pull will acknowledge it by number, because its numbering ended. `replaced_by` is the
-    `void` that is sent in its place.
+    `void` that is sent in its place, `settled_at` when the phone first found it settled.
     """
 
     id: str
@@ -28,6 +28,7 @@ class Item(msgspec.Struct, frozen=True, omit_defaults=True):
     result: Result | None = None
     covered: bool = False
     replaced_by: str | None = None
+    settled_at: datetime | None = None
 
     @property
     def mutation(self) -> Mutation:
@@ -42,7 +43,7 @@ class Item(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass
 class Outbox:
-    """Every mutation of this phone in the order it was made."""
+    """Every mutation of this phone that it still keeps, in the order it was made."""
 
     incarnation: str
     next_n: int = 1
@@ -57,14 +58,23 @@ class Outbox:
         return item
 
     def pending(self) -> list[Item]:
-        """What has still to be sent, in order."""
-        return sorted((item for item in self.items.values() if item.waits), key=lambda item: item.n)
+        """What has still to be sent, in order: what an earlier numbering lost with its server comes first."""
+        places = {item.incarnation: place for place, item in reversed(list(enumerate(self.items.values())))}
+        places[self.incarnation] = len(self.items)
+        waiting = (item for item in self.items.values() if item.waits)
+        return sorted(waiting, key=lambda item: (places[item.incarnation], item.n))
+
+    @property
+    def numbering_lost(self) -> bool:
+        """Whether something waits that has a number of an earlier incarnation; it takes a new one to send it."""
+        return any(item.waits and item.incarnation != self.incarnation for item in self.items.values())
 
     def batch(self, limit: int = BATCH_MUTATIONS, max_bytes: int = BATCH_BYTES) -> list[Item]:
         """Return the next mutations to send: at least one if any is pending, at most `limit`, within `max_bytes`."""
         chosen: list[Item] = []
         size = 0
-        for item in self.pending()[:limit]:
+        current = [item for item in self.pending() if item.incarnation == self.incarnation]
+        for item in current[:limit]:
             size += len(item.payload.encode())
             if chosen and (size > max_bytes or item.n != chosen[-1].n + 1):
                 break
@@ -97,7 +107,29 @@ class Outbox:
     def reopen(self, expected_n: int) -> list[Item]:
         """Send again from a number on: the server, restored from a backup, no longer has them."""
         lost = [item for item in self.items.values() if item.incarnation == self.incarnation and item.n >= expected_n]
-        return [self._set(item, result=None) for item in lost if item.replaced_by is None]
+        return [self._set(item, result=None) for item in lost if item.result and item.replaced_by is None]
+
+    def rewound(self, acked_n: int) -> list[Item]:
+        """Send again what a restored server may have lost; return it. What it has after all, it knows by its id.
+
+        It has this incarnation's mutations up to `acked_n`. If it has none, earlier ones find room before them;
+        otherwise they wait for a new incarnation, so that nothing is done out of its order.
+        """
+        older = [item for item in self.items.values() if item.result and item.incarnation != self.incarnation]
+        lost = self.reopen(acked_n + 1)
+        lost += [self._set(item, result=None, covered=False) for item in older if item.replaced_by is None]
+        if self.numbering_lost and acked_n == 0:
+            self.renumber(self.incarnation)
+        return lost
+
+    def forget(self, item: Item) -> None:
+        """Keep an item no longer."""
+        del self.items[item.id]
+
+    def settled(self, now: datetime) -> list[Item]:
+        """Return what has its result, each with the time it was first found to have one."""
+        ended = [item for item in list(self.items.values()) if item.result is not None]
+        return [item if item.settled_at else self._set(item, settled_at=now) for item in ended]
 
     def renumber(self, incarnation: str) -> None:
         """Begin a new ledger: what has no result gets new numbers; what has one is done with."""
@@ -115,11 +147,11 @@ class Outbox:
         return list(self.items.values())
 
     @classmethod
-    def load(cls, incarnation: str, items: Iterable[Item]) -> "Outbox":
-        """Return the outbox that was stored."""
+    def load(cls, incarnation: str, items: Iterable[Item], made_n: int = 0) -> "Outbox":
+        """Return the outbox that was stored; `made_n` numbers were given, some of them to what is kept no longer."""
         outbox = cls(incarnation, items={item.id: item for item in items})
-        numbers = (item.n for item in outbox.items.values() if item.incarnation == incarnation)
-        outbox.next_n = max(numbers, default=0) + 1
+        numbers = [item.n for item in outbox.items.values() if item.incarnation == incarnation]
+        outbox.next_n = max([made_n, *numbers]) + 1
         return outbox
 
     def _set(self, item: Item, **changes: Any) -> Item:

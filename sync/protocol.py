@@ -162,7 +162,8 @@ class PullAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `of` is the digest of the (incarnation, cookie, page) it answers: a phone that has moved on since must ignore it.
     `reset` says that the phone's rows are to be replaced, not added to. `acked_n` is the last mutation of this
-    incarnation whose effect, or refusal, is part of these rows.
+    incarnation whose effect, or refusal, is part of these rows; `durable_n` the last that is in a backup as well, left
+    out where it is what the cookie was told with, or where no backup holds this incarnation.
     """
 
     of: str
@@ -171,6 +172,7 @@ class PullAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ops: list[Op] = []
     checks: dict[str, Check] = {}
     acked_n: int | None = None
+    durable_n: int | None = None
     notices: tuple[Notice, ...] = ()
     cookie: str | None = None
     page: str | None = None

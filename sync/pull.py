@@ -84,9 +84,16 @@ class _Start:
         """Whether the phone begins with nothing."""
         return self.held is None and self.stage is None
 
-    def told(self, incarnation: str, acked_n: int) -> bool:
-        """Whether the phone knows how far its work is acknowledged."""
-        return self.cookie is not None and (self.cookie.incarnation, self.cookie.acked_n) == (incarnation, acked_n)
+    def told(self, incarnation: str, state: DeviceState) -> bool:
+        """Whether the phone knows how far its work is acknowledged, and how far a backup holds it."""
+        acknowledged = self.cookie is not None and self.cookie.acked_n == state.acked_n
+        return acknowledged and self.told_durable(incarnation, state)
+
+    def told_durable(self, incarnation: str, state: DeviceState) -> bool:
+        """Whether the phone knows how far a backup holds its work."""
+        return self.cookie is not None and (self.cookie.incarnation, self.cookie.durable_n) == (
+            incarnation, state.durable_n,
+        )  # fmt: skip
 
     def nothing_happened(self, v: int, now: datetime) -> bool:
         """Whether the clock stands where it stood: neither rows nor, before `valid_until`, the scope can differ."""
@@ -151,7 +158,7 @@ class _Pull:
         return await self._changes(state, state.acked_n, self._start(state))
 
     async def _changes(self, state: DeviceState, acked_n: int, start: _Start) -> _Draft:
-        told = start.told(self.request.incarnation, acked_n)
+        told = start.told(self.request.incarnation, state)
         if told and start.nothing_happened(state.v, self.now):
             return _Draft(None)
         scope = await self.snapshot.scope(state.person, self.now)
@@ -228,13 +235,15 @@ class _Round:
         view = self._view(dict.fromkeys(self.scope.heads, self.state.v))
         answer = PullAnswer(
             of=self.pull.of, v=self.state.v, reset=self.start.reset, ops=self.page.ops, checks=self._checks(plan),
-            acked_n=self.acked_n, notices=self._notices, cookie=self._cookie(view),
+            acked_n=self.acked_n, durable_n=self._durable_n, notices=self._notices, cookie=self._cookie(view),
         )  # fmt: skip
         return _Draft(answer, view, self._keep(), self.state.revision, complete=True)
 
     def same_view(self, held: View) -> PullAnswer:
         """Tell of acknowledgements only: nothing the phone holds has changed."""
-        return PullAnswer(of=self.pull.of, v=held.v, acked_n=self.acked_n, cookie=self._cookie(held))
+        return PullAnswer(
+            of=self.pull.of, v=held.v, acked_n=self.acked_n, durable_n=self._durable_n, cookie=self._cookie(held)
+        )  # fmt: skip
 
     def _unfinished(self, stage: View, full: Position, *, stored: bool) -> _Draft:
         held = self.start.held.generation if self.start.held else ""
@@ -259,13 +268,20 @@ class _Round:
     def _cookie(self, view: View) -> str:
         request = self.pull.request
         cookie = Cookie(
-            self.state.epoch, view.v, view.generation, request.schema, request.incarnation, self.acked_n
+            self.state.epoch, view.v, view.generation, request.schema, request.incarnation, self.acked_n,
+            self.state.durable_n,
         )  # fmt: skip
         return seal(cookie, secret=self.pull.puller.secret, device=self.pull.puller.device)
 
     def _keep(self) -> frozenset[str]:
         proven = [view.generation for view in (self.start.held, self.start.stage) if view is not None]
         return kept(self.state.views.values(), proven)
+
+    @property
+    def _durable_n(self) -> int | None:
+        """What a backup holds of the phone's work, unless it was told."""
+        told = self.start.told_durable(self.pull.request.incarnation, self.state)
+        return None if told else self.state.durable_n
 
     @property
     def _notices(self) -> tuple[Notice, ...]:

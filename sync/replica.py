@@ -8,13 +8,14 @@ caller.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
 from sync.holding import Holding, damaged, swapped
-from sync.limits import BATCH_BYTES, BATCH_MUTATIONS, PULL_BYTES, SCHEMA
+from sync.limits import BATCH_BYTES, BATCH_MUTATIONS, KEPT_DAYS, PULL_BYTES, SCHEMA
 from sync.outbox import Item, Outbox
 from sync.policy import POLICY, Policy
 from sync.protocol import (
@@ -30,6 +31,8 @@ from sync.protocol import (
 from sync.shown import Effect, Shown, lay_over
 
 PENDING: Final = "pending"
+DONE: Final = frozenset((Status.APPLIED, Status.MERGED, Status.NOOP))
+"""Ends nobody has to be shown; an item that ended otherwise stays until then."""
 IN_EFFECT: Final = frozenset((Status.APPLIED, Status.MERGED, Status.NOOP, Status.CONFLICT))
 
 
@@ -40,6 +43,8 @@ class Pulled(StrEnum):
     MORE = "more"
     """A page was staged; ask for the next."""
     DONE = "done"
+    REWOUND = "rewound"
+    """Complete, from a server that was restored: what it may have lost waits to be sent again."""
     DAMAGED = "damaged"
     """Complete, but its check failed: the next pull asks for everything anew."""
     IGNORED = "ignored"
@@ -87,7 +92,9 @@ class Replica:
         cls, stored: Stored, *, policy: Policy = POLICY, effects: Mapping[str, Effect] | None = None
     ) -> "Replica":
         """Return the phone that was stored."""
-        outbox = Outbox.load(stored.identity.incarnation, stored.items)
+        incarnation, held = stored.identity.incarnation, stored.holding
+        made_n = held.made_n if held.incarnation == incarnation else 0
+        outbox = Outbox.load(incarnation, stored.items, made_n)
         return cls(
             stored.identity, outbox, policy, effects or {}, stored.holding, stored.pages,
             stored.printed, stored.too_old, stored.wiped,
@@ -153,6 +160,17 @@ class Replica:
             self._wipe()
         return settled
 
+    def forget_delivered(self, now: datetime) -> None:
+        """Keep no longer what is done, part of the rows, and safe: in a backup, or old where no backup is heard of."""
+        for item in self.outbox.settled(now):
+            done = item.result is not None and item.result.status in DONE and self._covered(item)
+            if done and self._safe(item, now):
+                self.outbox.forget(item)
+
+    def blobs_kept(self) -> set[str]:
+        """Return the sha256 names of files that stay on the phone, as work that is kept still needs them."""
+        return {name for item in self.outbox.items.values() for name in item.mutation.blobs}
+
     def begin_again(self, *, keep_cookie: bool) -> None:
         """Begin the unfinished pull anew; without its cookie, the phone asks for everything."""
         self.pages.clear()
@@ -175,14 +193,28 @@ class Replica:
         acknowledged = item.incarnation == held.incarnation and item.n <= min(held.acked_n, held.made_n)
         return item.covered or (acknowledged and (held.acked_n <= held.made_n or item.result is not None))
 
+    def _safe(self, item: Item, now: datetime) -> bool:
+        """Whether the server cannot lose the item any more.
+
+        A backup that holds this incarnation holds all that was acknowledged before it began.
+        """
+        if self.holding.durable is None:
+            return item.settled_at is not None and now - item.settled_at > timedelta(days=KEPT_DAYS)
+        incarnation, n = self.holding.durable
+        if item.incarnation == incarnation:
+            return item.n <= n
+        return incarnation == self.identity.incarnation
+
     def _swap(self) -> Pulled:
         pages, self.pages = self.pages, []
         self.holding = swapped(self.holding, pages, self.identity.incarnation, self.outbox.next_n - 1)
         self.too_old = False
+        rewound = any(Notice.REWIND in page.notices for page in pages)
+        lost = self.outbox.rewound(self.holding.acked_n) if rewound else []
         if damaged(self.holding.buckets, pages[-1].checks):
             self.begin_again(keep_cookie=False)
             return Pulled.DAMAGED
-        return Pulled.DONE
+        return Pulled.REWOUND if lost else Pulled.DONE
 
     def _wipe(self) -> None:
         self.holding, self.wiped = Holding(), True

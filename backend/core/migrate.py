@@ -6,6 +6,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -27,6 +28,20 @@ def downgrade(url: str, revision: str = "base") -> None:
 def check(url: str) -> None:
     """Raise alembic.util.CommandError if the tables in the code and in the database differ."""
     in_transaction(url, command.check)
+
+
+def head() -> str:
+    """Return the newest schema revision this version knows."""
+    return str(_scripts().get_current_head())
+
+
+def knows(revision: str) -> bool:
+    """Whether this version can bring a database at that revision to its own."""
+    return any(one.revision == revision for one in _scripts().walk_revisions())
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(Config(ROOT / "alembic.ini"))
 
 
 def in_transaction(url: str, work: Callable[[Config], None]) -> None:

@@ -1,10 +1,11 @@
 """Registering phones in SQL: the part of a transaction that sync/enrol.py asks for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import cast
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Table, and_, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -54,6 +55,18 @@ class SqlRegistry:
         except IntegrityError:
             return False
         return True
+
+    async def note_backup(self, held: Mapping[tuple[str, str], int]) -> None:
+        """See sync.store.Registry."""
+        table = cast("Table", DeviceIncarnation.__table__)
+        numbering = and_(table.c.device_id == bindparam("device"), table.c.incarnation == bindparam("numbering"))
+        noted = update(table).where(numbering).values(durable_n=bindparam("n"))
+        ledgers = [
+            {"device": UUID(device), "numbering": UUID(incarnation), "n": n}
+            for (device, incarnation), n in sorted(held.items())
+        ]
+        if ledgers:
+            await self.session.execute(noted, ledgers)
 
     async def _put(self, device: Device, now: datetime) -> None:
         numbering = {

@@ -104,6 +104,8 @@ class Disk:
 
     def _write_items(self, cursor: sqlite3.Cursor, items: list[Item]) -> None:
         changed = [item for item in items if item is not self._items.get(item.id)]
+        gone = self._items.keys() - {item.id for item in items}
+        cursor.executemany("DELETE FROM item WHERE id = ?", [(item_id,) for item_id in gone])
         cursor.executemany(
             "INSERT INTO item (id, body) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
             [(item.id, msgspec.json.encode(item)) for item in changed],

@@ -190,9 +190,16 @@ class Phone:
         An upload the server will not take never keeps the download from coming.
         """
         contact = Contact()
+        await self._exchange(contact, max_bytes)
+        if contact.pulled is Pulled.REWOUND and contact.ended is Ended.COMPLETE:
+            await self._exchange(contact, max_bytes)  # the server was restored, and lost what this phone still has
+        self.replica.forget_delivered(self.clock())
+        self._save()
+        return contact
+
+    async def _exchange(self, contact: Contact, max_bytes: int) -> None:
         if await self._ends_well(contact, self._push(contact)):
             await self._ends_well(contact, self._pull(contact, max_bytes))
-        return contact
 
     async def _ends_well(self, contact: Contact, part: Awaitable[None]) -> bool:
         """Do one part of a contact; return whether the other is worth trying."""
@@ -210,6 +217,8 @@ class Phone:
 
     async def _push(self, contact: Contact) -> None:
         limit = BATCH_MUTATIONS
+        if self.replica.outbox.numbering_lost:
+            await self._renew()
         for _ in range(CONTACT_ROUNDS):
             request = self.replica.push_request(limit)
             if request is None:

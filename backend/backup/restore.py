@@ -1,0 +1,257 @@
+"""Bringing a backup back: all of it, or nothing, into a database of either kind.
+
+Rows are put into tables of the revision the backup was made at, then migrated. On SQLite a new file is built beside the
+old one and takes its name at the end; on PostgreSQL everything is one transaction. The restored database gets an epoch
+of its own, by which every phone learns that it has to send again what it did since.
+"""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Final, TypeVar
+from uuid import uuid4
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from backend.attachments.store import BlobStore
+from backend.backup.archive import ArchiveReader, Manifest, Progress, opened, sync_folder, verified
+from backend.backup.faults import BackupRefusedError, damaged
+from backend.backup.rows import RowReader
+from backend.core import migrate
+from backend.settings import Settings
+from backend.tables import metadata
+
+ROWS_AT_ONCE: Final = 1000
+VERSION: Final = "alembic_version"
+PEOPLE: Final = "person"
+"""A database without people is empty, whatever presets it has."""
+SQLITE_WAIT_SECONDS: Final = 2
+SERVERS: Final = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+FOREIGN_KEYS: Final = """
+SELECT conrelid::regclass::text AS on_table, quote_ident(conname) AS name, pg_get_constraintdef(oid) AS definition
+FROM pg_constraint WHERE contype = 'f' AND connamespace = current_schema()::regnamespace ORDER BY 1, 2
+"""
+RUNNING: Final = (
+    "服务正在使用该数据库,请先停止所有 paigong serve",
+    "the database is in use; stop every paigong serve first",
+)
+Answer = TypeVar("Answer")
+
+
+def restore_backup(
+    settings: Settings, *, path: Path, replace: bool, now: datetime, progress: Progress
+) -> tuple[Manifest, list[Path]]:
+    """Restore a backup; return what it says of itself, and where what it replaced was put aside.
+
+    Raises BackupRefusedError, before anything is touched, when the backup is damaged or newer than this version, when
+    the database has people in it and `replace` was not said, or when a server still uses it. Must not be called from a
+    running event loop.
+    """
+    manifest = verified(path, progress)
+    if not migrate.knows(manifest.revision):
+        raise BackupRefusedError(
+            f"此备份由更新的版本制作 (结构 {manifest.revision}),请先安装那个版本",
+            f"this backup was made by a newer version (schema {manifest.revision}); install that version first",
+        )
+    on_sqlite = make_url(settings.database_url).get_backend_name() == "sqlite"
+    ready = _ready_sqlite if on_sqlite else _ready_postgresql
+    ready(settings, replace=replace)
+    with opened(path) as reader:
+        _restore_blobs(reader, BlobStore(settings.blob_dir), progress)
+        aside = _restore_files(reader, settings.data_dir, now)
+        if on_sqlite:
+            aside += _build_sqlite(reader, _file_of(settings), now, progress)
+        else:
+            migrate.in_transaction(settings.database_url, _loading(reader, progress))
+    return manifest, aside
+
+
+def _restore_blobs(reader: ArchiveReader, store: BlobStore, progress: Progress) -> None:
+    """Put the files back; those that are there already, which their name proves, stay."""
+    for done, sha256 in enumerate(reader.manifest.blobs, start=1):
+        if not store.has(sha256):
+            store.put(reader.blob(sha256))
+        progress("files", done, len(reader.manifest.blobs))
+
+
+def _restore_files(reader: ArchiveReader, data_dir: Path, now: datetime) -> list[Path]:
+    """Put the server's keys back; others under their names are put aside."""
+    aside: list[Path] = []
+    for name in reader.manifest.files:
+        path, content = data_dir / name, reader.file(name)
+        if not path.resolve().is_relative_to(data_dir.resolve()):
+            raise damaged(name)
+        if path.is_file() and path.read_bytes() != content:
+            aside.append(_put_aside(path, now))
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            sync_folder(path.parent)
+    return aside
+
+
+def _loading(reader: ArchiveReader, progress: Progress) -> Callable[[Config], None]:
+    """Return the work of one transaction: make the tables, fill them, bring them to the newest schema."""
+
+    def load(config: Config) -> None:
+        connection: Connection = config.attributes["connection"]
+        _drop_everything(connection)
+        command.upgrade(config, reader.manifest.revision)
+        keys = _without_foreign_keys(connection)
+        _fill(connection, reader, progress)
+        for on_table, name, definition in keys:
+            connection.execute(text(f"ALTER TABLE {on_table} ADD CONSTRAINT {name} {definition}"))
+        command.upgrade(config, "head")
+        connection.execute(text("UPDATE commit_clock SET epoch = :epoch"), {"epoch": _epoch(connection)})
+        connection.execute(text("UPDATE device_incarnation SET durable_n = acked_n"))
+        connection.execute(text("DELETE FROM device_view"))
+
+    return load
+
+
+def _fill(connection: Connection, reader: ArchiveReader, progress: Progress) -> None:
+    for name in inspect(connection).get_table_names():
+        if name != VERSION:
+            connection.execute(text(f"DELETE FROM {name}"))  # noqa: S608 - a name the database itself gave
+    tables = reader.manifest.tables
+    for done, (name, shape) in enumerate(tables.items(), start=1):
+        rows = RowReader(name, shape.columns)
+        for some in _chunks(reader.lines(name)):
+            connection.execute(rows.target.insert(), [rows.read(line) for line in some])
+        progress("tables", done, len(tables))
+    # What the triggers noted while the rows came in: the feed came with them, stamped as it was.
+    connection.execute(text("DELETE FROM unstamped"))
+
+
+def _drop_everything(connection: Connection) -> None:
+    """Drop every table of ours (PostgreSQL; a new SQLite file has none)."""
+    names = set(inspect(connection).get_table_names()) & {*metadata.tables, VERSION}
+    if names:
+        connection.execute(text(f"DROP TABLE {', '.join(sorted(names))} CASCADE"))
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("DROP FUNCTION IF EXISTS note_unstamped()"))
+
+
+def _without_foreign_keys(connection: Connection) -> Sequence[tuple[str, str, str]]:
+    """Let rows come in any order until all are there; return the constraints that were taken off meanwhile."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(text("PRAGMA defer_foreign_keys=ON"))
+        return []
+    keys = [(row.on_table, row.name, row.definition) for row in connection.execute(text(FOREIGN_KEYS))]
+    for on_table, name, _ in keys:
+        connection.execute(text(f"ALTER TABLE {on_table} DROP CONSTRAINT {name}"))
+    return keys
+
+
+def _epoch(connection: Connection) -> object:
+    epoch = uuid4()
+    return epoch.hex if connection.dialect.name == "sqlite" else epoch
+
+
+def _chunks(lines: Iterator[bytes]) -> Iterable[list[bytes]]:
+    while some := list(islice(lines, ROWS_AT_ONCE)):
+        yield some
+
+
+# SQLite: a file takes the place of another.
+
+
+def _file_of(settings: Settings) -> Path:
+    return Path(str(make_url(settings.database_url).database))
+
+
+def _ready_sqlite(settings: Settings, *, replace: bool) -> None:
+    """Make sure that nobody uses the file, that all of it is in the file, and that it may go."""
+    path = _file_of(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        return
+    try:
+        with closing(sqlite3.connect(path, timeout=SQLITE_WAIT_SECONDS, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode=DELETE").fetchone()
+            known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (PEOPLE,)).fetchone()
+            people = known and connection.execute("SELECT 1 FROM person LIMIT 1").fetchone()
+    except sqlite3.OperationalError as error:
+        raise BackupRefusedError(*RUNNING) from error
+    except sqlite3.DatabaseError:
+        people = (1,)  # a file that is damaged: it was something
+    _may_go(occupied=bool(people), replace=replace)
+
+
+def _build_sqlite(reader: ArchiveReader, path: Path, now: datetime, progress: Progress) -> list[Path]:
+    """Build the database beside its place, then let it take the place; return where the old one went."""
+    fresh = path.with_name(path.name + ".restoring")
+    parts = [fresh.with_name(fresh.name + end) for end in ("", "-wal", "-shm", "-journal")]
+    try:
+        for part in parts:
+            part.unlink(missing_ok=True)
+        migrate.in_transaction(f"sqlite+aiosqlite:///{fresh}", _loading(reader, progress))
+        aside = [_put_aside(path, now)] if path.exists() else []
+        for end in ("-wal", "-shm"):
+            path.with_name(path.name + end).unlink(missing_ok=True)
+        fresh.rename(path)
+        sync_folder(path.parent)
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+    return aside
+
+
+def _put_aside(path: Path, now: datetime) -> Path:
+    """Give a file another name, once for each restore."""
+    aside = path.with_name(f"{path.name}.before-{now:%Y%m%d-%H%M%S}")
+    path.rename(aside)
+    return aside
+
+
+# PostgreSQL: one transaction.
+
+
+def _ready_postgresql(settings: Settings, *, replace: bool) -> None:
+    """Make sure that no server uses the database, and that what is in it may go."""
+
+    async def look(connection: AsyncConnection) -> tuple[int, bool]:
+        servers = (await connection.execute(text(SERVERS))).scalar_one()
+        known = await connection.run_sync(lambda one: inspect(one).has_table(PEOPLE))
+        people = known and (await connection.execute(text("SELECT 1 FROM person LIMIT 1"))).first()
+        return servers, bool(people)
+
+    servers, people = _on(settings.database_url, look)
+    if servers:
+        raise BackupRefusedError(*RUNNING)
+    _may_go(occupied=people, replace=replace)
+
+
+def _on(url: str, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
+    async def run() -> Answer:
+        engine = create_async_engine(url)
+        try:
+            async with engine.connect() as connection:
+                return await work(connection)
+        finally:
+            await engine.dispose()
+
+    return asyncio.run(run())
+
+
+def _may_go(*, occupied: bool, replace: bool) -> None:
+    if occupied and not replace:
+        raise BackupRefusedError(
+            "数据库中已有数据;确定要替换请加 --replace",
+            "the database has data in it; add --replace if it is to go",
+        )
