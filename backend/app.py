@@ -16,15 +16,18 @@ from sqlalchemy import Select, false, or_, select, text, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.attachments import routes as attachments_routes
+from backend.attachments import upload_routes
 from backend.attachments.actions import ARRIVED
 from backend.attachments.queries import SUBJECTS, Subject
+from backend.attachments.store import BlobStore
+from backend.attachments.uploads import forget_old_uploads
 from backend.contracts import routes as contracts_routes
 from backend.contracts.merges import move_contract_sites, move_contracts
 from backend.core.api_docs import api_docs, api_docs_files
 from backend.core.auth import Principal, public, signed_in
 from backend.core.clock import clock_of
 from backend.core.events import HANDLE_EVENT, REACTIONS, event_task
-from backend.core.housekeeping import HOUSEKEEPING, housekeeping_task, start_housekeeping
+from backend.core.housekeeping import HOUSEKEEPING, Forget, housekeeping_task, start_housekeeping
 from backend.core.once import forget_old_creations, provide_once
 from backend.core.paging import provide_page
 from backend.core.problems import PROBLEM_HANDLERS
@@ -33,6 +36,7 @@ from backend.core.sessions import Database
 from backend.core.tasks import TaskHandler, Worker, forget_done_tasks
 from backend.customers import queries as customers
 from backend.customers import routes as customers_routes
+from backend.devices import conflict_routes
 from backend.devices import routes as devices_routes
 from backend.dispatch import routes as dispatch_routes
 from backend.dispatch.actions import RUN_PLAN
@@ -80,6 +84,7 @@ ROUTERS: Final[tuple[Router, ...]] = (
     roster_routes.router,
     customers_routes.router,
     attachments_routes.router,
+    upload_routes.router,
     sites_routes.router,
     forms_routes.router,
     parts_routes.router,
@@ -91,6 +96,7 @@ ROUTERS: Final[tuple[Router, ...]] = (
     dispatch_routes.router,
     imports_routes.router,
     devices_routes.router,
+    conflict_routes.router,
 )
 
 
@@ -131,13 +137,16 @@ def task_handlers(settings: Settings, database: Database) -> dict[str, TaskHandl
     clock = clock_of(settings)
     return {
         HANDLE_EVENT: event_task(database, clock),
-        HOUSEKEEPING: housekeeping_task(
-            database, clock, (forget_old_creations, forget_done_tasks, forget_ended_sessions)
-        ),
+        HOUSEKEEPING: housekeeping_task(database, clock, _forgets(settings)),
         MAINTENANCE_ROUND: round_task(database, clock),
         SEAL_FORM: Sealer(database, clock, settings).run,
         SEND_NOTIFICATION: sending_task(database, clock, OutboxFile(settings.data_dir / "outbox.jsonl")),
     }
+
+
+def _forgets(settings: Settings) -> tuple[Forget, ...]:
+    uploads = forget_old_uploads(BlobStore(settings.blob_dir))
+    return forget_old_creations, forget_done_tasks, forget_ended_sessions, uploads
 
 
 def plan_handlers(settings: Settings, database: Database) -> dict[str, TaskHandler]:

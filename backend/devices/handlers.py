@@ -20,6 +20,7 @@ from backend.jobs.schemas import EventEntry, Instant, NewWorkOrder, NoteEntry, P
 from backend.jobs.visit_events import record_visit_event
 from backend.requests.intake import open_request
 from backend.requests.schemas import NewServiceRequest
+from sync.deciding import CONFLICT_DECIDE, DECIDE
 from sync.handler import Call, Handler, Outcome, Rejection, applied, noop, quarantined
 from sync.protocol import Mutation
 from sync.store import RowKey
@@ -196,4 +197,5 @@ HANDLERS: Final[Mapping[str, Handler[SqlTransaction]]] = {
     "note.add": Handler(_refusing(write_note), _of("work_order")),
     "request.create": Handler(_refusing(report_fault), _site),
     "work_order.create": Handler(_refusing(open_order), _site),
+    CONFLICT_DECIDE: DECIDE,
 }

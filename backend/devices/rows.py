@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Column, RowMapping, select, tuple_
+from sqlalchemy import Column, RowMapping, Table, select, tuple_
 from sqlalchemy.orm import Session
 
 from backend.core.changes import SYNCED, change
+from sync.limits import SUCCESSOR_HOPS
+from sync.policy import SUCCESSOR
 from sync.store import Fields, Row, RowKey
 
 
@@ -51,6 +53,23 @@ def live_rows(session: Session, keys: Collection[RowKey]) -> dict[RowKey, RowMap
         wanted = select(table).where(table.c.id.in_(row_ids)).order_by(table.c.id).with_for_update(key_share=True)
         live |= {RowKey(entity, str(row["id"])): row for row in session.execute(wanted).mappings()}
     return live
+
+
+def seen_row(session: Session, key: RowKey) -> Row | None:
+    """Return a row to look at, unlocked; of a record merged into another, the one that stands."""
+    table = SYNCED[key.entity].table
+    row = _seen(session, table, UUID(key.row))
+    for _ in range(SUCCESSOR_HOPS):
+        following = row.get(SUCCESSOR) if row else None
+        row = (_seen(session, table, following) if following else None) or row
+    if row is None:
+        return None
+    bucket = SYNCED[key.entity].bucket_of(row) or ""
+    return Row(RowKey(key.entity, str(row["id"])), bucket, fields_of(key.entity, row), deleted=False, v=0)
+
+
+def _seen(session: Session, table: Table, row_id: UUID) -> RowMapping | None:
+    return session.execute(select(table).where(table.c.id == row_id)).mappings().one_or_none()
 
 
 def by_entity(keys: Iterable[RowKey]) -> dict[str, list[UUID]]:

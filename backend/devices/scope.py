@@ -148,7 +148,8 @@ def _with_hyphens(element: _UuidText, compiler: SQLCompiler, **options: Any) -> 
     return " || '-' || ".join(f"substr({digits}, {start}, {length})" for start, length in parts)
 
 
-def _named(kind: str, subject: Any) -> ColumnElement[str]:
+def bucket_name(kind: str, subject: Any) -> ColumnElement[str]:
+    """Return the name of a subject's bucket, as SQL."""
     return literal(f"{kind}:") + _UuidText(subject)
 
 
@@ -185,9 +186,9 @@ def _held_with_heads() -> Select[Any]:
     """Each assignment that may matter, once for each of its buckets that exists; one row at least."""
     held = _held()
     named = [
-        _named("user", Person.id), literal(CATALOGUE), _named("job", held.c.work_order_id),
-        _named("site", held.c.site_id), _named("customer", held.c.customer_id), _named("request", held.c.request_id),
-        _named("contact", held.c.contact_id),
+        bucket_name("user", Person.id), literal(CATALOGUE), bucket_name("job", held.c.work_order_id),
+        bucket_name("site", held.c.site_id), bucket_name("customer", held.c.customer_id),
+        bucket_name("request", held.c.request_id), bucket_name("contact", held.c.contact_id),
     ]  # fmt: skip
     return (
         select(*held.c, bucket)

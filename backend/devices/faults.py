@@ -1,0 +1,13 @@
+"""Why something set aside cannot be settled as asked."""
+
+from backend.core.errors import Fault
+
+CONFLICT_DECIDED = Fault(
+    "conflict_decided", 409, "这条分歧已由{name}处理({decision})。", "{name} has decided this already ({decision}).",
+    "请查看结果;若仍需修改,请直接编辑该记录。", "Look at the outcome; if it is still wrong, edit the record itself.",
+)  # fmt: skip
+NOT_RESTORABLE = Fault(
+    "not_restorable", 409, "该记录已删除且无法恢复。", "The record is gone and cannot be restored.",
+    "请保留删除(take: theirs),需要时新建记录。",
+    "Let it stay deleted (take: theirs); make a new record if one is needed.",
+)  # fmt: skip
