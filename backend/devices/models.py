@@ -22,6 +22,8 @@ class DeviceIncarnation(Base):
     begun_at: Mapped[datetime]
     acked_n: Mapped[int]
     """The last mutation that has its result."""
+    durable_n: Mapped[int | None]
+    """The last mutation that a verified backup holds; None: no backup holds any of this numbering."""
 
 
 class DeviceView(Base):

@@ -42,7 +42,7 @@ class SqlSnapshot:
         return DeviceState(
             person=str(first.person_id), revoked=first.revoked_at is not None, revision=first.view_revision,
             acked_n=first.acked_n, views={str(row.generation): _view(row) for row in rows if row.generation},
-            epoch=str(first.epoch), v=first.clock_v,
+            epoch=str(first.epoch), v=first.clock_v, durable_n=first.durable_n,
         )  # fmt: skip
 
     async def scope(self, person: str, now: datetime) -> Scope:
@@ -95,6 +95,7 @@ def _view(row: Any) -> View:
 _DEVICE: Final = (
     select(
         Device.person_id, Device.revoked_at, Device.view_revision, DeviceIncarnation.acked_n,
+        DeviceIncarnation.durable_n,
         commit_clock.c.epoch, commit_clock.c.v.label("clock_v"), DeviceView.generation, DeviceView.v,
         DeviceView.buckets, DeviceView.valid_until, DeviceView.served_at,
     )
