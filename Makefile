@@ -58,8 +58,8 @@ acceptance: setup ## a week of real outages from request to sealed report: make 
 	@test -n "$(DATA)" || { echo 'usage: make acceptance DATA=<folder> [DATABASE=postgresql|<url>]'; exit 2; }
 	@$(PY) -m bench.acceptance --data "$(DATA)" $(if $(DATABASE),--database "$(DATABASE)")
 
-sim: setup ## sync under a simulated bad network, seed after seed (OPTIONS=... are passed on)
-	@$(PY) -m bench.sim $(OPTIONS)
+sim: setup ## sync under every fault, every promise checked: make sim [SEED=1] [SEEDS=200] [STEPS=200] [STORE=memory|sqlite|both]
+	@$(PY) -m bench.sim $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(STEPS),--steps $(STEPS)) $(if $(STORE),--store $(STORE)) $(OPTIONS)
 
 bench-sync: setup ## how long a phone's pulls take, beside an empty request (OPTIONS=... are passed on)
 	@$(PY) -m bench.sync $(OPTIONS)

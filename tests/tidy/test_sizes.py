@@ -13,8 +13,6 @@ CLASS_METHODS = 15
 MEDIAN_FUNCTION_LINES = 10
 
 ALLOWED: dict[str, str] = {
-    "tests/sync/simulation.py": "one simulated world, whose faults only make sense together",
-    "tests/sync/simulation.py:Simulation": "every fault the design of sync lists is a step of the one simulated world",
     "tests/sync/test_simulation.py:History": "a Hypothesis state machine: its rules are its methods",
     "tests/sync/sql_world.py:SqlWorld": "an office before a store: one method for each thing the contract lets happen",
     "tests/sync/world.py:MemoryWorld": "an office before a store: one method for each thing the contract lets happen",

@@ -1,0 +1,1 @@
+"""A simulated company of phones under every fault the design of sync names, replayed exactly from a seed."""

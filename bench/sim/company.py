@@ -1,0 +1,191 @@
+"""The company a history happens to: sites, jobs, phones, and the books of a referee who believes nobody."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from bench.sim.place import Look, Place
+from bench.sim.promises import keep
+from sync.limits import SCHEMA
+from sync.protocol import Mutation, PullAnswer, PullRequest, PushAnswer, PushRequest, Status
+from tests.sync.handset import Handset, register, restored
+from tests.sync.world import START
+
+LONG: Final = "长" * 500
+"""Makes a row long enough for pulls to need pages."""
+ASSETS_A_SITE: Final = 3
+
+
+@dataclass(frozen=True)
+class LateAnswer:
+    """An answer still on its way, and when it was given."""
+
+    answer: PullAnswer | PushAnswer | None
+    given_at: datetime
+
+
+@dataclass(frozen=True)
+class LateRequest:
+    """A request still on its way."""
+
+    request: PushRequest | PullRequest
+
+
+@dataclass
+class Carried:
+    """A phone in somebody's pocket: what it shows, what its disk holds, what is still on its way.
+
+    `ahead` is how wrong its clock is; `schema` what its app speaks.
+    """
+
+    handset: Handset
+    disk: bytes = b""
+    backup: bytes = b""
+    late: list[LateAnswer | LateRequest] = field(default_factory=list[LateAnswer | LateRequest])
+    made: list[str] = field(default_factory=list[str])
+    ahead: timedelta = timedelta()
+    schema: int = SCHEMA
+
+    def save(self) -> None:
+        """Write everything to the phone's disk."""
+        self.disk = msgspec.json.encode(self.handset.replica.stored())
+
+    def wake(self) -> None:
+        """Start from what the disk holds."""
+        self.handset.replica = restored(self.disk)
+
+
+@dataclass
+class Books:
+    """What the referee knows by itself: how edits must end, and everything that was ever said to a phone."""
+
+    values: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    """Of each site, the fields an independent look follows."""
+    open_conflicts: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
+    """By device, site and field."""
+    results: dict[tuple[str, int], bytes] = field(default_factory=dict[tuple[str, int], bytes])
+    ended: dict[str, Status] = field(default_factory=dict[str, Status])
+    marks: dict[str, str] = field(default_factory=dict[str, str])
+    """What each signing mutation leaves in its site's notes."""
+    granted: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    """The buckets that were in scope at any pull of a device."""
+    perhaps: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    """Those in scope at a pull whose server was killed, perhaps after it had written them down."""
+    revoked: set[str] = field(default_factory=set[str])
+    mutations: int = 0
+
+    def expect(self, device: str, mutation: Mutation) -> Status | None:
+        """Say how a one-field edit of a site must end, and take its effect; None for what this look leaves out."""
+        if mutation.name != "edit" or mutation.entity != "site" or len(mutation.fields) != 1:
+            return None
+        ((name, edit),) = mutation.fields.items()
+        key = (device, mutation.row, name)
+        now = self.values[mutation.row][name]
+        if key in self.open_conflicts:
+            return Status.CONFLICT
+        if edit.now in (edit.was, now):
+            return Status.NOOP
+        if edit.was == now:
+            self.values[mutation.row][name] = edit.now
+            return Status.APPLIED
+        self.open_conflicts.add(key)
+        return Status.CONFLICT
+
+
+@dataclass
+class Company:
+    """Everything there is, over one place."""
+
+    place: Place
+    now: datetime = START
+    books: Books = field(default_factory=Books)
+    sites: list[str] = field(default_factory=list[str])
+    jobs: list[str] = field(default_factory=list[str])
+    assets: list[str] = field(default_factory=list[str])
+    assignments: list[str] = field(default_factory=list[str])
+    members: list[str] = field(default_factory=list[str])
+    phones: list[Carried] = field(default_factory=list[Carried])
+
+    @property
+    def world(self) -> Any:
+        """The office, and the phones' registrar."""
+        return self.place.world
+
+    async def begin(self) -> "Company":
+        """Found the company: three sites with work for two people, who have three phones."""
+        await self.place.begin()
+        world = self.world
+        async with world.together():
+            for name in ("东门", "西门", "南门"):
+                site = await world.site(name=name)
+                self.books.values[site] = {"name": name, "acceptance_on": None}
+                self.sites.append(site)
+                self.jobs.append(await world.job(site))
+                self.assets += [await world.asset(site, note=LONG) for _ in range(ASSETS_A_SITE)]
+            for job, person in ((0, world.li_wei), (0, world.zhang_min), (1, world.li_wei)):
+                self.assignments.append(await world.assign(person, self.jobs[job]))
+            self.members.append(await world.join(world.zhang_min))
+        for person in (world.li_wei, world.li_wei, world.zhang_min):
+            self.phones.append(await self.new_phone(person))
+        return self
+
+    async def new_phone(self, person: str) -> Carried:
+        """Register a phone of a person."""
+        carried = Carried(await register(self.world, person))
+        carried.save()
+        carried.backup = carried.disk
+        return carried
+
+    def look(self) -> Look:
+        """See what stands."""
+        return self.place.look()
+
+    def check(self) -> None:
+        """Check what must hold at every moment."""
+        look = self.look()
+        self._check_effects(look)
+        self._check_values(look)
+
+    def _check_effects(self, look: Look) -> None:
+        """Each mutation has at most one effect, exactly when it was applied, and each phone's in its order."""
+        notes = {site: fields["access_notes"] for site, fields in look.sites.items()}
+        everything = "".join(notes.values())
+        for mutation_id, mark in self.books.marks.items():
+            times = everything.count(mark)
+            keep(7, times <= 1, f"{mutation_id} {times} times")
+            keep(8, times == (look.ends.get(mutation_id) is Status.APPLIED), f"{mutation_id} {times} times")
+        for mutation_id, status in self.books.ended.items():
+            keep(8, look.ends.get(mutation_id) is status, f"{mutation_id} was told {status}")
+        for carried in self.phones:
+            for text in notes.values():
+                marks = [self.books.marks[done] for done in carried.made if done in self.books.marks]
+                places = [text.find(mark) for mark in marks if mark in text]
+                keep(10, places == sorted(places))
+        if look.changes is not None:
+            _check_trail(look)
+
+    def _check_values(self, look: Look) -> None:
+        """Sites have the values an independent look expects; every clash is kept with all three sides."""
+        for site, values in self.books.values.items():
+            fields = look.sites[site]
+            keep(12, {name: fields[name] for name in values} == values, site)
+        for _, site, name in self.books.open_conflicts:
+            kept = [found for found in look.conflicts if found["subject_id"] == site and found["field"] == name]
+            keep(13, kept)
+            for conflict in kept:
+                keep(13, all(conflict[side].keys() == {name} for side in ("base", "mine", "theirs")))
+        for conflict in look.conflicts:
+            keep(24, conflict["edited_at"] <= conflict["opened_at"])
+
+
+def _check_trail(look: Look) -> None:
+    """What was done for a mutation is written down once, if and only if it was done."""
+    for mutation_id, times in (look.changes or {}).items():
+        keep(7, times == 1, f"{mutation_id} is {times} times in the trail")
+        status = look.ends.get(mutation_id)
+        keep(8, status in (Status.APPLIED, Status.MERGED, Status.CONFLICT), f"{mutation_id} {status}")
+    for mutation_id, status in look.ends.items():
+        if status in (Status.APPLIED, Status.MERGED):
+            keep(8, mutation_id in (look.changes or {}), f"{mutation_id} {status} without effect")

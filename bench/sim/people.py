@@ -1,0 +1,129 @@
+"""What people do on phones, and what happens to phones."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from bench.sim.company import Carried, Company, LateRequest
+from bench.sim.contact import arrive_at_server, take
+from bench.sim.promises import keep
+from sync import work
+from sync.outbox import Item
+from sync.replica import Replica
+from tests.sync.handset import Handset, restored
+
+NEW_ASSET: Final = {
+    "asset_type": "elevator", "asset_model_id": None, "name": "电梯", "serial": None, "quantity": 1,
+    "software_version": None, "protocol": None, "connection": None, "purchased_on": None, "note": "",
+}  # fmt: skip
+
+
+async def edit(company: Company, phone: int, entity: str, place: int, changes: Mapping[str, Any]) -> None:
+    """Change a row somebody sees."""
+    carried = company.phones[phone]
+    rows = sorted(carried.handset.replica.shown().all(entity))
+    if not rows or carried.handset.replica.wiped:
+        return
+    row = rows[place % len(rows)]
+    _do(company, carried, lambda replica, stamp: work.edit(replica, entity, row, changes, **stamp))
+    seen = carried.handset.replica.shown().get(entity, row) or {}
+    keep(18, {name: seen[name] for name in changes} == changes, "one's own work is seen at once")
+
+
+async def add(company: Company, phone: int, site: int) -> None:
+    """Add an asset to a site, whether the phone has it or not."""
+    fields = {"site_id": company.sites[site], **NEW_ASSET}
+    row = company.world.ids()
+    _do(company, company.phones[phone], lambda replica, stamp: work.add(replica, "asset", row, fields, **stamp))
+    company.assets.append(row)
+
+
+async def remove(company: Company, phone: int, place: int) -> None:
+    """Delete an asset somebody sees."""
+    carried = company.phones[phone]
+    rows = sorted(carried.handset.replica.shown().all("asset"))
+    if rows:
+        row = rows[place % len(rows)]
+        _do(company, carried, lambda replica, stamp: work.remove(replica, "asset", row, **stamp))
+
+
+async def command(company: Company, phone: int, name: str, site: int) -> None:
+    """Do a business command about a site; one that signs leaves a mark there."""
+
+    def done(replica: Replica, stamp: dict[str, Any]) -> Item:
+        mark = str(stamp["mutation_id"])[:8]
+        company.books.marks[stamp["mutation_id"]] = mark
+        args = {"site": company.sites[site], "mark": mark}
+        return work.command(replica, name, "mark", company.world.ids(), args, **stamp)
+
+    _do(company, company.phones[phone], done)
+
+
+async def kill(company: Company, phone: int) -> None:
+    """End the app: what is not on disk is gone."""
+    company.phones[phone].wake()
+
+
+async def back_up(company: Company, phone: int) -> None:
+    """Keep a copy of the phone's disk."""
+    company.phones[phone].backup = company.phones[phone].disk
+
+
+async def restore(company: Company, phone: int) -> None:
+    """Bring the phone back from its backup: what was made since and never sent is gone with the phone."""
+    carried = company.phones[phone]
+    carried.disk = carried.backup
+    carried.wake()
+    carried.made = [done for done in carried.made if done in carried.handset.replica.outbox.items]
+
+
+async def clone(company: Company, phone: int, other: int) -> None:
+    """Set up another phone from a copy of this one's disk; both go on under one identity."""
+    one, two = company.phones[phone], company.phones[other]
+    if one is two:
+        return
+    handset = Handset(company.world, one.handset.person, restored(one.disk))
+    company.phones[other] = Carried(handset, one.disk, one.disk, made=list(one.made), schema=one.schema)
+
+
+async def set_clock(company: Company, phone: int, days: int) -> None:
+    """Let the phone's clock be wrong by days."""
+    company.phones[phone].ahead = timedelta(days=days)
+
+
+async def upgrade(company: Company, phone: int) -> None:
+    """Install the next app: it asks for rows of a newer schema."""
+    company.phones[phone].schema += 1
+
+
+async def revoke(company: Company, phone: int) -> None:
+    """Take the phone out of use."""
+    device = company.phones[phone].handset.device
+    if device not in company.books.revoked:
+        company.books.revoked.add(device)
+        await company.world.revoke(device)
+
+
+async def deliver_late(company: Company, phone: int, place: int) -> None:
+    """Let something arrive that was long on its way."""
+    carried = company.phones[phone]
+    if not carried.late:
+        return
+    late = carried.late[place % len(carried.late)]
+    if isinstance(late, LateRequest):
+        await arrive_at_server(company, carried, late.request)
+        return
+    await take(company, carried, late.answer, late.given_at)
+    carried.save()
+
+
+def _do(company: Company, carried: Carried, do: Callable[[Replica, dict[str, Any]], Item]) -> None:
+    """Do something on a phone; nothing can be done on one that was wiped."""
+    replica = carried.handset.replica
+    if replica.wiped:
+        return
+    stamp = {"mutation_id": company.world.ids(), "now": company.now + carried.ahead}
+    item = do(replica, stamp)
+    carried.made.append(item.id)
+    company.books.mutations += 1
+    carried.save()
