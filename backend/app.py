@@ -10,7 +10,6 @@ from typing import Any, Final
 from uuid import UUID
 
 from litestar import Litestar, Request, Router, get
-from litestar.config.compression import CompressionConfig
 from litestar.di import NamedDependency, Provide
 from sqlalchemy import Select, false, or_, select, text, union
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -26,6 +25,7 @@ from backend.contracts.merges import move_contract_sites, move_contracts
 from backend.core.api_docs import api_docs, api_docs_files
 from backend.core.auth import Principal, public, signed_in
 from backend.core.clock import clock_of
+from backend.core.compression import COMPRESSION
 from backend.core.events import HANDLE_EVENT, REACTIONS, event_task
 from backend.core.housekeeping import HOUSEKEEPING, Forget, housekeeping_task, start_housekeeping
 from backend.core.once import forget_old_creations, provide_once
@@ -127,7 +127,7 @@ def create_app(settings: Settings) -> Litestar:
         exception_handlers=PROBLEM_HANDLERS,
         lifespan=[_lifespan(settings, database)],
         request_max_body_size=BODY_BYTES,
-        compression_config=CompressionConfig(backend="gzip", gzip_compress_level=5),
+        compression_config=COMPRESSION,
         openapi_config=api_docs(),
     )
 

@@ -14,6 +14,7 @@ from litestar.enums import MediaType
 
 from backend.core.auth import Principal, anyone_signed_in, public
 from backend.core.clock import parse_instant
+from backend.core.compression import read_body
 from backend.core.errors import Fault, Problem, ProblemDetails
 from backend.core.ids import new_id
 from backend.core.problems import MEDIA_TYPE
@@ -90,7 +91,7 @@ async def post_pull(
     now: NamedDependency[datetime], token_key: NamedDependency[bytes],
 ) -> Response[bytes]:  # fmt: skip
     """Send a phone what changed in its scope; 204 when nothing did."""
-    body = await request.body()
+    body = await read_body(request, SMALL_BODY)
     puller = Puller(_device(principal), _cookie_secret(token_key))
     store = SqlStore(database, now=now)
     return await _answer(now, lambda: pull(store, puller=puller, request=decode_pull(body), now=now, new_id=_new_id))
@@ -102,7 +103,7 @@ async def post_push(
     now: NamedDependency[datetime],
 ) -> Response[bytes]:  # fmt: skip
     """Take a batch of mutations; each gets exactly one result, and all of it is durable before the answer."""
-    body = await request.body()
+    body = await read_body(request, PUSH_BYTES + ENVELOPE_BYTES)
     pusher = Pusher(_device(principal), _device_time(request))
     store = SqlStore(database, principal.actor, now=now)
     return await _answer(

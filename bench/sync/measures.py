@@ -42,8 +42,7 @@ class Ours:
     async def pull_of_changes(self) -> float:
         """Milliseconds of a pull after the office changed fifty records."""
         await self.house.edit("software_version", _some(self.house, CHANGES))
-        span = await _timed(self.phone.pull)
-        return span
+        return await _timed(self.phone.pull)
 
     async def push(self) -> float:
         """Milliseconds of a push of 200 edits; of every second record the office has just edited something else."""

@@ -15,6 +15,7 @@ from backend.core.clock import SystemClock
 from backend.core.ids import new_id
 from bench.sync.house import PASSWORD, House
 from bench.sync.wire import Answer, Wire
+from sync.client.transport import NO_CONTENT, OK
 from sync.limits import PULL_BYTES_MOST, SCHEMA
 from sync.protocol import (
     DEVICES_PATH,
@@ -80,7 +81,7 @@ class Phone:
     async def pull(self) -> int:
         """Pull what changed; return the status."""
         answer = await self.wire.send(self.pull_request())
-        if answer.checked(200, 204).status == 200:
+        if answer.checked(OK, NO_CONTENT).status == OK:
             self.wire_bytes = len(answer.body)
             if self.keep:
                 self.answers.append(answer)

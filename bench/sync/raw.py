@@ -14,7 +14,9 @@ from sqlalchemy.engine import make_url
 
 from backend.core.ids import new_id
 
-SPLICE: Final = "SELECT body FROM change WHERE bucket LIKE 'site:%' AND deleted = {false} ORDER BY bucket, entity, row_id"
+SPLICE: Final = (
+    "SELECT body FROM change WHERE bucket LIKE 'site:%' AND deleted = {false} ORDER BY bucket, entity, row_id"
+)
 TABLE: Final = "CREATE TABLE IF NOT EXISTS raw_insert (id TEXT PRIMARY KEY, body TEXT NOT NULL)"
 MILLISECONDS: Final = 1_000
 

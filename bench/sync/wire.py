@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 client: one connection, one request at a time. A larger one would cost more than what it measures."""
+"""A small HTTP/1.1 client: one connection, one request at a time. A larger one would cost more than it measures."""
 
 import asyncio
 from collections.abc import Mapping
@@ -70,7 +70,9 @@ class Wire:
     ) -> Answer:
         """Send a message as JSON."""
         body = b"" if message is None else msgspec.json.encode(message)
-        return await self.send(self.request(method, path, body, {"Content-Type": "application/json", **(headers or {})}))
+        return await self.send(
+            self.request(method, path, body, {"Content-Type": "application/json", **(headers or {})})
+        )
 
 
 async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:

@@ -6,11 +6,14 @@ from datetime import datetime
 from typing import Final, TypeAlias
 
 import httpx
+import zstandard
 
-from sync.protocol import DEVICE_MONOTONIC, DEVICE_TIME
+from sync.protocol import DEVICE_MONOTONIC, DEVICE_TIME, PUSH_PATH
 
 OK: Final = 200
 NO_CONTENT: Final = 204
+PACKED_BYTES: Final = 1_000
+"""Smaller pushes go as they are."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ Transport: TypeAlias = Callable[[str, bytes], Awaitable[Reply]]
 
 @dataclass(frozen=True)
 class HttpTransport:
-    """Posts over HTTP, telling the device's clocks and its access token with each attempt."""
+    """Posts over HTTP, telling the device's clocks and its access token with each attempt; answers may come as zstd."""
 
     client: httpx.AsyncClient
     token: Callable[[], str]
@@ -50,6 +53,8 @@ class HttpTransport:
             DEVICE_TIME: self.clock().isoformat(),
             DEVICE_MONOTONIC: str(int(self.monotonic() * 1000)),
         }
+        if path == PUSH_PATH and len(body) >= PACKED_BYTES:
+            body, headers["Content-Encoding"] = zstandard.compress(body), "zstd"
         try:
             response = await self.client.post(path, content=body, headers=headers)
         except httpx.RequestError as error:
