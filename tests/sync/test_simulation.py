@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Coroutine, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from bench.seeded_bugs import Bug, cursor_before_commit, half_a_pull_shown, hunt, merge_drops_theirs, name_of
 from bench.sim.company import Company
 from bench.sim.history import do, drawn, heal, play
 from bench.sim.place import MemoryPlace
@@ -72,7 +74,10 @@ class History(RuleBasedStateMachine):
 
     @rule(job=PLACES, phone=PHONES, days=DAYS, crew=st.booleans())
     def office_assigns(self, job: int, phone: int, days: int, *, crew: bool) -> None:
-        self.do(*(("assign_crew", job, days) if crew else ("assign", job, phone, days)))
+        if crew:
+            self.do("assign_crew", job, days)
+        else:
+            self.do("assign", job, phone, days)
 
     @rule(assignment=st.integers(0, 20))
     def office_withdraws(self, assignment: int) -> None:
@@ -92,7 +97,10 @@ class History(RuleBasedStateMachine):
 
     @rule(phone=PHONES, asset=PLACES, note=NAMES, what=st.sampled_from(["edit", "add", "remove"]))
     def a_person_handles_an_asset(self, phone: int, asset: int, note: str, what: str) -> None:
-        self.do(*(("edit", phone, "asset", asset, {"note": note}) if what == "edit" else (what, phone, asset)))
+        if what == "edit":
+            self.do("edit", phone, "asset", asset, {"note": note})
+        else:
+            self.do(what, phone, asset)
 
     @rule(phone=PHONES, name=st.sampled_from(COMMANDS), site=PLACES)
     def a_person_works(self, phone: int, name: str, site: int) -> None:
@@ -163,7 +171,7 @@ async def test_a_history_is_cut_down_to_what_it_needs() -> None:
     steps = [*drawn(1, 40), needed, Step("push", 0, Trip(Fault.DOUBLED, server=1), 3), *drawn(2, 40)]
 
     async def fails(some: Sequence[Step]) -> bool:
-        names = [step.name for step in some if step is needed or step.args[1:] and isinstance(step.args[1], Trip)]
+        names = [step.name for step in some if step is needed or (step.args[1:] and isinstance(step.args[1], Trip))]
         return needed in some and "push" in names[names.index("edit") :]
 
     left = await shrunk(steps, fails)
@@ -176,6 +184,15 @@ def test_sim_walks_seeds_and_ends_with_its_figures() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "seeds=3 steps=30 violations=0 mutations=" in done.stdout
     assert "lost=0 duplicated=0" in done.stdout
+
+
+@pytest.mark.parametrize("bug", [cursor_before_commit, merge_drops_theirs, half_a_pull_shown], ids=name_of)
+def test_a_seeded_bug_is_caught(bug: Bug) -> None:
+    assert hunt(bug, seeds=5) is not None
+
+
+def test_without_a_bug_nothing_is_caught() -> None:
+    assert hunt(nullcontext, seeds=2) is None
 
 
 HISTORIES: dict[str, Sequence[Step]] = {
