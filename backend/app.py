@@ -36,7 +36,7 @@ from backend.core.sessions import Database
 from backend.core.tasks import TaskHandler, Worker, forget_done_tasks
 from backend.customers import queries as customers
 from backend.customers import routes as customers_routes
-from backend.devices import conflict_routes
+from backend.devices import conflict_routes, quarantine_routes
 from backend.devices import routes as devices_routes
 from backend.dispatch import routes as dispatch_routes
 from backend.dispatch.actions import RUN_PLAN
@@ -97,6 +97,7 @@ ROUTERS: Final[tuple[Router, ...]] = (
     imports_routes.router,
     devices_routes.router,
     conflict_routes.router,
+    quarantine_routes.router,
 )
 
 

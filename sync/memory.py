@@ -375,4 +375,5 @@ class MemoryStore:
     @property
     def quarantine(self) -> list[LedgerEntry]:
         """Mutations that wait for a person, oldest first."""
-        return [entry for entry in self._tables.ledger.values() if entry.status is Status.QUARANTINED]
+        waiting = (entry for entry in self._tables.ledger.values() if entry.status is Status.QUARANTINED)
+        return [entry for entry in waiting if entry.repeats is None]

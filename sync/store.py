@@ -249,7 +249,7 @@ class Transaction(Conflicts, Protocol):
         ...
 
     async def record(self, entries: Sequence[LedgerEntry]) -> None:
-        """Add entries to the ledger; those quarantined are also put before a dispatcher."""
+        """Add entries to the ledger; those quarantined are also put before a dispatcher, each mutation once."""
         ...
 
     async def scope(self, person: str, now: datetime) -> Scope:

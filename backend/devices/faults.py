@@ -11,3 +11,8 @@ NOT_RESTORABLE = Fault(
     "请保留删除(take: theirs),需要时新建记录。",
     "Let it stay deleted (take: theirs); make a new record if one is needed.",
 )  # fmt: skip
+QUARANTINE_SETTLED = Fault(
+    "quarantine_settled", 409, "这项内容已有另一种处理。", "This was settled the other way already.",
+    "请查看处理结果;若仍需办理,请在办公端直接录入。",
+    "Look at how it was settled; if it is still needed, enter it at the desk.",
+)  # fmt: skip

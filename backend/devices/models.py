@@ -109,10 +109,14 @@ class QuarantinedMutation(Row):
     device_id: Mapped[UUID] = mapped_column(ForeignKey("device.id"))
     incarnation: Mapped[UUID]
     n: Mapped[int]
-    person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"))
+    person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"), index=True)
     name: Mapped[str] = mapped_column(String(60))
     code: Mapped[str] = mapped_column(String(60))
     received_at: Mapped[datetime]
     settled_at: Mapped[datetime | None]
     settled_by_id: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"))
     settlement: Mapped[str | None] = mapped_column(String(20))
+    """`accepted` or `dismissed`."""
+    result: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """How it ended when it was last accepted, as a phone would be told; while unsettled: why it still waits."""
+    reason: Mapped[str | None]

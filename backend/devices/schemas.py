@@ -1,12 +1,15 @@
-"""What the desk is shown of conflicts, and how it decides them."""
+"""What the desk is shown of conflicts and of what was set aside, and how it settles them."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import msgspec
 
 from sync.texts import Text
+
+REASON_LENGTH: Final = 500
+"""Characters of the reason for which something set aside is dismissed."""
 
 Take = Literal["mine", "theirs", "values"]
 
@@ -66,3 +69,43 @@ class DecisionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     take: Take
     values: dict[str, Any] = {}
+
+
+class QuarantineView(msgspec.Struct, frozen=True, kw_only=True):
+    """One mutation that was set aside: from whom, and why. `settlement` is `accepted`, `dismissed` or null."""
+
+    id: UUID
+    person_id: UUID
+    person_name: str
+    device_id: UUID
+    device_name: str
+    name: str
+    code: str
+    why: Text | None
+    received_at: datetime
+    settlement: str | None
+    settled: WhoView | None
+    reason: str | None
+
+
+class OutcomeView(msgspec.Struct, frozen=True):
+    """How it ended when it was last accepted, as a phone would be told."""
+
+    status: str
+    code: str
+    text: Text | None
+    conflicts: tuple[str, ...]
+
+
+class QuarantineDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """What was set aside, to read. `payload` is what the phone sent, or text where it is no JSON."""
+
+    item: QuarantineView
+    payload: Any
+    outcome: OutcomeView | None
+
+
+class DismissalBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why it will not be done."""
+
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=REASON_LENGTH, pattern=r"\S")]

@@ -80,7 +80,8 @@ class SqlTransaction(SqlRegistry, SqlRules, SqlConflicts):
     async def record(self, entries: Sequence[Entry]) -> None:
         """See sync.store.Transaction."""
         await self.session.execute(insert(_LEDGER), [_ledger_row(entry) for entry in entries])
-        aside = [_quarantined(entry) for entry in entries if entry.status is Status.QUARANTINED]
+        waiting = (entry for entry in entries if entry.status is Status.QUARANTINED and entry.repeats is None)
+        aside = [_quarantined(entry) for entry in waiting]
         if aside:
             await self.session.execute(insert(_QUARANTINE), aside)
         acked: dict[tuple[str, str], int] = {}
