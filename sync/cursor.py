@@ -23,7 +23,7 @@ LABEL: Final = b"paigong sync 1"
 class Cookie(msgspec.Struct, frozen=True, array_like=True, tag="c"):
     """A complete pull. `v` and `epoch` are the server's at that time: a phone that shows more proves a restore.
 
-    `acked_n` is what it acknowledged, in the ledger of `incarnation`, and `durable_n` what it said a backup holds of it.
+    `acked_n` is what it acknowledged, in the ledger of `incarnation`; `durable_n` what it said a backup holds of that.
     """
 
     epoch: str

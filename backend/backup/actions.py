@@ -40,7 +40,7 @@ async def take_backup(
     Files are read after the rows that name them, so none is missing. Then phones are let know what they need not keep.
     Raises BackupRefusedError; then, and when it is interrupted, there is no backup and nothing has changed.
     """
-    path = target / NAME.format(at=now) if target.is_dir() else target
+    path = _named(target, now)
     held: dict[tuple[str, str], int] = {}
     with written(path, progress) as archive:
         async with database.read() as session:
@@ -67,6 +67,10 @@ def server_files(data_dir: Path) -> list[str]:
     return [path.relative_to(data_dir).as_posix() for path in found if path.is_file()]
 
 
+def _named(target: Path, now: datetime) -> Path:
+    return target / NAME.format(at=now) if target.is_dir() else target
+
+
 async def _revision(session: AsyncSession) -> str:
     revision = str((await session.execute(text("SELECT version_num FROM alembic_version"))).scalar_one())
     if revision != migrate.head():
@@ -83,7 +87,7 @@ async def _write_tables(
     tables = [table for table in metadata.sorted_tables if table.name not in EMPTY]
     for done, table in enumerate(tables, start=1):
         ledgers = table.name == DeviceIncarnation.__tablename__
-        with archive.table(table.name, shape_of(table)) as add:
+        with archive.table(str(table.name), shape_of(table)) as add:
             rows = await session.stream(reading(table), execution_options={"yield_per": ROWS_AT_ONCE})
             async for row in rows:
                 add(line(row))

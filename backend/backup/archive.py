@@ -24,7 +24,7 @@ FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 CHUNK_BYTES: Final = 1024 * 1024
 """How much of a backup is in memory at once, beside one file."""
-UNREADABLE: Final = (zipfile.BadZipFile, DeflateError, EOFError, KeyError, RuntimeError, ValueError)
+UNREADABLE: Final = (zipfile.BadZipFile, DeflateError, EOFError, KeyError, OSError, RuntimeError, ValueError)
 """What reading a damaged file raises, wherever in it the damage is."""
 PARTIAL: Final = ".partial"
 """The end of a name under which a backup is not finished."""
@@ -176,6 +176,7 @@ class ArchiveReader:
 
 def verified(path: Path, progress: Progress) -> Manifest:
     """Read a whole backup and return what it says of itself; raises BackupRefusedError unless every sum holds."""
+    path.open("rb").close()  # a file that may not be read is not damaged
     try:
         with opened(path) as reader:
             reader.verify(progress)

@@ -75,7 +75,7 @@ _KIND_OF: Final[Sequence[tuple[type[TypeEngine[Any]], str]]] = (
 
 def shape_of(source: Table) -> list[ColumnShape]:
     """Return a table's columns; raises LookupError for a type no backup knows how to keep."""
-    return [ColumnShape(one.name, _kind(one)) for one in source.columns]
+    return [ColumnShape(str(one.name), _kind(one)) for one in source.columns]
 
 
 def _kind(one: Column[Any]) -> str:

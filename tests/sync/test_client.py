@@ -344,6 +344,59 @@ async def test_a_server_restored_from_a_backup_gets_everything_again(pocket: Poc
     assert await pocket.up_to_date()
 
 
+async def test_an_idle_phone_brings_everything_back_in_order(pocket: Pocket, site: str) -> None:
+    await pocket.phone.contact()
+    backup = pocket.world.store.backup()
+    for mark in "ab":
+        pocket.sign(site, mark)
+        await pocket.phone.contact()
+    pocket.world.store.restore(backup, epoch=pocket.world.ids())
+    contact = await pocket.phone.contact()
+    assert (contact.ended, contact.pulled, len(contact.settled)) == (Ended.COMPLETE, Pulled.DONE, 2)
+    assert await pocket.marks(site) == "a;b;"
+    assert INCARNATIONS_PATH not in pocket.server.served
+    assert await pocket.up_to_date()
+    assert (await pocket.phone.contact()).settled == []
+
+
+@pytest.mark.parametrize("marks", ["", "c"])
+async def test_what_an_earlier_numbering_did_comes_back_before_what_followed(
+    pocket: Pocket, site: str, marks: str
+) -> None:
+    await pocket.phone.contact()
+    before = pocket.world.store.backup()
+    for mark in "ab":
+        pocket.sign(site, mark)
+    await pocket.phone.contact()
+    await pocket.phone._renew()  # pyright: ignore[reportPrivateUsage]
+    between = pocket.world.store.backup()
+    for mark in marks:
+        pocket.sign(site, mark)
+    await pocket.phone.contact()
+    for backup in (between, before):
+        pocket.world.store.restore(backup, epoch=pocket.world.ids())
+        contact = await pocket.phone.contact()
+        assert (contact.ended, contact.pulled) == (Ended.COMPLETE, Pulled.DONE)
+        assert await pocket.marks(site) == "".join(f"{mark};" for mark in f"ab{marks}")
+        assert await pocket.up_to_date()
+    assert (await pocket.phone.contact()).settled == []
+
+
+async def test_what_was_forgotten_is_gone_from_the_disk(pocket: Pocket, site: str) -> None:
+    pocket.sign(site, "a")
+    await pocket.phone.contact()
+    device, incarnation = pocket.server.device, pocket.phone.replica.identity.incarnation
+    async with pocket.world.store.write() as tx:
+        await tx.note_backup({(device, incarnation): 1})
+    await pocket.phone.contact()
+    pocket.switch_on()
+    assert pocket.phone.replica.outbox.items == {}
+    pocket.sign(site, "b")
+    contact = await pocket.phone.contact()
+    assert [item.n for item in contact.settled] == [2]
+    assert await pocket.marks(site) == "a;b;"
+
+
 async def test_a_phone_that_lost_what_it_never_sent_begins_a_new_numbering(pocket: Pocket, site: str) -> None:
     await pocket.phone.contact()
     first, second = pocket.sign(site, "a"), pocket.sign(site, "b")
