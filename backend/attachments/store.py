@@ -6,10 +6,11 @@ A file appears under its name only after its bytes are on the disk: temporary fi
 import hashlib
 import os
 import secrets
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
+from uuid import UUID
 
 import puremagic
 
@@ -17,6 +18,8 @@ from backend.core.errors import Fault, Problem
 
 BLOB_BYTES: Final = 25 * 1024 * 1024
 """The largest file taken: a drawing as PDF; photos are a tenth of it."""
+BLOCK_BYTES: Final = 256 * 1024
+"""How much of a part file is read at once."""
 HEAD_BYTES: Final = 4096
 """How much of a file decides its type."""
 MEDIA_TYPES: Final = frozenset({"image/jpeg", "image/png", "image/webp", "application/pdf"})
@@ -62,6 +65,36 @@ class BlobStore:
             incoming.keep(sha256)
         return sha256
 
+    def adopt(self, upload_id: UUID, sha256: str) -> tuple[int, str]:
+        """Make the whole of an upload the blob it was announced as; return its size and media type.
+
+        The bytes are copied: a request that lost its turn may still hold the part file open, and no blob may change
+        under its name. Raises blob_hash_mismatch, blob_type_refused.
+        """
+        with self.incoming() as incoming:
+            with self.part(upload_id) as part:
+                for block in part.blocks():
+                    incoming.write(block)
+            return incoming.size, incoming.keep(sha256)
+
+    @contextmanager
+    def part(self, upload_id: UUID) -> Generator["Part"]:
+        """Open what has come of an upload."""
+        path = self._part_path(upload_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            yield Part(handle)
+        finally:
+            os.close(handle)
+
+    def drop_part(self, upload_id: UUID) -> None:
+        """Remove what has come of an upload, if anything has."""
+        self._part_path(upload_id).unlink(missing_ok=True)
+
+    def _part_path(self, upload_id: UUID) -> Path:
+        return self._folder / "uploads" / upload_id.hex
+
     @contextmanager
     def incoming(self) -> Generator["Incoming"]:
         """Open a file for bytes still arriving; unless it is kept, it is gone afterwards."""
@@ -72,6 +105,31 @@ class BlobStore:
             yield incoming
         finally:
             incoming.close()
+
+
+class Part:
+    """The part file of an upload, written at given places: requests that overlap cannot shift each other's bytes."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def write(self, position: int, piece: bytes) -> None:
+        """Write a piece where it belongs."""
+        left = memoryview(piece)
+        while left:
+            written = os.pwrite(self._handle, left, position)
+            left, position = left[written:], position + written
+
+    def flush(self) -> None:
+        """Return once everything written is on the disk."""
+        os.fsync(self._handle)
+
+    def blocks(self) -> Iterator[bytes]:
+        """Read all of it, block by block."""
+        position = 0
+        while block := os.pread(self._handle, BLOCK_BYTES, position):
+            position += len(block)
+            yield block
 
 
 class Incoming:
