@@ -38,6 +38,7 @@ from backend.customers import queries as customers
 from backend.customers import routes as customers_routes
 from backend.devices import conflict_routes, quarantine_routes
 from backend.devices import routes as devices_routes
+from backend.devices.hints import HintBoard
 from backend.dispatch import routes as dispatch_routes
 from backend.dispatch.actions import RUN_PLAN
 from backend.dispatch.runner import PlanRunner
@@ -119,14 +120,15 @@ def create_app(settings: Settings) -> Litestar:
     register_reactions()
     register_reach()
     database = Database(settings.database_url)
+    hints = HintBoard(database, clock_of(settings).now)
     return Litestar(
         route_handlers=[healthz, readyz, *ROUTERS, api_docs_files()],
-        dependencies=_dependencies(settings, database),
+        dependencies=_dependencies(settings, database, hints),
         middleware=[BearerMiddleware(database, clock_of(settings), read_token_key(settings.data_dir))],
         request_class=StrictRequest,
         before_request=refuse_unknown_query,
         exception_handlers=PROBLEM_HANDLERS,
-        lifespan=[_lifespan(settings, database)],
+        lifespan=[_lifespan(settings, database, hints)],
         request_max_body_size=BODY_BYTES,
         compression_config=COMPRESSION,
         openapi_config=api_docs(),
@@ -258,7 +260,7 @@ def read_token_key(data_dir: Path) -> bytes:
     return path.read_bytes()
 
 
-def _dependencies(settings: Settings, database: Database) -> dict[str, Provide]:
+def _dependencies(settings: Settings, database: Database, hints: HintBoard) -> dict[str, Provide]:
     clock = clock_of(settings)
     token_key = read_token_key(settings.data_dir)
 
@@ -284,12 +286,13 @@ def _dependencies(settings: Settings, database: Database) -> dict[str, Provide]:
         "once": Provide(provide_once, sync_to_thread=False),
         "page": Provide(provide_page, sync_to_thread=False),
         "database": constant(database),
+        "hints": constant(hints),
         "settings": constant(settings),
         "token_key": constant(token_key),
     }
 
 
-def _lifespan(settings: Settings, database: Database) -> Any:
+def _lifespan(settings: Settings, database: Database, hints: HintBoard) -> Any:
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncGenerator[None]:
         async with database.write() as session:
@@ -306,6 +309,7 @@ def _lifespan(settings: Settings, database: Database) -> Any:
             for one in working:
                 one.cancel()
             await asyncio.gather(*working, return_exceptions=True)
+            await hints.close()
             await database.close()
 
     return lifespan

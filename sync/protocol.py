@@ -29,6 +29,7 @@ Message = TypeVar("Message", bound=msgspec.Struct)
 DEVICES_PATH: Final = "/sync/v1/devices"
 INCARNATIONS_PATH: Final = "/sync/v1/incarnations"
 PULL_PATH: Final = "/sync/v1/pull"
+HINTS_PATH: Final = "/sync/v1/hints"
 PUSH_PATH: Final = "/sync/v1/push"
 
 UUID_TEXT: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z"

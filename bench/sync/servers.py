@@ -13,6 +13,7 @@ from typing import Final
 from bench.postgres import free_port
 
 START_SECONDS: Final = 60
+ADDRESS: Final = r"http://127\.0\.0\.1:(\d+)"
 CLOCK_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -42,11 +43,12 @@ class Process:
 def ours(database: str, folder: Path, processes: int = 1) -> Generator[list[Process]]:
     """Run `processes` servers on one database; each says itself where it listens."""
     with ExitStack() as stack:
-        yield [stack.enter_context(_server(database, folder, at)) for at in range(processes)]
+        starting = [stack.enter_context(_server(database, folder, at)) for at in range(processes)]
+        yield [Process(running, _port_said(said, running, ADDRESS)) for running, said in starting]
 
 
 @contextmanager
-def _server(database: str, folder: Path, at: int) -> Generator[Process]:
+def _server(database: str, folder: Path, at: int) -> Generator[tuple[subprocess.Popen[bytes], Path]]:
     # background work is another process's here: idle servers must not disturb the one that is measured
     environment = {
         "PATH": os.defpath, "LANG": "C.UTF-8", "PAIGONG_DATABASE": database, "PAIGONG_DATA_DIR": str(folder),
@@ -54,19 +56,25 @@ def _server(database: str, folder: Path, at: int) -> Generator[Process]:
     }  # fmt: skip
     command = [sys.executable, "-u", "-m", "backend.cli", "serve", "--port", str(free_port())]
     said = folder / f"server-{at}.log"
-    with process(command, said, environment, r"http://127\.0\.0\.1:(\d+)") as running:
-        yield running
+    with _started(command, said, environment) as running:
+        yield running, said
 
 
 @contextmanager
 def process(command: list[str], said: Path, environment: dict[str, str], address: str) -> Generator[Process]:
     """Run a server until the block ends; `address` finds its port in what it says."""
+    with _started(command, said, environment) as running:
+        yield Process(running, _port_said(said, running, address))
+
+
+@contextmanager
+def _started(command: list[str], said: Path, environment: dict[str, str]) -> Generator[subprocess.Popen[bytes]]:
     with said.open("wb") as log:
         running = subprocess.Popen(
             command, cwd=Path(__file__).parents[2], env=environment, stdout=log, stderr=subprocess.STDOUT
         )
     try:
-        yield Process(running, _port_said(said, running, address))
+        yield running
     finally:
         running.terminate()
         running.wait()

@@ -44,8 +44,13 @@ class Wire:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection."""
         if self._streams is not None:
             self._streams[1].close()
+            await self._streams[1].wait_closed()
 
     def request(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> bytes:
         """Return the bytes of a request, to be sent as often as one likes."""

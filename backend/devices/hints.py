@@ -1,0 +1,207 @@
+"""Hints: a phone that listens is told the new `v` when one of its buckets has changed, so that it pulls soon.
+
+Nothing rests on them (sync.md, invariant 23): a hint may be lost, doubled or late, and a phone that never listens only
+learns later. A process watches its database once for all its streams: on PostgreSQL it LISTENs for what stamping
+NOTIFYs, on SQLite it looks whether the file's `data_version` has moved. No stream holds a connection.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Collection
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import monotonic
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from backend.core.auth import Principal
+from backend.core.changes import HINT_CHANNEL, bucket, commit_clock
+from backend.core.errors import BUSY, Problem
+from backend.core.sessions import Database
+from backend.devices.scope import scope_of
+from backend.people.models import Device, Person, SignInSession
+
+STREAMS_MOST: Final = 1_000
+"""Streams one process keeps open; a phone has one, its newest."""
+HEARTBEAT_SECONDS: Final = 15.0
+"""Between signs of life on a silent stream; then it is also asked whether the phone may still listen."""
+STREAM_SECONDS: Final = 15 * 60.0
+"""A stream ends after this time; the phone opens the next with the token it has then."""
+LOOK_SECONDS: Final = 0.5
+"""How often a SQLite file is looked at."""
+SIGN_OF_LIFE: Final = b": \n\n"
+"""A comment, which readers of events pass over."""
+RETRY_SECONDS: Final = 2.0
+"""Between attempts to watch a database that has gone away."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Listener:
+    """One open stream: what its phone holds, and the newest `v` it has to be told."""
+
+    buckets: frozenset[str]
+    v: int
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    replaced: bool = False
+
+
+@dataclass
+class HintBoard:
+    """Every stream of this process, and the one watcher they share. It watches only while somebody listens."""
+
+    database: Database
+    clock: Callable[[], datetime]
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
+    streams_most: int = STREAMS_MOST
+    _listeners: dict[UUID, _Listener] = field(default_factory=dict[UUID, _Listener])
+    _watcher: asyncio.Task[None] | None = None
+
+    async def open(self, principal: Principal, device: UUID) -> AsyncGenerator[bytes]:
+        """Return the phone's stream of server-sent events; raises busy when there are too many.
+
+        The first event carries the `v` of now, so that nothing between the last pull and the first hint is missed.
+        """
+        if len(self._listeners) >= self.streams_most and device not in self._listeners:
+            raise Problem(BUSY, retry_after_seconds=int(RETRY_SECONDS))
+        listener = _Listener(frozenset(), 0)
+        await self._look(listener, principal)
+        return self._events(listener, principal, device)
+
+    async def close(self) -> None:
+        """End every stream."""
+        for listener in self._listeners.values():
+            listener.replaced = True
+            listener.woken.set()
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+            self._watcher = None
+
+    def tell(self, v: int, names: Collection[str] | None) -> None:
+        """Wake who holds one of these buckets; None: whoever listens."""
+        for listener in self._listeners.values():
+            if names is None or not listener.buckets.isdisjoint(names):
+                listener.v = max(v, listener.v)
+                listener.woken.set()
+
+    async def _events(self, listener: _Listener, principal: Principal, device: UUID) -> AsyncGenerator[bytes]:
+        self._add(device, listener)
+        until = monotonic() + STREAM_SECONDS
+        try:
+            yield _event(listener.v)
+            while monotonic() < until and await self._woken_or_silent(listener, principal):
+                told = listener.woken.is_set()
+                listener.woken.clear()
+                yield _event(listener.v) if told else SIGN_OF_LIFE
+        finally:
+            self._remove(device, listener)
+
+    async def _woken_or_silent(self, listener: _Listener, principal: Principal) -> bool:
+        """Wait for a hint or a heartbeat; return whether the phone may still listen."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.heartbeat_seconds):
+                await listener.woken.wait()
+        return not listener.replaced and await self._look(listener, principal)
+
+    async def _look(self, listener: _Listener, principal: Principal) -> bool:
+        """Learn what the phone holds now; return whether it may listen at all."""
+        async with self.database.read() as session:
+            if (await session.execute(_WELCOME, {"session": principal.session_id})).first() is None:
+                return False
+            scope = await session.run_sync(scope_of, str(principal.person_id), self.clock())
+            v = (await session.execute(select(commit_clock.c.v))).scalar_one()
+        listener.buckets = frozenset(scope.heads)
+        listener.v = max(listener.v, v)
+        return True
+
+    def _add(self, device: UUID, listener: _Listener) -> None:
+        before = self._listeners.pop(device, None)
+        if before is not None:
+            before.replaced = True
+            before.woken.set()
+        self._listeners[device] = listener
+        if self._watcher is None or self._watcher.done():
+            self._watcher = asyncio.create_task(self._watch())
+
+    def _remove(self, device: UUID, listener: _Listener) -> None:
+        if self._listeners.get(device) is listener:
+            del self._listeners[device]
+        if not self._listeners and self._watcher is not None:
+            self._watcher.cancel()
+            self._watcher = None
+
+    async def _watch(self) -> None:
+        """Watch until nobody listens; after a gap, whoever listens is woken, for anything may have happened in it."""
+        while True:
+            try:
+                async with _on_its_own(self.database) as connection:
+                    await (self._watch_file(connection) if self.database.on_sqlite else self._hear(connection))
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("hints pause: the database cannot be watched: %s", error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _watch_file(self, connection: Any) -> None:
+        version, seen = None, await _clock_of(connection)
+        self.tell(seen, None)
+        while True:
+            now = (await connection.execute(text("PRAGMA data_version"))).scalar_one()
+            if now != version:
+                version = now
+                changed = await connection.execute(select(bucket.c.name).where(bucket.c.head_v > seen))
+                names = list(changed.scalars())
+                seen = await _clock_of(connection)
+                if names:
+                    self.tell(seen, names)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _hear(self, connection: Any) -> None:
+        lost = asyncio.Event()
+
+        def heard(_connection: object, _pid: int, _channel: str, payload: str) -> None:
+            v, *names = payload.split(" ")
+            self.tell(int(v), names or None)
+
+        def gone(_connection: object) -> None:
+            lost.set()
+
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        driver.add_termination_listener(gone)
+        await driver.add_listener(HINT_CHANNEL, heard)
+        self.tell(0, None)
+        await lost.wait()
+
+
+@asynccontextmanager
+async def _on_its_own(database: Database) -> AsyncGenerator[Any]:
+    """Open a connection outside the pool, and outside any transaction."""
+    engine = create_async_engine(database.url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            yield connection
+    finally:
+        await engine.dispose()
+
+
+async def _clock_of(connection: Any) -> int:
+    return (await connection.execute(select(commit_clock.c.v))).scalar_one()
+
+
+def _event(v: int) -> bytes:
+    return f"data: {v}\n\n".encode()
+
+
+_WELCOME: Final = (
+    select(SignInSession.id)
+    .join(Person, Person.id == SignInSession.person_id)
+    .join(Device, Device.id == SignInSession.device_id)
+    .where(SignInSession.id == bindparam("session"), SignInSession.revoked_at.is_(None))
+    .where(Person.active.is_(True), Device.revoked_at.is_(None))
+)

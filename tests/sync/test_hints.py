@@ -1,0 +1,140 @@
+"""Hints: a real server process tells a phone that listens what another wrote; the board by itself ends streams."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import update
+
+from backend.core.auth import Principal
+from backend.core.clock import SystemClock
+from backend.core.errors import Problem
+from backend.core.ids import new_id
+from backend.core.sessions import Database
+from backend.devices.hints import HintBoard
+from backend.people.models import Device, SignInSession
+from bench.sync.house import House
+from bench.sync.phone import Note, Phone, phone_of, statuses
+from bench.sync.servers import Process, ours
+from sync.client.hints import hinted
+from sync.client.transport import NoAnswer
+
+SOON = 10
+
+
+async def _house(url: str) -> House:
+    house = House(Database(url), records=30)
+    await house.furnish()
+    return house
+
+
+async def _next(events: AsyncGenerator[Any]) -> Any:
+    async with asyncio.timeout(SOON):
+        return await anext(events)
+
+
+async def _ends(events: AsyncGenerator[bytes]) -> bool:
+    async with asyncio.timeout(SOON):
+        async for _ in events:
+            pass
+    return True
+
+
+async def _hears(house: House, listening: Process, writing: Process) -> None:
+    """李伟 listens to one process while a colleague pushes through the other."""
+    listener = await phone_of(house, house.people[0], listening.port)
+    writer = await phone_of(house, house.people[1], writing.port)
+    await writer.first_pull()
+    await listener.first_pull()
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listening.port}") as client:
+        events = hinted(client, lambda: listener.wire.headers["Authorization"].removeprefix("Bearer "))
+        assert await _next(events) == listener.v
+        await asyncio.sleep(1)  # the watcher has begun by now, so that what follows is heard and not looked up
+        assert statuses(await _pushed(house, writer)) == ["applied"]
+        heard = await _next(events)
+        while heard <= listener.v:
+            heard = await _next(events)
+        await listener.pull()
+        assert listener.v == heard
+        await events.aclose()
+    for phone in (listener, writer):
+        await phone.wire.close()
+
+
+async def _pushed(house: House, writer: Phone) -> Any:
+    row = house.of_site(house.sites[0])[0]
+    return await writer.wire.send(writer.push_request([Note(row, house.notes[row], "镜头已换")]))
+
+
+async def test_a_push_through_one_process_wakes_a_phone_on_the_other(postgresql_url: str, tmp_path: Path) -> None:
+    house = await _house(postgresql_url)
+    with ours(postgresql_url, tmp_path, processes=2) as (one, other):
+        await _hears(house, one, other)
+    await house.database.close()
+
+
+async def test_a_phone_is_woken_on_sqlite(sqlite_url: str, tmp_path: Path) -> None:
+    house = await _house(sqlite_url)
+    with ours(sqlite_url, tmp_path) as (one,):
+        await _hears(house, one, one)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{one.port}") as client:
+            with pytest.raises(NoAnswer):
+                await _next(hinted(client, lambda: "nobody's"))
+    await house.database.close()
+
+
+async def _signed_in(house: House, at: int) -> tuple[Principal, Device]:
+    now = SystemClock().now()
+    device = Device(
+        person_id=house.people[at], prefix=f"K{at}", public_key="", name="", app_version="", schema_version=1,
+        incarnation=new_id(), incarnations=1, view_revision=0, enrolled_at=now,
+    )  # fmt: skip
+    opened = SignInSession(
+        person_id=house.people[at], device_id=device.id, next_hashes=[], started_at=now, last_used_at=now,
+        expires_at=now, address="",
+    )  # fmt: skip
+    async with house.database.write() as session:
+        session.add(device)
+        await session.flush()
+        session.add(opened)
+    return Principal(house.people[at], opened.id, device.id, "zh", ()), device
+
+
+async def test_a_board_tells_only_whom_it_concerns_and_ends_revoked_streams(database_url: str) -> None:
+    house = await _house(database_url)
+    board = HintBoard(house.database, SystemClock().now, heartbeat_seconds=0.1, streams_most=2)
+    streams: list[AsyncGenerator[bytes]] = []
+    devices: list[Device] = []
+    principals: list[Principal] = []
+    for at in (1, 2):
+        principal, device = await _signed_in(house, at)
+        streams.append(await board.open(principal, device.id))
+        principals.append(principal)
+        devices.append(device)
+        assert (await _next(streams[-1])).startswith(b"data: ")
+    third, another = await _signed_in(house, 3)
+    with pytest.raises(Problem, match="busy"):
+        await board.open(third, another.id)
+    await asyncio.sleep(0.7)
+    for stream in streams:  # what the watcher's own beginning told
+        while not (await _next(stream)).startswith(b": "):
+            pass
+    await house.edit("serial", house.of_site(house.sites[0])[:1])
+    told = await _next(streams[0])
+    while told.startswith(b": "):
+        told = await _next(streams[0])
+    assert told.startswith(b"data: ")
+    for _ in range(8):
+        assert (await _next(streams[1])).startswith(b": ")
+    again = await board.open(principals[0], devices[0].id)
+    await _next(again)
+    assert await _ends(streams[0])
+    async with house.database.write() as session:
+        await session.execute(update(Device).values(revoked_at=SystemClock().now()))
+    for stream in (again, streams[1]):
+        assert await _ends(stream)
+    await board.close()
+    await house.database.close()
