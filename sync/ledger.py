@@ -76,7 +76,7 @@ def read_batch(mutations: Sequence[msgspec.Raw]) -> list[Envelope]:
     """Read the labels of a batch; raises Refusal when it is too long, unreadable or not numbered consecutively."""
     if len(mutations) > PUSH_MUTATIONS:
         raise Refusal(413, "too_many_mutations")
-    envelopes = [_envelope(bytes(raw)) for raw in mutations]
+    envelopes = [envelope_of(bytes(raw)) for raw in mutations]
     for one, following in pairwise(envelopes):
         if following.n != one.n + 1:
             raise Refusal(400, "not_consecutive")
@@ -138,7 +138,8 @@ def _step(
     return Known(envelope, msgspec.structs.replace(stored, n=envelope.n))
 
 
-def _envelope(payload: bytes) -> Envelope:
+def envelope_of(payload: bytes) -> Envelope:
+    """Read a mutation's label and sum its content; raises Refusal 400."""
     try:
         label = msgspec.json.decode(payload, type=Label)
         content = msgspec.json.decode(payload)

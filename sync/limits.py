@@ -25,6 +25,8 @@ PUSH_BYTES: Final = 4_194_304
 """Bytes of a push, uncompressed; the route refuses a larger body with 413."""
 N_MOST: Final = 2_147_483_647
 """The highest number of a mutation (storage keeps 32 bits)."""
+RESCUE_BYTES: Final = 20_971_520
+"""Bytes of a raw queue that is rescued."""
 SUCCESSOR_HOPS: Final = 8
 """Records merged into one another that an edit follows."""
 GRANT_DAYS: Final = 30

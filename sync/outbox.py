@@ -69,6 +69,10 @@ class Outbox:
         """Whether something waits that has a number of an earlier incarnation; it takes a new one to send it."""
         return any(item.waits and item.incarnation != self.incarnation for item in self.items.values())
 
+    def unanswered(self) -> list[Item]:
+        """What the server has not said it has, in the order it was made."""
+        return [item for item in self.items.values() if item.result is None]
+
     def batch(self, limit: int = BATCH_MUTATIONS, max_bytes: int = BATCH_BYTES) -> list[Item]:
         """Return the next mutations to send: at least one if any is pending, at most `limit`, within `max_bytes`."""
         chosen: list[Item] = []

@@ -31,6 +31,7 @@ INCARNATIONS_PATH: Final = "/sync/v1/incarnations"
 PULL_PATH: Final = "/sync/v1/pull"
 HINTS_PATH: Final = "/sync/v1/hints"
 PUSH_PATH: Final = "/sync/v1/push"
+RESCUE_PATH: Final = "/sync/v1/rescue"
 
 UUID_TEXT: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z"
 
@@ -113,6 +114,12 @@ class PushAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
     results: list[msgspec.Raw]
     notices: tuple[Notice, ...] = ()
+
+
+class RescueRequest(msgspec.Struct, frozen=True):
+    """A raw queue: items as an outbox keeps them, or mutations. The answer is that of a push."""
+
+    items: list[msgspec.Raw]
 
 
 class PullRequest(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -236,6 +243,11 @@ def encode(message: msgspec.Struct) -> bytes:
 def decode_push(body: bytes) -> PushRequest:
     """Read a push without reading its mutations; raises Refusal 400."""
     return _decode(body, PushRequest)
+
+
+def decode_rescue(body: bytes) -> RescueRequest:
+    """Read a raw queue without reading what is in it; raises Refusal 400."""
+    return _decode(body, RescueRequest)
 
 
 def decode_pull(body: bytes) -> PullRequest:

@@ -25,6 +25,7 @@ from sync.protocol import (
     PullRequest,
     PushAnswer,
     PushRequest,
+    RescueRequest,
     Status,
     position_digest,
 )
@@ -110,6 +111,8 @@ class Replica:
 
     def shown(self) -> Shown:
         """Return the rows as the person sees them: the last pull under whatever is not part of it yet."""
+        if self.wiped:
+            return Shown(Holding())
         shown = Shown(self.holding)
         for item in self.outbox.items.values():
             if not self._covered(item) and (item.result is None or item.result.status in IN_EFFECT):
@@ -153,10 +156,22 @@ class Replica:
         mutations = [msgspec.Raw(item.payload.encode()) for item in batch]
         return PushRequest(self.identity.incarnation, mutations) if batch else None
 
+    def rescue_request(self, max_bytes: int = BATCH_BYTES) -> RescueRequest | None:
+        """Return the next part of the raw queue: at least one item if any is unanswered, within `max_bytes`."""
+        part: list[msgspec.Raw] = []
+        size = 0
+        for item in self.outbox.unanswered():
+            raw = msgspec.json.encode(item)
+            size += len(raw)
+            if part and size > max_bytes:
+                break
+            part.append(msgspec.Raw(raw))
+        return RescueRequest(part) if part else None
+
     def take_push(self, answer: PushAnswer) -> list[Item]:
         """Take the results of a push; return what was settled by it. Taking it twice changes nothing."""
         settled = self.outbox.take(answer)
-        if Notice.WIPE in answer.notices:
+        if self.wiped or Notice.WIPE in answer.notices:
             self._wipe()
         return settled
 
@@ -217,5 +232,8 @@ class Replica:
         return Pulled.REWOUND if lost else Pulled.DONE
 
     def _wipe(self) -> None:
-        self.holding, self.wiped = Holding(), True
+        """Show nothing from now on; the rows go when the server has everything that was done here."""
+        self.wiped = True
         self.pages.clear()
+        if not self.outbox.unanswered():
+            self.holding = Holding()

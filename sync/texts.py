@@ -32,6 +32,7 @@ TEXTS: Final[Mapping[str, Text]] = {
         "此手机已被停用;未发送的工作已留给调度处理。",
         "This phone was revoked; its unsent work is kept for a dispatcher.",
     ),
+    "bad_signature": Text("签名与此手机登记的密钥不符。", "The signature is not that of this phone's key."),
     "unknown_incarnation": Text("请为此手机申请新的编号序列。", "Ask for a new incarnation of this phone."),
     "gap": Text("缺少之前的修改,请从所示编号开始发送。", "Earlier mutations are missing; send from the number shown."),
     "n_taken": Text(
@@ -60,6 +61,10 @@ TEXTS: Final[Mapping[str, Text]] = {
     ),
     "undeliverable": Text(
         "此项过大或无法传送,原件保留在手机上。", "This could not be delivered; the original stays on the phone."
+    ),
+    "rescued": Text(
+        "此项从手机的待发队列中救回,已保留给调度处理。",
+        "This was rescued from the phone's queue; it is kept for a dispatcher."
     ),
     "left_scope": Text(
         "此任务离开您的范围已久,已保留给调度处理。",

@@ -6,38 +6,47 @@ import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, Router, post
+from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.enums import MediaType
+from litestar.response import Stream
 
+from backend.core.audit import Actor
 from backend.core.auth import Principal, anyone_signed_in, public
 from backend.core.clock import parse_instant
-from backend.core.compression import read_body
-from backend.core.errors import Fault, Problem, ProblemDetails
+from backend.core.compression import PLAIN, read_body
+from backend.core.errors import Problem, ProblemDetails
 from backend.core.ids import new_id
 from backend.core.problems import MEDIA_TYPE
 from backend.core.sessions import Database
 from backend.devices.handlers import HANDLERS
+from backend.devices.hints import HintBoard
+from backend.devices.signed import NO_DEVICE, caller_of, claimed_device, has_signed, signed_in_or_signed
 from backend.devices.store import SqlStore
 from sync.enrol import enrol, renew
-from sync.limits import PUSH_BYTES
+from sync.limits import PUSH_BYTES, RESCUE_BYTES
 from sync.protocol import (
     DEVICE_TIME,
     DEVICES_PATH,
+    HINTS_PATH,
     INCARNATIONS_PATH,
     PULL_PATH,
     PUSH_PATH,
+    RESCUE_PATH,
     SERVER_TIME,
     Refusal,
     decode_enrol,
     decode_pull,
     decode_push,
+    decode_rescue,
     encode,
 )
 from sync.pull import Puller, pull
 from sync.push import Pusher, push
+from sync.rescue import rescue
 from sync.store import Transient
 
 SMALL_BODY: Final = 64 * 1024
@@ -46,11 +55,7 @@ ENVELOPE_BYTES: Final = 64 * 1024
 """What a push may carry beside its mutations."""
 RETRY_SECONDS: Final = 2
 BUSY_STATUS: Final = 503
-
-NO_DEVICE = Fault(
-    "no_device", 403, "这次登录没有绑定手机,不能同步。", "This sign-in is not bound to a phone, so it cannot sync.",
-    "请先登记手机,再用登记的手机登录。", "Register the phone first, then sign in with its device_id.",
-)  # fmt: skip
+EVENTS: Final = "text/event-stream"
 
 log = logging.getLogger(__name__)
 
@@ -85,30 +90,64 @@ async def post_incarnation(
     return await _answer(now, lambda: renew(store, device, now=now, new_id=_new_id, random_bytes=secrets.token_bytes))
 
 
-@post(PULL_PATH, guards=[anyone_signed_in], status_code=200, request_max_body_size=SMALL_BODY)
+@post(PULL_PATH, guards=[signed_in_or_signed], status_code=200, request_max_body_size=SMALL_BODY)
 async def post_pull(
-    request: Request[Any, Any, Any], database: NamedDependency[Database], principal: NamedDependency[Principal],
-    now: NamedDependency[datetime], token_key: NamedDependency[bytes],
+    request: Request[Any, Any, Any], database: NamedDependency[Database], now: NamedDependency[datetime],
+    token_key: NamedDependency[bytes],
 ) -> Response[bytes]:  # fmt: skip
     """Send a phone what changed in its scope; 204 when nothing did."""
     body = await read_body(request, SMALL_BODY)
-    puller = Puller(_device(principal), _cookie_secret(token_key))
+    puller = Puller((await caller_of(request, database, body)).device, _cookie_secret(token_key))
     store = SqlStore(database, now=now)
     return await _answer(now, lambda: pull(store, puller=puller, request=decode_pull(body), now=now, new_id=_new_id))
 
 
-@post(PUSH_PATH, guards=[anyone_signed_in], status_code=200, request_max_body_size=PUSH_BYTES + ENVELOPE_BYTES)
+@post(PUSH_PATH, guards=[signed_in_or_signed], status_code=200, request_max_body_size=PUSH_BYTES + ENVELOPE_BYTES)
 async def post_push(
-    request: Request[Any, Any, Any], database: NamedDependency[Database], principal: NamedDependency[Principal],
-    now: NamedDependency[datetime],
-) -> Response[bytes]:  # fmt: skip
+    request: Request[Any, Any, Any], database: NamedDependency[Database], now: NamedDependency[datetime]
+) -> Response[bytes]:
     """Take a batch of mutations; each gets exactly one result, and all of it is durable before the answer."""
     body = await read_body(request, PUSH_BYTES + ENVELOPE_BYTES)
-    pusher = Pusher(_device(principal), _device_time(request))
-    store = SqlStore(database, principal.actor, now=now)
+    caller = await caller_of(request, database, body)
+    pusher = Pusher(caller.device, _device_time(request))
+    store = SqlStore(database, caller.actor, now=now)
     return await _answer(
         now, lambda: push(store, HANDLERS, pusher=pusher, request=decode_push(body), now=now, new_id=_new_id)
     )
+
+
+@post(RESCUE_PATH, guards=[public], status_code=200, request_max_body_size=RESCUE_BYTES)
+async def post_rescue(
+    request: Request[Any, Any, Any], database: NamedDependency[Database], now: NamedDependency[datetime]
+) -> Response[bytes]:
+    """Keep the raw queue of a phone that may not push any more, signed by its key; a dispatcher looks at it."""
+    device = await claimed_device(request, database)
+    if device is None:
+        return await _answer(now, _refusing(404, "unknown_device"))
+    body = await read_body(request, RESCUE_BYTES)
+    if not has_signed(device, request, body):
+        return await _answer(now, _refusing(403, "bad_signature"))
+    store = SqlStore(database, Actor(person_id=device.person_id, device_id=device.id), now=now)
+    return await _answer(
+        now, lambda: rescue(store, decode_rescue(body), device=str(device.id), now=now, new_id=_new_id)
+    )
+
+
+def _refusing(status: int, code: str) -> Answering:
+    async def refusing() -> None:
+        raise Refusal(status, code)
+
+    return refusing
+
+
+@get(HINTS_PATH, guards=[anyone_signed_in], opt={PLAIN: True}, media_type=EVENTS)
+async def get_hints(principal: NamedDependency[Principal], hints: NamedDependency[HintBoard]) -> Stream:
+    """Keep telling a phone, as server-sent events, the `v` at which something it holds has changed."""
+    device = UUID(_device(principal))
+    return Stream(
+        await hints.open(principal, device), media_type=EVENTS,
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )  # fmt: skip
 
 
 async def _answer(now: datetime, produce: Answering) -> Response[bytes]:
@@ -158,4 +197,6 @@ def _new_id() -> str:
     return str(new_id())
 
 
-router = Router("/", route_handlers=[post_device, post_incarnation, post_pull, post_push], tags=["sync"])
+router = Router(
+    "/", route_handlers=[get_hints, post_device, post_incarnation, post_pull, post_push, post_rescue], tags=["sync"]
+)

@@ -23,6 +23,7 @@ from sync.protocol import (
     PROBLEM,
     PULL_PATH,
     PUSH_PATH,
+    RESCUE_PATH,
     EnrolAnswer,
     EnrolRequest,
     PullAnswer,
@@ -193,9 +194,24 @@ class Phone:
         await self._exchange(contact, max_bytes)
         if contact.pulled is Pulled.REWOUND and contact.ended is Ended.COMPLETE:
             await self._exchange(contact, max_bytes)  # the server was restored, and lost what this phone still has
+        if self.replica.wiped and self.replica.outbox.unanswered():
+            await self._ends_well(contact, self.rescue(contact))
         self.replica.forget_delivered(self.clock())
         self._save()
         return contact
+
+    async def rescue(self, contact: Contact) -> None:
+        """Hand the raw queue over where it may not be pushed any more; needs a transport that signs.
+
+        Raises Refused, SignedOut, Offline.
+        """
+        while part := self.replica.rescue_request():
+            answer = await self.line.ask(RESCUE_PATH, encode(part), PushAnswer)
+            settled = self.replica.take_push(answer or PushAnswer([]))
+            if not settled:
+                raise Refused(OK, "no_results")
+            self._save()
+            contact.settled += settled
 
     async def _exchange(self, contact: Contact, max_bytes: int) -> None:
         if await self._ends_well(contact, self._push(contact)):

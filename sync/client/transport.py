@@ -1,14 +1,16 @@
 """The way from a phone to the server: a callable that sends bytes. A broken connection can be put in its place."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
 
 import httpx
 import zstandard
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sync.protocol import DEVICE_MONOTONIC, DEVICE_TIME, PUSH_PATH
+from sync.signature import DEVICE_ID, DEVICE_SIGNATURE, sign
 
 OK: Final = 200
 NO_CONTENT: Final = 204
@@ -43,6 +45,8 @@ class HttpTransport:
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
     """Seconds since the device booted."""
+    signed: Callable[[str, bytes], Mapping[str, str]] | None = None
+    """Headers that prove which phone asks (see `signer`), for when its sign-in is over."""
 
     async def __call__(self, path: str, body: bytes) -> Reply:
         """Post a body; raises NoAnswer."""
@@ -53,6 +57,7 @@ class HttpTransport:
             DEVICE_TIME: self.clock().isoformat(),
             DEVICE_MONOTONIC: str(int(self.monotonic() * 1000)),
         }
+        headers |= self.signed(path, body) if self.signed else {}
         if path == PUSH_PATH and len(body) >= PACKED_BYTES:
             body, headers["Content-Encoding"] = zstandard.compress(body), "zstd"
         try:
@@ -61,6 +66,11 @@ class HttpTransport:
             raise NoAnswer(str(error)) from error
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return Reply(response.status_code, response.content, _seconds(response.headers.get("Retry-After")), media_type)
+
+
+def signer(device: str, key: Ed25519PrivateKey) -> Callable[[str, bytes], Mapping[str, str]]:
+    """Return what signs a phone's requests with the key it was registered with."""
+    return lambda path, body: {DEVICE_ID: device, DEVICE_SIGNATURE: sign(key, path, body)}
 
 
 def _seconds(text: str | None) -> float | None:

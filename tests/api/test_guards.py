@@ -12,7 +12,7 @@ from backend.core.auth import anyone_signed_in, public
 from backend.settings import Settings
 from tests.make import Office
 
-GUARDS = {"requires.<locals>.guard", "requires_any.<locals>.guard"}
+GUARDS = {"requires.<locals>.guard", "requires_any.<locals>.guard", "signed_in_or_signed"}
 PUBLIC = {
     "GET /healthz", "GET /readyz",
     "POST /auth/sign-in", "POST /auth/refresh", "POST /auth/password-reset",
