@@ -19,6 +19,7 @@ from backend.attachments import upload_routes
 from backend.attachments.actions import ARRIVED
 from backend.attachments.queries import SUBJECTS, Subject
 from backend.attachments.store import BlobStore
+from backend.attachments.thumbnails import MAKE_THUMBNAIL, thumbnail_task
 from backend.attachments.uploads import forget_old_uploads
 from backend.contracts import routes as contracts_routes
 from backend.contracts.merges import move_contract_sites, move_contracts
@@ -36,7 +37,7 @@ from backend.core.sessions import Database
 from backend.core.tasks import TaskHandler, Worker, forget_done_tasks
 from backend.customers import queries as customers
 from backend.customers import routes as customers_routes
-from backend.devices import conflict_routes, quarantine_routes
+from backend.devices import conflict_routes, prefetch_routes, quarantine_routes
 from backend.devices import routes as devices_routes
 from backend.devices.hints import HintBoard
 from backend.dispatch import routes as dispatch_routes
@@ -98,6 +99,7 @@ ROUTERS: Final[tuple[Router, ...]] = (
     imports_routes.router,
     devices_routes.router,
     conflict_routes.router,
+    prefetch_routes.router,
     quarantine_routes.router,
 )
 
@@ -142,6 +144,7 @@ def task_handlers(settings: Settings, database: Database) -> dict[str, TaskHandl
         HANDLE_EVENT: event_task(database, clock),
         HOUSEKEEPING: housekeeping_task(database, clock, _forgets(settings)),
         MAINTENANCE_ROUND: round_task(database, clock),
+        MAKE_THUMBNAIL: thumbnail_task(database, clock, BlobStore(settings.blob_dir)),
         SEAL_FORM: Sealer(database, clock, settings).run,
         SEND_NOTIFICATION: sending_task(database, clock, OutboxFile(settings.data_dir / "outbox.jsonl")),
     }

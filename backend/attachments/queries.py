@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.attachments.models import Attachment, Blob, BlobUpload
+from backend.attachments.models import Attachment, Blob, BlobUpload, Thumbnail
 from backend.attachments.schemas import AttachmentView
 from backend.core.auth import Principal
 from backend.core.errors import NOT_FOUND, Problem
@@ -69,6 +69,17 @@ async def blob_read(session: AsyncSession, principal: Principal, sha256: str, no
     if found is None:
         raise Problem(NOT_FOUND)
     return found[0], found[1]
+
+
+async def thumbnail_of(session: AsyncSession, sha256: str, side: int) -> tuple[Thumbnail | None, Blob | None]:
+    """Return the note that a thumbnail was made, if it was, and the thumbnail, if there can be one."""
+    made = (
+        select(Thumbnail, Blob)
+        .outerjoin(Blob, Blob.sha256 == Thumbnail.thumbnail_sha256)
+        .where(Thumbnail.sha256 == sha256, Thumbnail.side == side)
+    )
+    found = (await session.execute(made)).one_or_none()
+    return (None, None) if found is None else (found[0], found[1])
 
 
 async def had(session: AsyncSession, principal: Principal, wanted: Sequence[str], now: datetime) -> list[str]:

@@ -9,18 +9,21 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 from litestar import Request, Response, Router, delete, get, head, post, put
+from litestar.datastructures import Headers
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody, PathParameter
+from litestar.params import FromPath, FromQuery, JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.attachments import actions, queries
-from backend.attachments.models import Blob
+from backend.attachments.models import Attachment, Blob
 from backend.attachments.schemas import AttachedFile, AttachmentView, Had, Have, NewAttachment, Stored
 from backend.attachments.store import BLOB_BYTES, BlobStore
+from backend.attachments.thumbnails import Side, Wanted, want_thumbnail
 from backend.core.auth import Principal, anyone_signed_in, requires_any
 from backend.core.errors import FORBIDDEN, NOT_FOUND, Fault, Problem
 from backend.core.once import Once
+from backend.core.problems import answer_problem
 from backend.core.sessions import Database
 from backend.people.queries import no_such
 from backend.settings import Settings
@@ -34,10 +37,22 @@ RANGE_REFUSED = Fault(
     "请按 Content-Range 中的大小重新请求。", "Ask again within the size in Content-Range.",
 )  # fmt: skip
 
+NO_THUMBNAIL = Fault(
+    "no_thumbnail", 404, "这个文件没有缩略图。", "There is no small picture of this file.",
+    "请读取文件本身。", "Read the file itself.",
+)  # fmt: skip
+THUMBNAIL_PENDING = Fault(
+    "thumbnail_pending", 503, "缩略图正在生成。", "The small picture is being made.",
+    "请稍后再取。", "Ask again in a moment.",
+)  # fmt: skip
+THUMBNAIL_SECONDS: Final = 2
+"""When to ask again for a thumbnail that is being made."""
+
 Session = NamedDependency[AsyncSession]
 Now = NamedDependency[datetime]
 Who = NamedDependency[Principal]
 Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$", description="sha256 of the bytes, in hex.")]
+SideAsked = Annotated[Side, QueryParameter(name="side", description="The longer side, in pixels.")]
 SENDERS: Final = requires_any(("visit_form", "write"), ("case", "write"), ("parts", "write"))
 
 
@@ -57,7 +72,15 @@ async def put_blob(
     return stored
 
 
-@get("/blobs/{sha256:str}", guards=[anyone_signed_in])
+def _answer_range(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
+    """Answer a refusal; one of a range tells the size, as HTTP wants it."""
+    refused = answer_problem(request, problem)
+    if problem.fault is RANGE_REFUSED:
+        refused.headers["Content-Range"] = f"bytes */{problem.facts['size']}"
+    return refused
+
+
+@get("/blobs/{sha256:str}", guards=[anyone_signed_in], exception_handlers={Problem: _answer_range})
 async def get_blob(
     *, sha256: Sha256, request: Request[Any, Any, Any], principal: Who, database: NamedDependency[Database],
     settings: NamedDependency[Settings], now: Now,
@@ -65,18 +88,28 @@ async def get_blob(
     """Read a file of a record one may see; a part of it with `Range`. The reading of a drawing is logged."""
     async with database.read() as session:
         blob, attachment = await queries.blob_read(session, principal, sha256, now)
-    first, last = _range(request.headers.get("Range"), blob.size)
-    if attachment.kind == "drawing":
+    first, last = _range(request.headers, blob)
+    await _log_drawing(database, now, principal, attachment)
+    return _stream(_store(settings), blob, first, last)
+
+
+@get("/blobs/{sha256:str}/thumbnail", guards=[anyone_signed_in])
+async def get_thumbnail(
+    *, sha256: Sha256, principal: Who, database: NamedDependency[Database], settings: NamedDependency[Settings],
+    now: Now, side: SideAsked = 320,
+) -> Stream:  # fmt: skip
+    """Read a photo made small, as JPEG, if one may read the photo; it is made when first asked for."""
+    async with database.read() as session:
+        _, attachment = await queries.blob_read(session, principal, sha256, now)
+        made, small = await queries.thumbnail_of(session, sha256, side)
+    if made is None:
         async with database.write() as session:
-            actions.log_reading(session, now=now, principal=principal, attachment=attachment)
-    headers = _headers(blob) | {"Content-Length": str(last - first + 1)}
-    whole = last - first + 1 == blob.size
-    if not whole:
-        headers["Content-Range"] = f"bytes {first}-{last}/{blob.size}"
-    return Stream(
-        _bytes(_store(settings).path(sha256), first, last), headers=headers, media_type=blob.media_type,
-        status_code=200 if whole else 206,
-    )  # fmt: skip
+            await want_thumbnail(session, now=now, wanted=Wanted(sha256, side))
+        raise Problem(THUMBNAIL_PENDING, retry_after_seconds=THUMBNAIL_SECONDS)
+    if small is None:
+        raise Problem(NO_THUMBNAIL)
+    await _log_drawing(database, now, principal, attachment)
+    return _stream(_store(settings), small, 0, small.size - 1)
 
 
 @head("/blobs/{sha256:str}", guards=[anyone_signed_in])
@@ -139,7 +172,7 @@ def _store(settings: Settings) -> BlobStore:
 def _headers(blob: Blob) -> dict[str, str]:
     """What never changes may be kept for ever, but only by the one it was sent to."""
     return {
-        "ETag": f'"{blob.sha256}"',
+        "ETag": _etag(blob),
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, max-age=31536000, immutable",
         "X-Content-Type-Options": "nosniff",
@@ -147,10 +180,20 @@ def _headers(blob: Blob) -> dict[str, str]:
     }
 
 
-def _range(asked: str | None, size: int) -> tuple[int, int]:
-    """Return the first and last byte to send; several ranges at once are answered with the whole file."""
-    match = ONE_RANGE.fullmatch(asked.strip()) if asked else None
-    if match is None:
+async def _log_drawing(database: Database, now: datetime, principal: Principal, attachment: Attachment) -> None:
+    if attachment.kind == "drawing":
+        async with database.write() as session:
+            actions.log_reading(session, now=now, principal=principal, attachment=attachment)
+
+
+def _range(headers: Headers, blob: Blob) -> tuple[int, int]:
+    """Return the first and last byte to send; several ranges at once are answered with the whole file.
+
+    So is a range of a file the reader no longer has the right version of (If-Range).
+    """
+    asked, size = headers.get("Range", ""), blob.size
+    match = ONE_RANGE.fullmatch(asked.strip())
+    if match is None or headers.get("If-Range", _etag(blob)) != _etag(blob):
         return 0, size - 1
     start, end, suffix = match.groups()
     first = int(start) if start else max(0, size - int(suffix))
@@ -158,6 +201,21 @@ def _range(asked: str | None, size: int) -> tuple[int, int]:
     if first > last:
         raise Problem(RANGE_REFUSED, size=size)
     return first, last
+
+
+def _etag(blob: Blob) -> str:
+    return f'"{blob.sha256}"'
+
+
+def _stream(store: BlobStore, blob: Blob, first: int, last: int) -> Stream:
+    headers = _headers(blob) | {"Content-Length": str(last - first + 1)}
+    whole = last - first + 1 == blob.size
+    if not whole:
+        headers["Content-Range"] = f"bytes {first}-{last}/{blob.size}"
+    return Stream(
+        _bytes(store.path(blob.sha256), first, last), headers=headers, media_type=blob.media_type,
+        status_code=200 if whole else 206,
+    )  # fmt: skip
 
 
 async def _bytes(path: Path, first: int, last: int) -> AsyncGenerator[bytes]:
@@ -175,7 +233,7 @@ async def _bytes(path: Path, first: int, last: int) -> AsyncGenerator[bytes]:
 router = Router(
     "/",
     route_handlers=[
-        put_blob, get_blob, head_blob, have_blobs, list_attachments, add_attachment, remove_attachment,
+        put_blob, get_blob, get_thumbnail, head_blob, have_blobs, list_attachments, add_attachment, remove_attachment,
     ],
     tags=["attachments"],
 )  # fmt: skip

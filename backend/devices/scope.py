@@ -117,6 +117,12 @@ def scope_of(session: Session, person: str, now: datetime) -> Scope:
     return Scope({name: heads.get(name, Head()) for name in sorted(names)}, valid_until)
 
 
+def held_by(session: Session, person: str, now: datetime) -> set[Held]:
+    """Return the person's assignments that may matter now, as this session's snapshot sees them. One query."""
+    rows = session.execute(HELD_WITH_HEADS, {"person": UUID(person), "now": now, "ended_after": now - BEHIND}).all()
+    return {_assignment(row) for row in rows if row.work_order_id is not None}
+
+
 def _assignment(row: Row[Any]) -> Held:
     return Held(
         row.work_order_id, row.site_id, row.customer_id, row.request_id, row.contact_id, row.arrives_at, row.begun,
