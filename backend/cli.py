@@ -21,6 +21,7 @@ from backend.core.auth import PASSWORD_MAXIMUM, PASSWORD_MINIMUM, hash_password
 from backend.core.clock import clock_of
 from backend.core.errors import Problem
 from backend.core.sessions import Database
+from backend.devices.cli import rescue_command
 from backend.imports.cli import COMMANDS as IMPORT_COMMANDS
 from backend.imports.demo_city import DEMO_PASSWORD, build_demo_city, demo_logins
 from backend.imports.presets import load_presets
@@ -226,7 +227,7 @@ Paigong 派工  {address}
     )
 
 
-for one_command in (*IMPORT_COMMANDS, *BACKUP_COMMANDS):
+for one_command in (*IMPORT_COMMANDS, *BACKUP_COMMANDS, rescue_command):
     main.add_command(one_command)
 
 

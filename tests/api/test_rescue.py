@@ -1,12 +1,16 @@
 """Phones that are no longer welcome: what they hold is rescued by their key, and they are told to forget."""
 
+import asyncio
 from pathlib import Path
 from uuid import UUID
 
 import httpx
 import msgspec
+import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from backend.cli import main
 from backend.core.ids import new_id
 from docs.examples.phone_day import tap
 from sync.client.disk import Disk
@@ -119,3 +123,27 @@ async def test_a_rescue_is_signed_limited_and_inert_until_accepted(sqlite_office
     contact = await phone.contact()
     assert [one.result and one.result.code for one in contact.settled] == ["rescued"], "known when pushed after all"
     assert len(ok(await wang_fang.get(f"/work-orders/{order['id']}"))["events"]) == 1
+
+
+async def test_the_queue_file_of_a_broken_phone_is_put_before_the_dispatcher(
+    sqlite_office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office = sqlite_office
+    wang_fang, _, visit_id = await sent(office)
+    phone = await keyed_phone(office, tmp_path)
+    await phone.contact()
+    tap(phone.phone, visit_id, "depart")
+    tap(phone.phone, visit_id, "arrive")
+    file, body = tmp_path / f"{phone.device}.db", tmp_path / "queue.json"
+    monkeypatch.setenv("PAIGONG_DATABASE", office.settings.database_url)
+    said = await asyncio.to_thread(CliRunner().invoke, main, ["rescue", str(file), "--into", "--json", str(body)])
+    assert said.exit_code == 0, said.output
+    assert "2 read, 2 unanswered, 0 damages" in said.output
+    assert "2 wait for a dispatcher, the server knew 0" in said.output
+    assert len(ok(await wang_fang.get("/quarantine"))["items"]) == 2
+    assert [one["code"] for one in ok(await phone.send(RESCUE_PATH, body.read_bytes()))["results"]] == ["rescued"] * 2
+    again = await asyncio.to_thread(
+        CliRunner().invoke, main, ["rescue", str(file), "--into", "--device", str(new_id())]
+    )
+    assert again.exit_code == 1
+    assert "not registered" in again.output
