@@ -25,6 +25,8 @@ PASSWORD_MINIMUM: Final = 10
 PASSWORD_MAXIMUM: Final = 200
 """Characters; argon2 hashes any length, the limit keeps a hash from becoming a way to spend the server's time."""
 REFRESH_BYTES: Final = 32
+IDENTITY_ONLY: Final = "identity_only"
+"""Routes that say `opt={IDENTITY_ONLY: True}` ask who it is and on which phone: a Principal without grants."""
 LEVELS: Final = ("read", "propose", "comment", "assist", "write", "approve")
 REACHES: Final = ("own", "crew", "kind", "unit", "all")
 

@@ -15,7 +15,7 @@ from litestar.enums import MediaType
 from litestar.response import Stream
 
 from backend.core.audit import Actor
-from backend.core.auth import Principal, anyone_signed_in, public
+from backend.core.auth import IDENTITY_ONLY, Principal, anyone_signed_in, public
 from backend.core.clock import parse_instant
 from backend.core.compression import PLAIN, read_body
 from backend.core.errors import Problem, ProblemDetails
@@ -25,7 +25,7 @@ from backend.core.sessions import Database
 from backend.devices.handlers import HANDLERS
 from backend.devices.hints import HintBoard
 from backend.devices.signed import NO_DEVICE, caller_of, claimed_device, has_signed, signed_in_or_signed
-from backend.devices.store import SqlStore
+from backend.devices.store import Glance, MoreNeeded, SqlStore
 from sync.enrol import enrol, renew
 from sync.limits import PUSH_BYTES, RESCUE_BYTES
 from sync.protocol import (
@@ -37,6 +37,8 @@ from sync.protocol import (
     PUSH_PATH,
     RESCUE_PATH,
     SERVER_TIME,
+    PullAnswer,
+    PullRequest,
     Refusal,
     decode_enrol,
     decode_pull,
@@ -55,6 +57,7 @@ ENVELOPE_BYTES: Final = 64 * 1024
 """What a push may carry beside its mutations."""
 RETRY_SECONDS: Final = 2
 BUSY_STATUS: Final = 503
+KNOWN_BY_NAME: Final[dict[str, Any]] = {IDENTITY_ONLY: True}
 EVENTS: Final = "text/event-stream"
 
 log = logging.getLogger(__name__)
@@ -90,7 +93,7 @@ async def post_incarnation(
     return await _answer(now, lambda: renew(store, device, now=now, new_id=_new_id, random_bytes=secrets.token_bytes))
 
 
-@post(PULL_PATH, guards=[signed_in_or_signed], status_code=200, request_max_body_size=SMALL_BODY)
+@post(PULL_PATH, guards=[signed_in_or_signed], opt=KNOWN_BY_NAME, status_code=200, request_max_body_size=SMALL_BODY)
 async def post_pull(
     request: Request[Any, Any, Any], database: NamedDependency[Database], now: NamedDependency[datetime],
     token_key: NamedDependency[bytes],
@@ -98,11 +101,16 @@ async def post_pull(
     """Send a phone what changed in its scope; 204 when nothing did."""
     body = await read_body(request, SMALL_BODY)
     puller = Puller((await caller_of(request, database, body)).device, _cookie_secret(token_key))
-    store = SqlStore(database, now=now)
-    return await _answer(now, lambda: pull(store, puller=puller, request=decode_pull(body), now=now, new_id=_new_id))
+    return await _answer(now, lambda: _pulled(database, puller, decode_pull(body), now))
 
 
-@post(PUSH_PATH, guards=[signed_in_or_signed], status_code=200, request_max_body_size=PUSH_BYTES + ENVELOPE_BYTES)
+@post(
+    PUSH_PATH,
+    guards=[signed_in_or_signed],
+    opt=KNOWN_BY_NAME,
+    status_code=200,
+    request_max_body_size=PUSH_BYTES + ENVELOPE_BYTES,
+)
 async def post_push(
     request: Request[Any, Any, Any], database: NamedDependency[Database], now: NamedDependency[datetime]
 ) -> Response[bytes]:
@@ -148,6 +156,14 @@ async def get_hints(principal: NamedDependency[Principal], hints: NamedDependenc
         await hints.open(principal, device), media_type=EVENTS,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )  # fmt: skip
+
+
+async def _pulled(database: Database, puller: Puller, request: PullRequest, now: datetime) -> PullAnswer | None:
+    """Pull by a glance at the device's state if that is enough, else from a snapshot."""
+    try:
+        return await pull(Glance(database), puller=puller, request=request, now=now, new_id=_new_id)
+    except MoreNeeded:
+        return await pull(SqlStore(database, now=now), puller=puller, request=request, now=now, new_id=_new_id)
 
 
 async def _answer(now: datetime, produce: Answering) -> Response[bytes]:

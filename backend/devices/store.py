@@ -1,7 +1,7 @@
 """Sync's storage in SQL: the snapshot pulls read, and the store both sides are opened from (see sync/store.py)."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -15,7 +15,7 @@ from backend.core.sessions import Database
 from backend.devices.models import DeviceIncarnation, DeviceView
 from backend.devices.scope import scope_of
 from backend.devices.transaction import SqlTransaction
-from backend.devices.transience import reachable
+from backend.devices.transience import reachable, telling_transient
 from backend.people.models import Device
 from sync.feed import Entry, Position, Scope, View, Want
 from sync.protocol import is_uuid
@@ -33,17 +33,8 @@ class SqlSnapshot:
 
     async def device(self, device: str, incarnation: str) -> DeviceState | None:
         """See sync.store.Snapshot: the device, its views and the commit clock in one query."""
-        numbering = UUID(incarnation) if is_uuid(incarnation) else NOWHERE
-        asked = await self._session.execute(_DEVICE, {"device": UUID(device), "numbering": numbering})
-        rows = asked.all()
-        if not rows:
-            return None
-        first = rows[0]
-        return DeviceState(
-            person=str(first.person_id), revoked=first.revoked_at is not None, revision=first.view_revision,
-            acked_n=first.acked_n, views={str(row.generation): _view(row) for row in rows if row.generation},
-            epoch=str(first.epoch), v=first.clock_v, durable_n=first.durable_n,
-        )  # fmt: skip
+        asked = await self._session.execute(_DEVICE, _asked_of(device, incarnation))
+        return _state(asked.all())
 
     async def scope(self, person: str, now: datetime) -> Scope:
         """See sync.store.Snapshot."""
@@ -61,6 +52,42 @@ class SqlSnapshot:
             Entry(row.bucket, row.entity, str(row.row_id), row.v, deleted=row.deleted, body=row.body)
             for row in await self._session.execute(wanted, asked)
         ]
+
+
+class MoreNeeded(Exception):
+    """A pull that asks for more than the device's own state."""
+
+
+class Glance:
+    """A store that knows devices only, by one lookup: enough for the pull that finds nothing new, which most do.
+
+    Whoever asks it for more has to begin again with a snapshot, so that all of an answer belongs to one instant.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator["Glance"]:
+        """See sync.store.Store."""
+        async with telling_transient():
+            yield self
+
+    async def device(self, device: str, incarnation: str) -> DeviceState | None:
+        """See sync.store.Snapshot."""
+        return _state(await self._database.look_up(_DEVICE, _asked_of(device, incarnation)))
+
+    async def scope(self, person: str, now: datetime) -> Scope:  # noqa: ARG002
+        """Raise MoreNeeded."""
+        raise MoreNeeded
+
+    async def entries(self, want: Want, after: Position | None, limit: int) -> Sequence[Entry]:  # noqa: ARG002
+        """Raise MoreNeeded."""
+        raise MoreNeeded
+
+    def write(self) -> AbstractAsyncContextManager[Any]:
+        """Raise MoreNeeded."""
+        raise MoreNeeded
 
 
 class SqlStore:
@@ -82,6 +109,21 @@ class SqlStore:
         """Open one transaction; leaving it stamps and commits, an exception undoes it."""
         async with reachable(self._database.write()) as session:
             yield SqlTransaction(session, self._actor, self._now)
+
+
+def _asked_of(device: str, incarnation: str) -> dict[str, UUID]:
+    return {"device": UUID(device), "numbering": UUID(incarnation) if is_uuid(incarnation) else NOWHERE}
+
+
+def _state(rows: Sequence[Any]) -> DeviceState | None:
+    if not rows:
+        return None
+    first = rows[0]
+    return DeviceState(
+        person=str(first.person_id), revoked=first.revoked_at is not None, revision=first.view_revision,
+        acked_n=first.acked_n, views={str(row.generation): _view(row) for row in rows if row.generation},
+        epoch=str(first.epoch), v=first.clock_v, durable_n=first.durable_n,
+    )  # fmt: skip
 
 
 def _view(row: Any) -> View:

@@ -4,11 +4,11 @@ from litestar.connection import ASGIConnection
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from backend.core.auth import Principal, read_access_token
+from backend.core.auth import IDENTITY_ONLY, Principal, read_access_token
 from backend.core.clock import Clock
 from backend.core.errors import Problem
 from backend.core.sessions import Database
-from backend.people.sign_in import principal_of
+from backend.people.sign_in import identity_of, principal_of
 
 
 class BearerMiddleware(ASGIMiddleware):
@@ -27,14 +27,17 @@ class BearerMiddleware(ASGIMiddleware):
         header = ASGIConnection(scope).headers.get("Authorization", "")
         scheme, _, token = header.partition(" ")
         if scheme.lower() == "bearer":
-            scope["user"] = await self._principal(token)
+            identity_only = IDENTITY_ONLY in scope["route_handler"].opt
+            scope["user"] = await self._principal(token, identity_only=identity_only)
         await next_app(scope, receive, send)
 
-    async def _principal(self, token: str) -> Principal | None:
+    async def _principal(self, token: str, *, identity_only: bool) -> Principal | None:
         now = self._clock.now()
         try:
             said = read_access_token(self._token_key, token, now=now)
         except Problem:
             return None
+        if identity_only:
+            return await identity_of(self._database, person_id=said.person_id, session_id=said.session_id)
         async with self._database.read() as session:
             return await principal_of(session, person_id=said.person_id, session_id=said.session_id, now=now)
