@@ -18,7 +18,7 @@ find-python = for p in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
 	  exit 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup runtime demo test check lint format types imports docs acceptance sim sim-bugs bench-sync bench-planner schemathesis lock
+.PHONY: help setup runtime demo test check lint format types imports docs acceptance sim sim-bugs chaos bench-sync bench-planner schemathesis lock
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 16
@@ -63,6 +63,9 @@ sim: setup ## sync under every fault, every promise checked: make sim [SEED=1] [
 
 sim-bugs: setup ## known bugs put into sync one at a time: the simulation must catch each
 	@$(PY) -m bench.seeded_bugs $(OPTIONS)
+
+chaos: setup ## two servers killed at random under eight writing phones: what was missed, lost, done twice (MUTATIONS=100000)
+	@$(PY) -m bench.chaos $(if $(MUTATIONS),--mutations $(MUTATIONS)) $(OPTIONS)
 
 bench-sync: setup ## how long a phone's pulls take, beside an empty request (OPTIONS=... are passed on)
 	@$(PY) -m bench.sync $(OPTIONS)
