@@ -42,12 +42,13 @@ def swapped(holding: Holding, pages: Sequence[PullAnswer], incarnation: str, mad
     last = pages[-1]
     buckets = {} if pages[0].reset else {name: dict(rows) for name, rows in holding.buckets.items()}
     for page in pages:
-        _apply(buckets, page)
+        applied(buckets, page)
     durable = holding.durable if last.durable_n is None else (incarnation, last.durable_n)
     return Holding(last.cookie, last.v, incarnation, last.acked_n or 0, buckets, made_n, durable)
 
 
-def _apply(buckets: dict[str, Rows], page: PullAnswer) -> None:
+def applied(buckets: dict[str, Rows], page: PullAnswer) -> None:
+    """Change rows as a page says."""
     for op in page.ops:
         if isinstance(op, Drop):
             buckets.pop(op.bucket, None)

@@ -12,12 +12,17 @@ PULL_BYTES: Final = 1_048_576
 PULL_BYTES_LEAST: Final = 4_096
 """Less would make a page of every row."""
 PULL_BYTES_MOST: Final = 4_194_304
-PULL_ENTRIES: Final = 500
+PULL_ENTRIES: Final = 2_000
 """Entries fetched from the store at a time while a page fills."""
 VIEWS_KEPT: Final = 4
 """Views of a device the server remembers: the one it proved to hold, and the newest it may have received."""
 VIEW_ATTEMPTS: Final = 5
 """Pulls of one device that overtake each other before one of them is told to come again."""
+
+RECONCILE_BYTES: Final = 4_194_304
+"""Bytes of an inventory."""
+RECONCILE_ROWS: Final = 20_000
+"""Rows a phone lists at a time, unless a single bucket has more; the next question lists the next buckets."""
 
 PUSH_MUTATIONS: Final = 500
 """Mutations in a push."""

@@ -31,6 +31,7 @@ INCARNATIONS_PATH: Final = "/sync/v1/incarnations"
 PULL_PATH: Final = "/sync/v1/pull"
 HINTS_PATH: Final = "/sync/v1/hints"
 PUSH_PATH: Final = "/sync/v1/push"
+RECONCILE_PATH: Final = "/sync/v1/reconcile"
 RESCUE_PATH: Final = "/sync/v1/rescue"
 
 UUID_TEXT: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z"
@@ -105,6 +106,8 @@ class Notice(StrEnum):
     """This app is too old to be sent rows; its mutations are still taken."""
     WIPE = "wipe"
     """This device was revoked: forget all rows."""
+    RECONCILE = "reconcile"
+    """The server no longer knows what this phone holds: send an inventory, or pull without a cookie."""
     REWIND = "rewind"
     """The server was restored from a backup: this is a full pull, and numbers may be asked for again."""
 
@@ -123,13 +126,17 @@ class RescueRequest(msgspec.Struct, frozen=True):
 
 
 class PullRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Ask for what changed since `cookie` (None: everything), or for the next page of an unfinished pull."""
+    """Ask for what changed since `cookie` (None: everything), or for the next page of an unfinished pull.
+
+    A phone that `reconciles` is told to where it would otherwise be sent everything again.
+    """
 
     incarnation: str
     schema: int
     cookie: str | None = None
     page: str | None = None
     max_bytes: int = PULL_BYTES
+    reconciles: bool = False
 
 
 class Put(msgspec.Struct, frozen=True, tag_field="op", tag="put"):
@@ -165,10 +172,26 @@ class Check(msgspec.Struct, frozen=True):
     sum: int
 
 
+class ReconcileRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Compare what the phone holds, by bucket, with what it should hold.
+
+    `of` is any name for the question, which the answer repeats. `rows` lists buckets the server asked for: each row's
+    share of the checksum by "table/id".
+    """
+
+    incarnation: str
+    schema: int
+    of: Annotated[str, msgspec.Meta(max_length=80)]
+    checks: dict[str, Check]
+    rows: dict[str, dict[str, int]] = {}
+    max_bytes: int = PULL_BYTES
+
+
 class PullAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A page of a pull. Only the last has `cookie`; the others have `page`, the token of the next.
 
     `of` is the digest of the (incarnation, cookie, page) it answers: a phone that has moved on since must ignore it.
+    An answer to `reconcile` without `cookie` says what to change so far; `inventory` names buckets whose rows it needs.
     `reset` says that the phone's rows are to be replaced, not added to. `acked_n` is the last mutation of this
     incarnation whose effect, or refusal, is part of these rows; `durable_n` the last that is in a backup as well, left
     out where it is what the cookie was told with, or where no backup holds this incarnation.
@@ -184,6 +207,7 @@ class PullAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     notices: tuple[Notice, ...] = ()
     cookie: str | None = None
     page: str | None = None
+    inventory: tuple[str, ...] = ()
 
 
 class EnrolRequest(msgspec.Struct, frozen=True):
@@ -253,6 +277,11 @@ def decode_rescue(body: bytes) -> RescueRequest:
 def decode_pull(body: bytes) -> PullRequest:
     """Read a pull; raises Refusal 400."""
     return _decode(body, PullRequest)
+
+
+def decode_reconcile(body: bytes) -> ReconcileRequest:
+    """Read an inventory; raises Refusal 400."""
+    return _decode(body, ReconcileRequest)
 
 
 def decode_enrol(body: bytes) -> EnrolRequest:

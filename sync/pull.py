@@ -5,31 +5,16 @@ the answer goes out. An answer that does not fit in one page is continued by a t
 out, a tail sends what became newer meanwhile and compares the scope again, so a finished pull belongs to one instant.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
-
-import msgspec
+from typing import Any
 
 from sync.cursor import Cookie, PageToken, seal, unseal
-from sync.feed import Entry, Plan, Position, Scope, View, Want, compare, kept, unsent
-from sync.limits import PULL_BYTES_LEAST, PULL_BYTES_MOST, PULL_ENTRIES, PULL_SCHEMAS_BACK, SCHEMA, VIEW_ATTEMPTS
-from sync.protocol import Check, Del, Drop, Notice, Op, PullAnswer, PullRequest, Put, Refusal, position_digest
+from sync.feed import Plan, Position, Scope, View, compare, kept, unsent
+from sync.pages import Draft, Page, Puller, admitted, answered
+from sync.protocol import Check, Notice, PullAnswer, PullRequest, Refusal, position_digest
 from sync.store import DeviceState, Snapshot, Store
-
-OP_BYTES: Final = 64
-"""What an operation costs beside its names and body."""
-START: Final = Position("", "", "")
-"""Before every row: a page can be full before the first."""
-
-
-@dataclass(frozen=True)
-class Puller:
-    """Who pulls: the device the request was authenticated as, and the secret its cookies are sealed with."""
-
-    device: str
-    secret: bytes
 
 
 async def pull(
@@ -39,34 +24,11 @@ async def pull(
 
     Raises Refusal 400 `bad_cookie`, 404 `unknown_device`, 409 `unknown_incarnation` or `page_expired`, 503 `busy`.
     """
-    for _ in range(VIEW_ATTEMPTS):
-        async with store.read() as snapshot:
-            draft = await _Pull(snapshot, puller, request, now, new_id).draft()
-        if draft.view is None:
-            return draft.answer
-        async with store.write() as tx:
-            saved = await tx.save_view(
-                puller.device,
-                revision=draft.revision,
-                view=draft.view,
-                keep=draft.keep,
-                complete=draft.complete,
-                now=now,
-            )
-        if saved:
-            return draft.answer
-    raise Refusal(503, "busy")
 
+    async def draft(snapshot: Snapshot) -> Draft:
+        return await _Pull(snapshot, puller, request, now, new_id).draft()
 
-@dataclass(frozen=True)
-class _Draft:
-    """An answer, and the view to store before it goes out (None: nothing to store)."""
-
-    answer: PullAnswer | None
-    view: View | None = None
-    keep: frozenset[str] = frozenset()
-    revision: int = 0
-    complete: bool = False
+    return await answered(store, puller.device, draft, now)
 
 
 @dataclass(frozen=True)
@@ -78,6 +40,8 @@ class _Start:
     stage: View | None = None
     after: Position | None = None
     rewound: bool = False
+    unknown: bool = False
+    """Whether the phone holds something, and only the server does not know any more what."""
 
     @property
     def reset(self) -> bool:
@@ -101,41 +65,6 @@ class _Start:
         return self.cookie is not None and self.cookie.v == v and (until is None or now < until)
 
 
-@dataclass
-class _Page:
-    """The operations of one answer, filled up to a budget of bytes."""
-
-    snapshot: Snapshot
-    budget: int
-    ops: list[Op] = field(default_factory=list[Op])
-
-    def drop(self, buckets: Iterable[str]) -> None:
-        """Tell the phone to forget these buckets."""
-        for bucket in buckets:
-            self.ops.append(Drop(bucket))
-            self.budget -= len(bucket) + OP_BYTES
-
-    async def pour(self, want: Want, after: Position | None) -> Position | None:
-        """Add the wanted entries beyond `after`; return where the page was full, or None when it holds all of them."""
-        while want.fresh or want.stayed:
-            entries = await self.snapshot.entries(want, after, PULL_ENTRIES)
-            for entry in entries:
-                if self.budget <= 0:
-                    return after or START
-                self._add(entry)
-                after = entry.position
-            if len(entries) < PULL_ENTRIES:
-                break
-        return None
-
-    def _add(self, entry: Entry) -> None:
-        self.budget -= len(entry.body) + len(entry.bucket) + OP_BYTES
-        if entry.deleted:
-            self.ops.append(Del(entry.bucket, entry.entity, entry.row))
-        else:
-            self.ops.append(Put(entry.bucket, entry.entity, entry.row, msgspec.Raw(entry.body.encode())))
-
-
 @dataclass(frozen=True)
 class _Pull:
     snapshot: Snapshot
@@ -144,36 +73,31 @@ class _Pull:
     now: datetime
     new_id: Callable[[], str]
 
-    async def draft(self) -> _Draft:
+    async def draft(self) -> Draft:
         """Answer from this snapshot."""
-        state = await self.snapshot.device(self.puller.device, self.request.incarnation)
-        if state is None:
-            raise Refusal(404, "unknown_device")
-        if state.revoked:
-            return _Draft(self._notice(state, Notice.WIPE))
-        if state.acked_n is None:
-            raise Refusal(409, "unknown_incarnation")
-        if self.request.schema < SCHEMA - PULL_SCHEMAS_BACK or self.request.schema < 1:
-            return _Draft(self._notice(state, Notice.UPGRADE))
-        return await self._changes(state, state.acked_n, self._start(state))
+        found = await self.snapshot.device(self.puller.device, self.request.incarnation)
+        state, acked_n, notice = admitted(found, self.request.schema)
+        if notice is not None:
+            return Draft(PullAnswer(of=self.of, v=state.v, notices=(notice,)))
+        start = self._start(state)
+        if start.unknown and self.request.reconciles:
+            return Draft(PullAnswer(of=self.of, v=state.v, notices=(Notice.RECONCILE,)))
+        return await self._changes(state, acked_n, start)
 
-    async def _changes(self, state: DeviceState, acked_n: int, start: _Start) -> _Draft:
+    async def _changes(self, state: DeviceState, acked_n: int, start: _Start) -> Draft:
         told = start.told(self.request.incarnation, state)
         if told and start.nothing_happened(state.v, self.now):
-            return _Draft(None)
+            return Draft(None)
         scope = await self.snapshot.scope(state.person, self.now)
-        page = _Page(self.snapshot, min(max(self.request.max_bytes, PULL_BYTES_LEAST), PULL_BYTES_MOST))
+        page = Page.within(self.snapshot, self.request.max_bytes)
         round_ = _Round(self, state, acked_n, start, scope, page)
         if start.stage is not None:
             return await round_.continued(start.stage, start.after)
         held = start.held
         plan = compare(held.buckets if held else (), held.v if held else 0, scope)
         if plan.empty and held is not None:
-            return _Draft(None if told else round_.same_view(held))
+            return Draft(None if told else round_.same_view(held))
         return await round_.tail(plan)
-
-    def _notice(self, state: DeviceState, notice: Notice) -> PullAnswer:
-        return PullAnswer(of=self.of, v=state.v, notices=(notice,))
 
     def _start(self, state: DeviceState) -> _Start:
         page, cookie = self.request.page, self.request.cookie
@@ -186,7 +110,7 @@ class _Pull:
         if shown.epoch != state.epoch or shown.v > state.v:
             return _Start(None, rewound=True)
         if shown.schema != self.request.schema or shown.generation not in state.views:
-            return _Start(None)
+            return _Start(None, unknown=shown.schema == self.request.schema)
         return _Start(state.views[shown.generation], shown)
 
     def _stage(self, state: DeviceState, token: PageToken) -> _Start:
@@ -210,9 +134,9 @@ class _Round:
     acked_n: int
     start: _Start
     scope: Scope
-    page: _Page
+    page: Page
 
-    async def continued(self, stage: View, after: Position | None) -> _Draft:
+    async def continued(self, stage: View, after: Position | None) -> Draft:
         """Go on with a round: what is left of it, then the tail. Buckets that left meanwhile are sent no further."""
         gone = sorted(set(stage.buckets).difference(self.scope.heads))
         self.page.drop(gone)
@@ -224,7 +148,7 @@ class _Round:
             return self._unfinished(stage, full, stored=not gone)
         return await self.tail(compare(stage.buckets, stage.v, self.scope))
 
-    async def tail(self, plan: Plan) -> _Draft:
+    async def tail(self, plan: Plan) -> Draft:
         """Send what is newer than what was sent; finish if it fits, else begin another round."""
         self.page.drop(plan.leave)
         full = await self.page.pour(plan.want, None)
@@ -237,7 +161,7 @@ class _Round:
             of=self.pull.of, v=self.state.v, reset=self.start.reset, ops=self.page.ops, checks=self._checks(plan),
             acked_n=self.acked_n, durable_n=self._durable_n, notices=self._notices, cookie=self._cookie(view),
         )  # fmt: skip
-        return _Draft(answer, view, self._keep(), self.state.revision, complete=True)
+        return Draft(answer, view, self._keep(), self.state.revision, complete=True)
 
     def same_view(self, held: View) -> PullAnswer:
         """Tell of acknowledgements only: nothing the phone holds has changed."""
@@ -245,7 +169,7 @@ class _Round:
             of=self.pull.of, v=held.v, acked_n=self.acked_n, durable_n=self._durable_n, cookie=self._cookie(held)
         )  # fmt: skip
 
-    def _unfinished(self, stage: View, full: Position, *, stored: bool) -> _Draft:
+    def _unfinished(self, stage: View, full: Position, *, stored: bool) -> Draft:
         held = self.start.held.generation if self.start.held else ""
         schema = self.pull.request.schema
         token = PageToken(self.state.epoch, stage.generation, held, schema, full.bucket, full.entity, full.row)
@@ -253,7 +177,7 @@ class _Round:
             of=self.pull.of, v=self.state.v, reset=self.start.reset, ops=self.page.ops, notices=self._notices,
             page=seal(token, secret=self.pull.puller.secret, device=self.pull.puller.device),
         )  # fmt: skip
-        return _Draft(answer, None if stored else stage, self._keep(), self.state.revision)
+        return Draft(answer, None if stored else stage, self._keep(), self.state.revision)
 
     def _view(self, buckets: dict[str, int]) -> View:
         return View(self.pull.new_id(), self.state.v, buckets, self.scope.valid_until, self.pull.now)

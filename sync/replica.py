@@ -8,14 +8,13 @@ caller.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
 from sync.holding import Holding, damaged, swapped
-from sync.limits import BATCH_BYTES, BATCH_MUTATIONS, KEPT_DAYS, PULL_BYTES, SCHEMA
+from sync.limits import BATCH_BYTES, BATCH_MUTATIONS, PULL_BYTES, SCHEMA
 from sync.outbox import Item, Outbox
 from sync.policy import POLICY, Policy
 from sync.protocol import (
@@ -32,8 +31,6 @@ from sync.protocol import (
 from sync.shown import Effect, Shown, lay_over
 
 PENDING: Final = "pending"
-DONE: Final = frozenset((Status.APPLIED, Status.MERGED, Status.NOOP))
-"""Ends nobody has to be shown; an item that ended otherwise stays until then."""
 IN_EFFECT: Final = frozenset((Status.APPLIED, Status.MERGED, Status.NOOP, Status.CONFLICT))
 
 
@@ -50,6 +47,8 @@ class Pulled(StrEnum):
     """Complete, but its check failed: the next pull asks for everything anew."""
     IGNORED = "ignored"
     """It answers an older question."""
+    UNKNOWN = "unknown"
+    """The server no longer knows what this phone holds: compare with it (sync.repair), or pull everything."""
     UPGRADE = "upgrade"
     WIPED = "wiped"
 
@@ -115,7 +114,7 @@ class Replica:
             return Shown(Holding())
         shown = Shown(self.holding)
         for item in self.outbox.items.values():
-            if not self._covered(item) and (item.result is None or item.result.status in IN_EFFECT):
+            if not self.covered(item) and (item.result is None or item.result.status in IN_EFFECT):
                 lay_over(shown, item.mutation, item.result, self.effects)
         return shown
 
@@ -147,6 +146,9 @@ class Replica:
         if Notice.UPGRADE in answer.notices:
             self.too_old = True
             return Pulled.UPGRADE
+        if Notice.RECONCILE in answer.notices:
+            self.begin_again(keep_cookie=False)
+            return Pulled.UNKNOWN
         self.pages.append(answer)
         return self._swap() if answer.page is None else Pulled.MORE
 
@@ -175,17 +177,6 @@ class Replica:
             self._wipe()
         return settled
 
-    def forget_delivered(self, now: datetime) -> None:
-        """Keep no longer what is done, part of the rows, and safe: in a backup, or old where no backup is heard of."""
-        for item in self.outbox.settled(now):
-            done = item.result is not None and item.result.status in DONE and self._covered(item)
-            if done and self._safe(item, now):
-                self.outbox.forget(item)
-
-    def blobs_kept(self) -> set[str]:
-        """Return the sha256 names of files that stay on the phone, as work that is kept still needs them."""
-        return {name for item in self.outbox.items.values() for name in item.mutation.blobs}
-
     def begin_again(self, *, keep_cookie: bool) -> None:
         """Begin the unfinished pull anew; without its cookie, the phone asks for everything."""
         self.pages.clear()
@@ -198,7 +189,7 @@ class Replica:
         self.identity, self.printed = identity, 0
         self.pages.clear()
 
-    def _covered(self, item: Item) -> bool:
+    def covered(self, item: Item) -> bool:
         """Whether the rows of the last pull already have the item's effect, or the reason for which it has none.
 
         An acknowledgement beyond the last number this phone had given shows that another copy of it uses the numbering:
@@ -207,18 +198,6 @@ class Replica:
         held = self.holding
         acknowledged = item.incarnation == held.incarnation and item.n <= min(held.acked_n, held.made_n)
         return item.covered or (acknowledged and (held.acked_n <= held.made_n or item.result is not None))
-
-    def _safe(self, item: Item, now: datetime) -> bool:
-        """Whether the server cannot lose the item any more.
-
-        A backup that holds this incarnation holds all that was acknowledged before it began.
-        """
-        if self.holding.durable is None:
-            return item.settled_at is not None and now - item.settled_at > timedelta(days=KEPT_DAYS)
-        incarnation, n = self.holding.durable
-        if item.incarnation == incarnation:
-            return item.n <= n
-        return incarnation == self.identity.incarnation
 
     def _swap(self) -> Pulled:
         pages, self.pages = self.pages, []

@@ -15,6 +15,7 @@ import msgspec
 
 from sync.client.disk import Disk
 from sync.client.transport import NO_CONTENT, OK, NoAnswer, Reply, Transport
+from sync.keeping import forget_delivered
 from sync.limits import BATCH_MUTATIONS, CONTACT_RESTARTS, CONTACT_ROUNDS, PULL_BYTES, RETRY_SECONDS, RETRY_SECONDS_MOST
 from sync.outbox import Item
 from sync.protocol import (
@@ -23,6 +24,7 @@ from sync.protocol import (
     PROBLEM,
     PULL_PATH,
     PUSH_PATH,
+    RECONCILE_PATH,
     RESCUE_PATH,
     EnrolAnswer,
     EnrolRequest,
@@ -31,6 +33,7 @@ from sync.protocol import (
     RefusalBody,
     encode,
 )
+from sync.repair import Repair, needs_repair
 from sync.replica import Pulled, Replica
 from sync.task import VOID
 
@@ -196,7 +199,7 @@ class Phone:
             await self._exchange(contact, max_bytes)  # the server was restored, and lost what this phone still has
         if self.replica.wiped and self.replica.outbox.unanswered():
             await self._ends_well(contact, self.rescue(contact))
-        self.replica.forget_delivered(self.clock())
+        forget_delivered(self.replica, self.clock())
         self._save()
         return contact
 
@@ -280,18 +283,33 @@ class Phone:
 
     async def _pull(self, contact: Contact, max_bytes: int) -> None:
         for _ in range(CONTACT_ROUNDS):
-            request = self.replica.pull_request(max_bytes)
             try:
-                answer = await self.line.ask(PULL_PATH, encode(request), PullAnswer)
+                contact.pulled = await self._pulled(max_bytes)
             except Refused as refusal:
                 await self._mend_pull(contact, refusal)
                 continue
-            contact.pulled = self.replica.take_pull(answer)
             self._save()
-            if contact.pulled is Pulled.DAMAGED:
-                self._restart(contact, Refused(OK, "damaged"))
+            if contact.pulled in (Pulled.DAMAGED, Pulled.UNKNOWN):
+                self._restart(contact, Refused(OK, contact.pulled))
             elif contact.pulled is not Pulled.MORE:
                 return
+
+    async def _pulled(self, max_bytes: int) -> Pulled:
+        """Ask for what changed; with rows and no cookie for them, compare them with the server's instead."""
+        if needs_repair(self.replica):
+            return await self._repaired(max_bytes)
+        request = msgspec.structs.replace(self.replica.pull_request(max_bytes), reconciles=True)
+        return self.replica.take_pull(await self.line.ask(PULL_PATH, encode(request), PullAnswer))
+
+    async def _repaired(self, max_bytes: int) -> Pulled:
+        repair = Repair.begun(self.replica)
+        for _ in range(CONTACT_ROUNDS):
+            request = repair.request(self.new_id(), max_bytes)
+            answer = await self.line.ask(RECONCILE_PATH, encode(request), PullAnswer)
+            pulled = repair.take(answer or PullAnswer(of="", v=0))
+            if pulled is not Pulled.MORE:
+                return pulled
+        return Pulled.IGNORED
 
     async def _mend_pull(self, contact: Contact, refusal: Refused) -> None:
         self._restart(contact, refusal)

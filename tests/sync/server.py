@@ -14,14 +14,17 @@ from sync.protocol import (
     INCARNATIONS_PATH,
     PROBLEM,
     PULL_PATH,
+    RECONCILE_PATH,
     Refusal,
     decode_enrol,
     decode_pull,
     decode_push,
+    decode_reconcile,
     encode,
 )
 from sync.pull import Puller, pull
 from sync.push import Pusher, push
+from sync.reconcile import reconcile
 from sync.store import Transient
 from tests.sync.world import SECRET, START, World, handlers_that
 
@@ -50,7 +53,9 @@ class Server:
         return Reply(204, b"") if message is None else Reply(200, encode(message))
 
     def _answer(self, path: str) -> Callable[[bytes], Awaitable[msgspec.Struct | None]]:
-        routes = {DEVICES_PATH: self._enrol, INCARNATIONS_PATH: self._renew, PULL_PATH: self._pull}
+        routes = {DEVICES_PATH: self._enrol, INCARNATIONS_PATH: self._renew, PULL_PATH: self._pull,
+            RECONCILE_PATH: self._reconcile,
+        }  # fmt: skip
         return routes.get(path, self._push)
 
     async def _enrol(self, body: bytes) -> msgspec.Struct:
@@ -67,6 +72,11 @@ class Server:
         puller = Puller(self.device, SECRET)
         request = decode_pull(body)
         return await pull(self.world.store, puller=puller, request=request, now=self.now, new_id=self.world.ids)
+
+    async def _reconcile(self, body: bytes) -> msgspec.Struct | None:
+        puller = Puller(self.device, SECRET)
+        request = decode_reconcile(body)
+        return await reconcile(self.world.store, puller=puller, request=request, now=self.now, new_id=self.world.ids)
 
     async def _push(self, body: bytes) -> msgspec.Struct:
         return await push(

@@ -6,18 +6,30 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from sync import work
 from sync.client.disk import Disk
 from sync.client.phone import Ended, Line, Phone, Refused, enrol
 from sync.client.transport import NoAnswer, Reply, Transport
+from sync.cursor import Cookie, seal, unseal
 from sync.limits import CONTACT_RESTARTS, PULL_BYTES_LEAST, RETRY_SECONDS, RETRY_SECONDS_MOST
-from sync.protocol import INCARNATIONS_PATH, PROBLEM, PULL_PATH, PUSH_PATH, EnrolAnswer
+from sync.protocol import (
+    INCARNATIONS_PATH,
+    PROBLEM,
+    PULL_PATH,
+    PUSH_PATH,
+    RECONCILE_PATH,
+    Check,
+    EnrolAnswer,
+    PullAnswer,
+    encode,
+)
 from sync.replica import Pulled, Replica
 from tests.sync.handset import enrol_request
 from tests.sync.server import Server
-from tests.sync.world import START, MemoryWorld
+from tests.sync.world import SECRET, START, MemoryWorld
 
 
 class Signal:
@@ -452,6 +464,68 @@ async def test_a_pull_that_expired_begins_anew_from_the_cookie(pocket: Pocket, s
     pocket.signal.faults = [says(400, b'{"code":"bad_cookie"}')]
     await pocket.world.change("site", site, name="西门")
     assert (await pocket.phone.contact()).pulled is Pulled.DONE
+    assert await pocket.up_to_date()
+
+
+async def test_corruption_is_found_and_only_the_difference_is_sent(pocket: Pocket, site: str) -> None:
+    for _ in range(30):
+        await pocket.world.asset(site, note="长" * 200)
+    await pocket.phone.contact()
+    rows = pocket.phone.replica.holding.buckets[f"site:{site}"]
+    first, second, *_ = sorted(rows)
+    rows[first] = rows[first].replace("枪机", "球机")
+    del rows[second]
+    rows["asset/" + pocket.world.ids()] = rows[first]
+    await pocket.world.change("site", site, name="西门")
+    sent: list[int] = []
+
+    async def counted(server: Transport, path: str, body: bytes) -> Reply:
+        reply = await server(path, body)
+        sent.append(len(msgspec.json.decode(reply.body, type=PullAnswer).ops))
+        return reply
+
+    pocket.signal.faults = [as_it_should, counted, counted]
+    contact = await pocket.phone.contact()
+    assert (contact.ended, contact.pulled, contact.restarts) == (Ended.COMPLETE, Pulled.DONE, 1)
+    assert sent == [0, 3], "the site's rows are listed, and three are not as they should be"
+    assert await pocket.up_to_date()
+    assert pocket.server.served[-3:] == [PULL_PATH, RECONCILE_PATH, RECONCILE_PATH]
+    assert (await pocket.phone.contact()).pulled is Pulled.UNCHANGED
+
+
+async def test_a_view_the_server_forgot_costs_no_download(pocket: Pocket, site: str) -> None:
+    for _ in range(30):
+        await pocket.world.asset(site, note="长" * 200)
+    await pocket.phone.contact()
+    held = pocket.phone.replica.holding
+    assert held.cookie is not None
+    cookie = unseal(held.cookie, Cookie, secret=SECRET, device=pocket.server.device)
+    strange = seal(
+        msgspec.structs.replace(cookie, generation=pocket.world.ids()), secret=SECRET, device=pocket.server.device
+    )
+    pocket.phone.replica.holding = msgspec.structs.replace(held, cookie=strange)
+    contact = await pocket.phone.contact()
+    assert (contact.ended, contact.pulled) == (Ended.COMPLETE, Pulled.DONE)
+    assert pocket.server.served[-2:] == [PULL_PATH, RECONCILE_PATH]
+    assert await pocket.up_to_date()
+    pocket.phone.replica.begin_again(keep_cookie=False)
+    await pocket.world.revoke(pocket.server.device)
+    assert (await pocket.phone.contact()).pulled is Pulled.WIPED
+
+
+async def test_an_answer_that_does_not_agree_ends_in_a_whole_download(pocket: Pocket, site: str) -> None:
+    async def spoilt(server: Transport, path: str, body: bytes) -> Reply:
+        reply = await server(path, body)
+        answer = msgspec.json.decode(reply.body, type=PullAnswer)
+        checks = dict.fromkeys(answer.checks, Check(0, 1))
+        return Reply(200, encode(msgspec.structs.replace(answer, checks=checks)))
+
+    await pocket.phone.contact()
+    pocket.phone.replica.begin_again(keep_cookie=False)
+    pocket.signal.faults = [spoilt]
+    contact = await pocket.phone.contact()
+    assert (contact.ended, contact.pulled, contact.restarts) == (Ended.COMPLETE, Pulled.DONE, 1)
+    assert pocket.server.served[-2:] == [RECONCILE_PATH, PULL_PATH]
     assert await pocket.up_to_date()
 
 

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from sync.keeping import forget_delivered
 from sync.limits import KEPT_DAYS
 from sync.protocol import PullAnswer
 from tests.sync.handset import Handset
@@ -49,13 +50,13 @@ async def test_a_phone_keeps_what_no_backup_holds(world: World, li_wei: Handset,
     await work(li_wei, site, "a", "b")
     await back_up(world, li_wei)
     await work(li_wei, site, "c")
-    li_wei.replica.forget_delivered(li_wei.now)
+    forget_delivered(li_wei.replica, li_wei.now)
     assert [item.n for item in li_wei.replica.outbox.items.values()] == [3]
-    li_wei.replica.forget_delivered(li_wei.now + timedelta(days=2 * KEPT_DAYS))
+    forget_delivered(li_wei.replica, li_wei.now + timedelta(days=2 * KEPT_DAYS))
     assert len(li_wei.replica.outbox.items) == 1, "where backups are made, one is waited for"
     await back_up(world, li_wei)
     await li_wei.pull_all()
-    li_wei.replica.forget_delivered(li_wei.now)
+    forget_delivered(li_wei.replica, li_wei.now)
     assert li_wei.replica.outbox.items == {}
     assert li_wei.clone().do("sign", site, "d").n == 4, "numbers go on, on a phone started again, too"
 
@@ -64,7 +65,7 @@ async def test_where_no_backup_is_made_work_is_kept_for_a_month(li_wei: Handset,
     li_wei.do("refuse", site, "a")
     await work(li_wei, site, "b")
     for days, kept in ((0, 2), (KEPT_DAYS, 2), (KEPT_DAYS + 1, 1)):
-        li_wei.replica.forget_delivered(li_wei.now + timedelta(days=days))
+        forget_delivered(li_wei.replica, li_wei.now + timedelta(days=days))
         assert len(li_wei.replica.outbox.items) == kept
     assert [li_wei.replica.state_of(item) for item in li_wei.replica.outbox.items] == ["rejected"], "that is to be seen"
 
@@ -75,10 +76,10 @@ async def test_a_backup_of_a_numbering_holds_the_one_before(world: World, li_wei
     await work(li_wei, site, "b")
     await back_up(world, li_wei)
     await li_wei.pull_all()
-    li_wei.replica.forget_delivered(li_wei.now)
+    forget_delivered(li_wei.replica, li_wei.now)
     assert li_wei.replica.outbox.items == {}
     await li_wei.renew()
     await work(li_wei, site, "c")
     assert li_wei.replica.holding.durable is not None, "that one is in no backup yet"
-    li_wei.replica.forget_delivered(li_wei.now + timedelta(days=2 * KEPT_DAYS))
+    forget_delivered(li_wei.replica, li_wei.now + timedelta(days=2 * KEPT_DAYS))
     assert len(li_wei.replica.outbox.items) == 1
