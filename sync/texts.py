@@ -63,8 +63,8 @@ TEXTS: Final[Mapping[str, Text]] = {
         "此项过大或无法传送,原件保留在手机上。", "This could not be delivered; the original stays on the phone."
     ),
     "rescued": Text(
-        "此项从手机的待发队列中救回,已保留给调度处理。",
-        "This was rescued from the phone's queue; it is kept for a dispatcher."
+        "此项从手机的待发队列中抢救出来,已保留给调度处理。",
+        "This was rescued from the phone's queue; it is kept for a dispatcher.",
     ),
     "left_scope": Text(
         "此任务离开您的范围已久,已保留给调度处理。",
@@ -94,22 +94,22 @@ TEXTS: Final[Mapping[str, Text]] = {
         "他人也修改了此项;两种意见都已保留,等待处理。",
         "Someone else changed this too; both are kept until a person decides.",
     ),
-    "no_conflict": Text("没有这条分歧。", "There is no such conflict."),
+    "no_conflict": Text("没有这条冲突。", "There is no such conflict."),
     "conflict_decided": Text(
-        "此分歧已由他人处理,您的选择未生效。", "Someone has decided this already; yours was not needed."
+        "此冲突已由他人处理,您的选择未生效。", "Someone has decided this already; yours was not needed."
     ),
     "conflict_moved": Text(
         "此记录在您比较之后又有变动,请重新比较再决定。",
         "The record changed since you compared; compare again, then decide.",
     ),
     "wrong_values": Text(
-        "所填内容须正好是有分歧的各项。", "The values must name exactly the fields people disagree about."
+        "所填内容须正好是有冲突的各项。", "The values must name exactly the fields people disagree about."
     ),
     "not_restorable": Text(
         "此记录已删除,无法恢复;请新建。", "The record is gone and cannot be restored; make a new one."
     ),
     "not_yours_to_decide": Text(
-        "此分歧由他人的修改引起,请由本人或调度决定。", "Someone else's edit opened this; they or a dispatcher decide."
+        "此冲突由他人的修改引起,请由本人或调度决定。", "Someone else's edit opened this; they or a dispatcher decide."
     ),
     "delivered_out_of_scope": Text("已收到;此任务已不在您的范围内。", "Received; this is no longer in your scope."),
 }

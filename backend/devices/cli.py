@@ -29,7 +29,7 @@ NO_DEVICE: Final = (
 @click.argument("queue", type=FILE)
 @click.option("--into", is_flag=True, help="Put it before the dispatchers. 放入待处理,由调度决定。")
 @click.option("--json", "body", type=click.Path(dir_okay=False, path_type=Path),
-              help="Write the queue as the body of POST /sync/v1/rescue. 写成救援请求的内容。")  # fmt: skip
+              help="Write the queue as the body of POST /sync/v1/rescue. 写成抢救请求的内容。")  # fmt: skip
 @click.option("--device", type=click.UUID, help="The phone it is from, if the file cannot say. 手机编号。")
 def rescue_command(queue: Path, body: Path | None, device: UUID | None, *, into: bool) -> None:
     """Read the queue file of a broken phone, and keep what is in it. 读取损坏手机的队列文件。"""

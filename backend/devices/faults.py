@@ -3,7 +3,7 @@
 from backend.core.errors import Fault
 
 CONFLICT_DECIDED = Fault(
-    "conflict_decided", 409, "这条分歧已由{name}处理({decision})。", "{name} has decided this already ({decision}).",
+    "conflict_decided", 409, "这条冲突已由{name}处理({decision})。", "{name} has decided this already ({decision}).",
     "请查看结果;若仍需修改,请直接编辑该记录。", "Look at the outcome; if it is still wrong, edit the record itself.",
 )  # fmt: skip
 NOT_RESTORABLE = Fault(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sync import limits, policy, protocol, task, texts
+from sync.deciding import CONFLICT_DECIDE, Take
 from sync.edits import ROW_MUTATIONS
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/sync-protocol.md").read_text("utf-8")
@@ -18,11 +19,14 @@ def test_every_code_is_on_the_page(code: str) -> None:
 
 
 def test_every_status_notice_and_mutation_is_on_the_page() -> None:
-    assert {*protocol.Status, *protocol.Notice, *ROW_MUTATIONS, task.VOID} <= WORDS
+    assert {*protocol.Status, *protocol.Notice, *ROW_MUTATIONS, task.VOID, CONFLICT_DECIDE, *Take} <= WORDS
 
 
 @pytest.mark.parametrize(
-    "path", [protocol.DEVICES_PATH, protocol.INCARNATIONS_PATH, protocol.PULL_PATH, protocol.PUSH_PATH]
+    "path",
+    [
+        protocol.DEVICES_PATH, protocol.INCARNATIONS_PATH, protocol.PULL_PATH, protocol.PUSH_PATH, protocol.RESCUE_PATH,
+    ],  # fmt: skip
 )
 def test_every_endpoint_is_on_the_page(path: str) -> None:
     assert f"`POST {path}`" in PAGE
@@ -34,6 +38,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
         f"at most {limits.DEVICES_A_PERSON} active phones",
         f"At most {limits.PUSH_MUTATIONS} mutations and {limits.PUSH_BYTES // 2**20} MiB",
         f"and {limits.GRANT_DAYS} days more",
+        f"at most {limits.RESCUE_BYTES // 2**20} MiB a request",
         "after " + ", ".join(f"{pause:.0f}" for pause in limits.RETRY_SECONDS) + " s",
     ):
         assert sentence in PAGE
