@@ -48,9 +48,10 @@ class SqlSnapshot:
             wanted = _ENTRIES_BEYOND
             row_id = UUID(after.row) if after.row else NOWHERE
             asked |= {"after_bucket": after.bucket, "after_entity": after.entity, "after_row": row_id}
+        found = await (await self._session.connection()).execute(wanted, asked)
         return [
-            Entry(row.bucket, row.entity, str(row.row_id), row.v, deleted=row.deleted, body=row.body)
-            for row in await self._session.execute(wanted, asked)
+            Entry(name, entity, str(row_id), v, deleted=deleted, body=body)
+            for name, entity, row_id, v, deleted, body in found.all()
         ]
 
 
@@ -152,7 +153,7 @@ _DEVICE: Final = (
 )  # fmt: skip
 _POSITION: Final = (change.c.bucket, change.c.entity, change.c.row_id)
 _ENTRIES: Final = (
-    select(change)
+    select(*_POSITION, change.c.v, change.c.deleted, change.c.body)
     .where(
         or_(
             and_(change.c.bucket.in_(bindparam("fresh", expanding=True)), change.c.deleted.is_(False)),
