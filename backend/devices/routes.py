@@ -27,7 +27,7 @@ from backend.devices.hints import HintBoard
 from backend.devices.signed import NO_DEVICE, caller_of, claimed_device, has_signed, signed_in_or_signed
 from backend.devices.store import Glance, MoreNeeded, SqlStore
 from sync.enrol import enrol, renew
-from sync.limits import PUSH_BYTES, RESCUE_BYTES
+from sync.limits import PUSH_BYTES, RECONCILE_BYTES, RESCUE_BYTES
 from sync.protocol import (
     DEVICE_TIME,
     DEVICES_PATH,
@@ -35,6 +35,7 @@ from sync.protocol import (
     INCARNATIONS_PATH,
     PULL_PATH,
     PUSH_PATH,
+    RECONCILE_PATH,
     RESCUE_PATH,
     SERVER_TIME,
     PullAnswer,
@@ -43,12 +44,14 @@ from sync.protocol import (
     decode_enrol,
     decode_pull,
     decode_push,
+    decode_reconcile,
     decode_rescue,
     encode,
 )
 from sync.pull import Puller, pull
 from sync.push import Pusher, push
 from sync.rescue import rescue
+from sync.reconcile import reconcile
 from sync.store import Transient
 
 SMALL_BODY: Final = 64 * 1024
@@ -102,6 +105,23 @@ async def post_pull(
     body = await read_body(request, SMALL_BODY)
     puller = Puller((await caller_of(request, database, body)).device, _cookie_secret(token_key))
     return await _answer(now, lambda: _pulled(database, puller, decode_pull(body), now))
+
+
+@post(
+    RECONCILE_PATH, guards=[signed_in_or_signed], opt=KNOWN_BY_NAME, status_code=200,
+    request_max_body_size=RECONCILE_BYTES,
+)  # fmt: skip
+async def post_reconcile(
+    request: Request[Any, Any, Any], database: NamedDependency[Database], now: NamedDependency[datetime],
+    token_key: NamedDependency[bytes],
+) -> Response[bytes]:  # fmt: skip
+    """Compare what a phone holds with its scope; send the differences."""
+    body = await read_body(request, RECONCILE_BYTES)
+    puller = Puller((await caller_of(request, database, body)).device, _cookie_secret(token_key))
+    store = SqlStore(database, now=now)
+    return await _answer(
+        now, lambda: reconcile(store, puller=puller, request=decode_reconcile(body), now=now, new_id=_new_id)
+    )
 
 
 @post(
@@ -214,5 +234,9 @@ def _new_id() -> str:
 
 
 router = Router(
-    "/", route_handlers=[get_hints, post_device, post_incarnation, post_pull, post_push, post_rescue], tags=["sync"]
-)
+    "/",
+    route_handlers=[
+        get_hints, post_device, post_incarnation, post_pull, post_reconcile, post_push, post_rescue,
+    ],
+    tags=["sync"],
+)  # fmt: skip
