@@ -18,7 +18,7 @@ from backend.attachments.models import Upload
 from backend.attachments.schemas import Stored
 from backend.attachments.store import BlobStore, Part
 from backend.attachments.tus import UPLOAD_TOO_LONG, Checksum
-from backend.attachments.uploads import Turn, count_bytes, end_upload, finish_upload, give_turn_back, upload_of
+from backend.attachments.uploads import Turn, count_bytes, end_upload, finish_upload, give_turn_back
 from backend.core.errors import Problem
 from backend.core.sessions import Database
 
@@ -124,8 +124,9 @@ class Receiver:
         """What came can never become the file that was announced."""
         turn = self._turn
         async with self._database.write() as session:
-            upload = await upload_of(session, now=self._now, person_id=turn.person_id, upload_id=turn.upload_id)
-            await end_upload(session, upload=upload, store=self._store)
+            upload = await session.get(Upload, turn.upload_id)
+            if upload is not None and upload.turn == turn.id:
+                await end_upload(session, upload=upload, store=self._store)
 
 
 async def _until_cut(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:

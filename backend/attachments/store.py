@@ -88,6 +88,11 @@ class BlobStore:
         finally:
             os.close(handle)
 
+    def part_size(self, upload_id: UUID) -> int:
+        """Return how many bytes of an upload lie here; 0 where there is nothing."""
+        path = self._part_path(upload_id)
+        return path.stat().st_size if path.exists() else 0
+
     def drop_part(self, upload_id: UUID) -> None:
         """Remove what has come of an upload, if anything has."""
         self._part_path(upload_id).unlink(missing_ok=True)

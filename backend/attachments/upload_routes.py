@@ -84,13 +84,15 @@ class Call:
         return _answer(204, {})
 
     async def _upload(self, session: AsyncSession, upload_id: UUID) -> Upload:
-        return await uploads.upload_of(session, now=self.now, person_id=self.person.person_id, upload_id=upload_id)
+        return await uploads.upload_of(
+            session, now=self.now, person_id=self.person.person_id, upload_id=upload_id, store=self.store
+        )
 
     async def _turn(self, upload_id: UUID, offset: int) -> uploads.Turn:
         async with self.database.write() as session:
             return await uploads.take_turn(
-                session, now=self.now, person_id=self.person.person_id, upload_id=upload_id, offset=offset,
-                coming=self.request.content_length or 0,
+                session, now=self.now, person_id=self.person.person_id, upload_id=upload_id, store=self.store,
+                offset=offset, coming=self.request.content_length or 0,
             )  # fmt: skip
 
     async def _receive(self, turn: uploads.Turn, checksum: tus.Checksum | None) -> int:

@@ -33,7 +33,7 @@ TOO_MANY_UPLOADS = Fault(
     "请先完成或取消其中一些。", "Finish some of them first, or end them with DELETE.",
 )  # fmt: skip
 UPLOAD_GONE = Fault(
-    "upload_gone", 410, "这次上传已过期。", "The upload has expired.",
+    "upload_gone", 410, "这次上传已过期或已丢失。", "The upload has expired, or its bytes were lost.",
     "请重新开始上传。", "Begin the upload anew.",
 )  # fmt: skip
 
@@ -59,7 +59,7 @@ async def open_upload(
     _check(creation)
     blob = await _known(session, principal, creation, now)
     upload = await _mine(session, principal.person_id, creation.sha256)
-    if upload and (upload.length != creation.length or upload.expires_at <= now or (upload.finished_at and not blob)):
+    if upload and (upload.length != creation.length or not _stands(upload, now, store)):
         await end_upload(session, upload=upload, store=store)
         upload = None
     if upload is None:
@@ -71,25 +71,28 @@ async def open_upload(
     return upload
 
 
-async def upload_of(session: AsyncSession, *, now: datetime, person_id: UUID, upload_id: UUID) -> Upload:
-    """Return somebody's own upload; raises not_found, upload_gone."""
+async def upload_of(
+    session: AsyncSession, *, now: datetime, person_id: UUID, upload_id: UUID, store: BlobStore
+) -> Upload:
+    """Return somebody's own upload; raises not_found, and upload_gone for one that expired or lost its bytes."""
     upload = await session.get(Upload, upload_id)
     if upload is None or upload.person_id != person_id:
         raise Problem(NOT_FOUND)
-    if upload.expires_at <= now:
+    if not _stands(upload, now, store):
         raise Problem(UPLOAD_GONE)
     return upload
 
 
 async def take_turn(
-    session: AsyncSession, *, now: datetime, person_id: UUID, upload_id: UUID, offset: int, coming: int
-) -> Turn:
+    session: AsyncSession, *, now: datetime, person_id: UUID, upload_id: UUID, store: BlobStore, offset: int,
+    coming: int,
+) -> Turn:  # fmt: skip
     """Give this request the upload, if it goes on where the upload stands and brings no more than is missing.
 
     Raises not_found, upload_gone, upload_offset, upload_too_long. Whoever had the turn loses it: a phone that lost its
     signal comes back before the server notices that it left.
     """
-    upload = await upload_of(session, now=now, person_id=person_id, upload_id=upload_id)
+    upload = await upload_of(session, now=now, person_id=person_id, upload_id=upload_id, store=store)
     if offset + coming > upload.length:
         raise Problem(UPLOAD_TOO_LONG)
     turn = Turn(new_id(), upload.id, person_id, upload.sha256, upload.length, offset)
@@ -146,6 +149,12 @@ def forget_old_uploads(store: BlobStore) -> Forget:
         return len(old)
 
     return forget
+
+
+def _stands(upload: Upload, now: datetime, store: BlobStore) -> bool:
+    """Whether one can go on with it: a server restored from a backup has the row, but not what had come."""
+    here = upload.finished_at is not None or store.part_size(upload.id) >= upload.received
+    return here and upload.expires_at > now
 
 
 def _check(creation: Creation) -> None:

@@ -29,12 +29,16 @@ async def test_every_operation_says_what_it_does_and_how_it_refuses(sqlite_offic
         assert "400" not in operation["responses"], name
 
 
+TUS = "PATCH /uploads/{upload_id}"
+"""Goes by Upload-Offset, and answers for itself if that is missing (tus 1.0)."""
+
+
 async def test_what_creates_and_what_edits_names_the_header_it_needs(sqlite_office: Office) -> None:
     told = await operations(sqlite_office)
     assert headers_needed(told["POST /plans"]) == {"Idempotency-Key"}
     assert headers_needed(told["PATCH /people/{person_id}"]) == {"If-Match"}
     for name, operation in told.items():
-        if name.startswith("PATCH "):
+        if name.startswith("PATCH ") and name != TUS:
             assert headers_needed(operation) == {"If-Match"}, name
 
 

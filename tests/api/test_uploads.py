@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import shutil
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
@@ -243,6 +244,17 @@ async def test_an_upload_nobody_goes_on_with_expires_and_is_swept_away(office: O
     fresh = await begin(desk)
     office.move_clock(days=UPLOAD_DAYS.days + 1)
     assert await begin(desk) != fresh, "an expired one is begun anew, swept or not"
+
+
+async def test_an_upload_whose_bytes_were_lost_is_begun_anew(sqlite_office: Office) -> None:
+    """A backup has the row, but not what had come of an upload."""
+    desk = await sqlite_office.sign_in(HE_LI)
+    path = await begin(desk)
+    await go_on(desk, path, 0, PHOTO[:50])
+    shutil.rmtree(sqlite_office.settings.blob_dir / "uploads")
+    assert (await desk.ask("HEAD", path, headers=TUS)).status_code == 410
+    assert (await go_on(desk, path, 50, PHOTO[50:])).status_code == 410
+    assert (await go_on(desk, await begin(desk), 0, PHOTO)).status_code == 204
 
 
 async def test_a_later_request_takes_over_and_the_earlier_counts_no_more(office: Office) -> None:
