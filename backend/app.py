@@ -39,6 +39,7 @@ from backend.customers import queries as customers
 from backend.customers import routes as customers_routes
 from backend.devices import conflict_routes, prefetch_routes, quarantine_routes
 from backend.devices import routes as devices_routes
+from backend.devices.compaction import forget_old_deletions
 from backend.devices.hints import HintBoard
 from backend.dispatch import routes as dispatch_routes
 from backend.dispatch.actions import RUN_PLAN
@@ -152,7 +153,7 @@ def task_handlers(settings: Settings, database: Database) -> dict[str, TaskHandl
 
 def _forgets(settings: Settings) -> tuple[Forget, ...]:
     uploads = forget_old_uploads(BlobStore(settings.blob_dir))
-    return forget_old_creations, forget_done_tasks, forget_ended_sessions, uploads
+    return forget_old_creations, forget_done_tasks, forget_ended_sessions, forget_old_deletions, uploads
 
 
 def plan_handlers(settings: Settings, database: Database) -> dict[str, TaskHandler]:

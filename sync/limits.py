@@ -14,6 +14,8 @@ PULL_BYTES_LEAST: Final = 4_096
 PULL_BYTES_MOST: Final = 4_194_304
 PULL_ENTRIES: Final = 2_000
 """Entries fetched from the store at a time while a page fills."""
+DELETIONS_KEPT_DAYS: Final = 90
+"""Days a deletion is kept for phones that have not heard of it; one that stayed away longer compares all its rows."""
 VIEWS_KEPT: Final = 4
 """Views of a device the server remembers: the one it proved to hold, and the newest it may have received."""
 VIEW_ATTEMPTS: Final = 5

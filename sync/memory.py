@@ -363,6 +363,16 @@ class MemoryStore:
             tx.stamp()
             self._tables = tx.tables
 
+    def compact(self, floor: int) -> None:
+        """Forget deletions up to `v` = floor, and views too old to be told what changed since."""
+        tables = self._tables.copy()
+        entries = tables.entries.items()
+        tables.entries = {place: entry for place, entry in entries if not entry.deleted or entry.v > floor}
+        for device, phone in tables.phones.items():
+            views = {name: view for name, view in phone.views.items() if view.v >= floor}
+            tables.phones[device] = replace(phone, views=views)
+        self._tables = tables
+
     def backup(self) -> MemorySnapshot:
         """Return everything as it is now."""
         return MemorySnapshot(self._tables, self._rules)

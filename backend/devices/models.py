@@ -26,6 +26,15 @@ class DeviceIncarnation(Base):
     """The last mutation that a verified backup holds; None: no backup holds any of this numbering."""
 
 
+class ClockMark(Base):
+    """When the commit clock stood at a `v`, noted daily. The oldest is the floor: no deletion before it is kept."""
+
+    __tablename__ = "clock_mark"
+
+    v: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+
+
 class DeviceView(Base):
     """What a phone was sent, or is being sent: its buckets, each from which `v` on. A few generations are kept."""
 

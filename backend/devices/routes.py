@@ -50,8 +50,8 @@ from sync.protocol import (
 )
 from sync.pull import Puller, pull
 from sync.push import Pusher, push
-from sync.rescue import rescue
 from sync.reconcile import reconcile
+from sync.rescue import rescue
 from sync.store import Transient
 
 SMALL_BODY: Final = 64 * 1024

@@ -1,0 +1,30 @@
+"""Deletions that every phone has heard of, or is too late to hear of, are forgotten once a day."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.core.changes import change, current
+from backend.core.db import insert_ignoring
+from backend.devices.models import ClockMark, DeviceView
+from sync.limits import DELETIONS_KEPT_DAYS
+
+
+async def forget_old_deletions(session: AsyncSession, now: datetime) -> int:
+    """Note where the clock stands today, forget what was deleted up to the floor, and return how many rows that was.
+
+    The floor is where the clock stood `DELETIONS_KEPT_DAYS` ago. Views older than that go too: their phones cannot be
+    told what changed since, so they are asked to compare what they hold (sync.reconcile).
+    """
+    v, _ = await session.run_sync(current)
+    await session.run_sync(insert_ignoring, ClockMark.__table__, [{"v": v, "at": now}])
+    before = ClockMark.at <= now - timedelta(days=DELETIONS_KEPT_DAYS)
+    floor = (await session.execute(select(func.max(ClockMark.v)).where(before))).scalar_one()
+    if floor is None:
+        return 0
+    old = delete(change).where(change.c.deleted.is_(True), change.c.v <= floor).returning(change.c.row_id)
+    forgotten = len((await session.execute(old)).all())
+    await session.execute(delete(DeviceView).where(DeviceView.v < floor))
+    await session.execute(delete(ClockMark).where(ClockMark.v < floor))
+    return forgotten
