@@ -127,8 +127,9 @@ async def test_a_decision_rests_on_what_was_seen_and_on_the_offices_rules(
 
 
 async def test_a_contact_point_deleted_in_the_office_comes_back_only_by_decision(
-    office: Office, tmp_path: Path
+    sqlite_office: Office, tmp_path: Path
 ) -> None:
+    office = sqlite_office
     await sent(office)
     wang_fang, contact = await office.sign_in(WANG_FANG), str(office.house.contact)
     point = ok(await wang_fang.post(f"/contacts/{contact}/points", {"kind": "phone", "address": "13900001111"}), 201)[

@@ -17,7 +17,7 @@ from sync.client.disk import Disk
 from sync.client.phone import Ended, Line, Phone, enrol
 from sync.client.transport import HttpTransport, signer
 from sync.limits import RESCUE_BYTES
-from sync.protocol import PULL_PATH, PUSH_PATH, RESCUE_PATH, EnrolRequest, Status
+from sync.protocol import PULL_PATH, PUSH_PATH, RESCUE_PATH, EnrolAnswer, EnrolRequest, Status
 from sync.replica import Pulled, Replica
 from sync.signature import DEVICE_ID, DEVICE_SIGNATURE, sign, text_of
 from tests.api.test_devices import Pocket, code_for
@@ -62,8 +62,9 @@ async def keyed_phone(office: Office, folder: Path) -> Keyed:
 
 
 async def test_a_revoked_phone_whose_sign_in_is_over_is_told_to_wipe_after_its_work_is_safe(
-    office: Office, tmp_path: Path
+    sqlite_office: Office, tmp_path: Path
 ) -> None:
+    office = sqlite_office
     wang_fang, _, visit_id = await sent(office)
     phone = await keyed_phone(office, tmp_path)
     await phone.contact()
@@ -75,6 +76,24 @@ async def test_a_revoked_phone_whose_sign_in_is_over_is_told_to_wipe_after_its_w
     assert [item.result and item.result.code for item in contact.settled] == ["device_revoked"]
     assert (contact.pulled, phone.phone.replica.holding.buckets) == (Pulled.WIPED, {})
     assert [item["name"] for item in ok(await wang_fang.get("/quarantine"))["items"]] == ["visit.event"]
+
+
+async def test_a_phone_whose_pushes_are_refused_hands_over_its_queue(sqlite_office: Office, tmp_path: Path) -> None:
+    office = sqlite_office
+    wang_fang, _, visit_id = await sent(office)
+    phone = await keyed_phone(office, tmp_path)
+    await phone.contact()
+    known = phone.phone.replica.identity
+    phone.phone.replica.renewed(EnrolAnswer(known.device, str(new_id()), known.prefix))
+    tap(phone.phone, visit_id, "depart")
+    lin_li, li_wei = await office.sign_in(LIN_LI), office.house.id_of(LI_WEI)
+    assert (await lin_li.ask("DELETE", f"/people/{li_wei}/devices/{phone.device}")).is_success
+    contact = await phone.phone.contact()
+    assert (contact.pulled, [item.result and item.result.code for item in contact.settled]) == (
+        Pulled.WIPED, ["rescued"],
+    )  # fmt: skip
+    assert phone.phone.replica.holding.buckets == {}
+    assert len(ok(await wang_fang.get("/quarantine"))["items"]) == 1
 
 
 async def test_the_key_alone_opens_nothing_of_a_phone_in_use(sqlite_office: Office, tmp_path: Path) -> None:

@@ -172,6 +172,19 @@ def test_a_wiped_phone_shows_nothing_takes_nothing_new_and_still_delivers() -> N
     assert replica.push_request() is not None
 
 
+def test_a_wiped_phone_deletes_its_rows_when_the_server_has_all_its_work() -> None:
+    replica, new_id = phone(s=SITE), Ids()
+    ids = [edit(replica, new_id, name=name) for name in ("西门", "南门")]
+    aside = [Result(n, mutation_id, Status.QUARANTINED, "rescued") for n, mutation_id in enumerate(ids, start=1)]
+    for result in aside:
+        assert replica.holding.buckets
+        assert replica.rescue_request() is not None
+        replica.take_push(PushAnswer([msgspec.Raw(encode(result))], (Notice.WIPE,)))
+        assert replica.shown().all("site") == {}
+    assert replica.holding.buckets == {}
+    assert replica.rescue_request() is None
+
+
 def test_a_phone_that_is_too_old_keeps_its_rows_and_says_so() -> None:
     replica = phone(s=SITE)
     answer = PullAnswer(of=position_digest(replica.pull_request()), v=9, notices=(Notice.UPGRADE,))
