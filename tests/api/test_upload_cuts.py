@@ -66,17 +66,17 @@ def upload(address: str, desk: Desk, content: bytes, chunk: int | None) -> None:
     [(1, 4_000_000, None, LOST_AT_MOST), (2, 1_500_000, 200_000, 200_000)],
 )
 async def test_what_came_before_a_cut_is_not_sent_again(
-    office: Office, seed: int, size: int, chunk: int | None, allowed: int
+    sqlite_office: Office, seed: int, size: int, chunk: int | None, allowed: int
 ) -> None:
     """A file sent as one piece without a checksum, and one in chunks that each have theirs."""
-    content, desk = photo(seed, size), await office.sign_in(HE_LI)
+    content, desk = photo(seed, size), await sqlite_office.sign_in(HE_LI)
     draw = random.Random(seed)  # noqa: S311 - cuts that repeat
-    async with listening(office.app) as port:
+    async with listening(sqlite_office.app) as port:
         proxy = CuttingProxy(port, budget=lambda: draw.randrange(200, 500_000), harshly=lambda: draw.random() < 0.5)
         address = await proxy.start()
         await asyncio.to_thread(upload, address, desk, content, chunk)
         await proxy.stop()
-    assert BlobStore(office.settings.blob_dir).read(hashlib.sha256(content).hexdigest()) == content
+    assert BlobStore(sqlite_office.settings.blob_dir).read(hashlib.sha256(content).hexdigest()) == content
     again = sent_again(proxy.crossings)
     print(f"{len(again)} cuts; sent again: {max(again)} bytes at most, {sum(again)} in all")  # noqa: T201 - the figure
     assert len(again) >= 4, "a connection that is never cut proves nothing"

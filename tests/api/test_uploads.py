@@ -4,13 +4,13 @@ import base64
 import hashlib
 import shutil
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 from sqlalchemy import select
 
-from backend.app import task_handlers
+from backend.app import create_app, task_handlers
 from backend.attachments.models import Blob, BlobUpload, Upload
 from backend.attachments.store import BLOB_BYTES
 from backend.attachments.uploads import UPLOAD_DAYS, UPLOADS_A_PERSON_MAXIMUM
@@ -90,8 +90,8 @@ async def test_a_file_sent_in_pieces_becomes_the_blob_it_was_announced_as(office
     assert part_files(office) == 0
 
 
-async def test_the_first_bytes_may_come_with_the_announcement(office: Office) -> None:
-    desk = await office.sign_in(LI_WEI)
+async def test_the_first_bytes_may_come_with_the_announcement(sqlite_office: Office) -> None:
+    desk = await sqlite_office.sign_in(LI_WEI)
     whole = await desk.ask("POST", "/uploads", headers=announced(PHOTO) | PIECE, content=PHOTO)
     assert (whole.status_code, whole.headers["Upload-Offset"]) == (201, str(len(PHOTO)))
     other = PHOTO + b"!"
@@ -171,27 +171,27 @@ async def test_what_could_never_be_stored_is_refused_before_it_is_sent(sqlite_of
     ],
 )
 async def test_a_whole_that_is_not_what_was_announced_ends_the_upload(
-    office: Office, content: bytes, name: bytes, refused: tuple[int, str]
+    sqlite_office: Office, content: bytes, name: bytes, refused: tuple[int, str]
 ) -> None:
-    desk = await office.sign_in(HE_LI)
+    desk = await sqlite_office.sign_in(HE_LI)
     path = await begin(desk, name)
     assert code_of(await go_on(desk, path, 0, content)) == refused
     assert (await desk.ask("HEAD", path, headers=TUS)).status_code == 404
-    assert part_files(office) == 0
-    async with office.database.read() as session:
+    assert part_files(sqlite_office) == 0
+    async with sqlite_office.database.read() as session:
         assert (await session.execute(select(Blob))).first() is None
     await begin(desk, name)
 
 
-async def test_nobody_but_the_uploader_goes_on_or_looks(office: Office) -> None:
-    desk, other = await office.sign_in(HE_LI), await office.sign_in(CHEN_JING)
+async def test_nobody_but_the_uploader_goes_on_or_looks(sqlite_office: Office) -> None:
+    desk, other = await sqlite_office.sign_in(HE_LI), await sqlite_office.sign_in(CHEN_JING)
     path = await begin(desk)
     assert (await other.ask("HEAD", path, headers=TUS)).status_code == 404
     assert (await go_on(other, path, 0, PHOTO)).status_code == 404
     assert (await other.ask("DELETE", path, headers=TUS)).status_code == 404
     assert await begin(other) != path
-    assert (await office.client.request("HEAD", path, headers=TUS)).status_code == 401
-    nobody = await office.sign_in(LIN_LI)
+    assert (await sqlite_office.client.request("HEAD", path, headers=TUS)).status_code == 401
+    nobody = await sqlite_office.sign_in(LIN_LI)
     assert code_of(await nobody.ask("POST", "/uploads", headers=announced(PHOTO))) == (403, "forbidden")
     assert (await desk.ask("DELETE", path, headers=TUS)).status_code == 204
     assert (await desk.ask("HEAD", path, headers=TUS)).status_code == 404
@@ -255,6 +255,18 @@ async def test_an_upload_whose_bytes_were_lost_is_begun_anew(sqlite_office: Offi
     assert (await desk.ask("HEAD", path, headers=TUS)).status_code == 410
     assert (await go_on(desk, path, 50, PHOTO[50:])).status_code == 410
     assert (await go_on(desk, await begin(desk), 0, PHOTO)).status_code == 204
+
+
+async def test_another_process_goes_on_where_the_first_stopped(sqlite_office: Office) -> None:
+    desk = await sqlite_office.sign_in(HE_LI)
+    path = await begin(desk)
+    await go_on(desk, path, 0, PHOTO[:70])
+    elsewhere = cast("Any", create_app(sqlite_office.settings))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(elsewhere), base_url="http://other.test") as client:
+        other = Desk(client, HE_LI, desk.tokens)
+        assert await offset_of(other, path) == 70
+        assert (await go_on(other, path, 70, PHOTO[70:])).headers["Upload-Offset"] == str(len(PHOTO))
+    assert await offset_of(desk, path) == len(PHOTO)
 
 
 async def test_a_later_request_takes_over_and_the_earlier_counts_no_more(office: Office) -> None:
