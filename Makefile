@@ -67,7 +67,7 @@ sim-bugs: setup ## known bugs put into sync one at a time: the simulation must c
 chaos: setup ## two servers killed at random under eight writing phones: what was missed, lost, done twice (MUTATIONS=100000)
 	@$(PY) -m bench.chaos $(if $(MUTATIONS),--mutations $(MUTATIONS)) $(OPTIONS)
 
-bench-sync: setup ## how long a phone's pulls take, beside an empty request (OPTIONS=... are passed on)
+bench-sync: setup ## sync's speeds beside Kinto and the bare database, on databases that wait for the disk (OPTIONS=... are passed on)
 	@$(PY) -m bench.sync $(OPTIONS)
 
 bench-planner: setup ## how good and how fast plans are, beside the same planner given longer
