@@ -19,7 +19,7 @@ import msgspec
 
 from bench.sim.history import Ending, drawn, play
 from bench.sim.place import MemoryPlace, ServerKilled
-from sync import edits, feed, ledger, memory, merge, protocol, pull, push, replica
+from sync import edits, feed, ledger, memory, merge, pages, protocol, pull, push, replica
 from sync.desk import Desk, Reach
 from sync.holding import swapped
 
@@ -49,7 +49,7 @@ def part(owner: Any, name: str) -> Any:
 
 ROUND: Final = part(pull, "_Round")
 TABLES: Final = part(memory, "_Tables")
-PAGE: Final = part(pull, "_Page")
+
 START: Final = part(pull, "_Start")
 RULES: Final = part(memory, "_Rules")
 TURN: Final = part(push, "_Turn")
@@ -214,16 +214,16 @@ def order_of_n_violated() -> Generator[None]:
 
 def row_lost_between_pages() -> AbstractContextManager[None]:
     """A page says that it ends one row after where it does."""
-    pour = part(PAGE, "pour")
+    pour = part(pages.Page, "pour")
 
     async def one_too_far(self: Any, want: feed.Want, after: feed.Position | None) -> feed.Position | None:
         full = await pour(self, want, after)
-        if full is None or full == pull.START:
+        if full is None or full == pages.START:
             return full
         beyond = await self.snapshot.entries(want, full, 1)
         return beyond[0].position if beyond else full
 
-    return replaced(PAGE, pour=one_too_far)
+    return replaced(pages.Page, pour=one_too_far)
 
 
 def time_alone_forgotten() -> AbstractContextManager[None]:

@@ -26,6 +26,7 @@ from sync.protocol import (
     encode,
 )
 from sync.replica import Pulled
+from sync.rescue import rescue
 from tests.sync.handset import Handset, buckets
 
 Answer = TypeVar("Answer")
@@ -209,9 +210,9 @@ async def take(
     keep(20, meant is not Pulled.DAMAGED)
     if meant is Pulled.DONE:
         await _check_complete(company, carried, answer, given_at)
-    elif meant is not Pulled.WIPED:
+    elif meant not in (Pulled.WIPED, Pulled.UNKNOWN):
         keep(19, replica.holding is before)
-    if answer is not None and meant not in (Pulled.IGNORED, Pulled.WIPED):
+    if answer is not None and meant not in (Pulled.IGNORED, Pulled.WIPED, Pulled.UNKNOWN):
         once = msgspec.json.encode(replica.stored())
         keep(22, replica.take_pull(answer) is Pulled.IGNORED)
         keep(22, msgspec.json.encode(replica.stored()) == once)
@@ -231,6 +232,20 @@ async def mend(company: Company, carried: Carried, refusal: Refusal) -> None:
     else:
         keep(0, refusal.code == "page_expired", refusal.code)
         handset.replica.begin_again(keep_cookie=True)
+    carried.save()
+
+
+async def rescue_all(company: Company, carried: Carried) -> None:
+    """Let a phone that may push no more hand in what it has."""
+    handset = carried.handset
+    while (request := handset.replica.rescue_request()) is not None:
+        answer = await rescue(
+            company.place.server(0, company.now, Watch()), request, device=handset.device, now=company.now,
+            new_id=company.world.ids,
+        )  # fmt: skip
+        before = len(handset.replica.outbox.unanswered())
+        handset.replica.take_push(answer)
+        keep(28, len(handset.replica.outbox.unanswered()) < before, "a rescue settled nothing")
     carried.save()
 
 

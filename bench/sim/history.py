@@ -135,6 +135,8 @@ async def _catch_up(company: Company, carried: Carried) -> None:
     for _ in range(ROUNDS):
         if await contact.pull(company, carried, WHOLE, PULL_BYTES) in (Pulled.UNCHANGED, Pulled.WIPED):
             break
+    if carried.handset.device in company.books.revoked:
+        await contact.rescue_all(company, carried)
     _check_healed(company, carried, await company.world.expected(carried.handset.person, company.now))
 
 
@@ -146,6 +148,8 @@ def _check_healed(company: Company, carried: Carried, expected: Mapping[str, Any
     handset, replica, look = carried.handset, carried.handset.replica, company.look()
     if handset.device in company.books.revoked:
         keep(28, replica.wiped and not buckets(handset))
+        for item in replica.outbox.items.values():
+            keep(28, item.result is not None and item.id in look.ends, f"{item.id} was not rescued")
         return
     keep(1, buckets(handset) == expected)
     keep(18, replica.holding.acked_n == look.acked[replica.identity.device, replica.identity.incarnation])
