@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.changes import change, current
@@ -20,7 +20,8 @@ async def forget_old_deletions(session: AsyncSession, now: datetime) -> int:
     v, _ = await session.run_sync(current)
     await session.run_sync(insert_ignoring, ClockMark.__table__, [{"v": v, "at": now}])
     before = ClockMark.at <= now - timedelta(days=DELETIONS_KEPT_DAYS)
-    floor = (await session.execute(select(func.max(ClockMark.v)).where(before))).scalar_one()
+    newest = select(ClockMark.v).where(before).order_by(ClockMark.v.desc()).limit(1)
+    floor = (await session.execute(newest)).scalar_one_or_none()
     if floor is None:
         return 0
     old = delete(change).where(change.c.deleted.is_(True), change.c.v <= floor).returning(change.c.row_id)

@@ -1,4 +1,4 @@
-"""Deletions are forgotten after their time; nobody loses a row by it, and nobody pulls everything again (invariant 26)."""
+"""Deletions are forgotten after their time; nobody loses a row by it or pulls everything again (invariant 26)."""
 
 from datetime import timedelta
 from typing import Any
