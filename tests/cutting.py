@@ -16,6 +16,8 @@ from itertools import pairwise
 from typing import Final
 
 READ_BYTES: Final = 64 * 1024
+NOTICED_SECONDS: Final = 0.02
+"""What the server gets to read of a connection before it is asked whether it is idle."""
 OFFSET: Final = re.compile(rb"^upload-offset: *(\d+)", re.IGNORECASE | re.MULTILINE)
 HEADER_END: Final = b"\r\n\r\n"
 
@@ -33,12 +35,14 @@ class Crossing:
 class CuttingProxy:
     """Passes connections on to `port`, cutting each when `budget()` bytes from the client have come through.
 
-    `budget()` None lets the connection live. `harshly()` says whether a cut is a reset, or an orderly end.
+    `budget()` None lets the connection live. `harshly()` says whether a cut is a reset, or an orderly end. The client
+    learns of a cut when the server is `idle()` again: a phone needs longer to notice and to come back.
     """
 
     port: int
     budget: Callable[[], int | None]
     harshly: Callable[[], bool]
+    idle: Callable[[], bool]
     crossings: list[Crossing] = field(default_factory=list[Crossing])
     cuts: int = 0
 
@@ -56,7 +60,7 @@ class CuttingProxy:
         server, ask = await asyncio.open_connection("127.0.0.1", self.port)
         back = asyncio.create_task(_copy(server, answer))
         try:
-            cut = await self._pass(client, ask)
+            cut = await self._pass(client, ask, back)
         except ConnectionError:  # one of the two has ended it
             cut = False
         self.cuts += cut
@@ -64,7 +68,7 @@ class CuttingProxy:
         ask.close()
         answer.close()
 
-    async def _pass(self, client: asyncio.StreamReader, ask: asyncio.StreamWriter) -> bool:
+    async def _pass(self, client: asyncio.StreamReader, ask: asyncio.StreamWriter, back: asyncio.Task[None]) -> bool:
         """Pass on what the client says; return whether the connection is to be cut."""
         left, head, crossing = self.budget(), b"", None
         while left is None or left > 0:
@@ -81,7 +85,11 @@ class CuttingProxy:
                 crossing = self._begun(head)
         if crossing is not None:
             crossing.cut = True
+        back.cancel()
         await self._cut(ask)
+        await asyncio.sleep(NOTICED_SECONDS)
+        while not self.idle():  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.001)
         return True
 
     async def _cut(self, ask: asyncio.StreamWriter) -> None:

@@ -21,8 +21,6 @@ from tests.personas import HE_LI
 
 LOST_AT_MOST = 64 * 1024
 ATTEMPTS = 400
-PAUSE_SECONDS = 0.05
-"""A phone whose connection was cut is not back in the same millisecond."""
 
 
 def photo(seed: int, size: int) -> bytes:
@@ -30,14 +28,14 @@ def photo(seed: int, size: int) -> bytes:
 
 
 @asynccontextmanager
-async def listening(app: Litestar) -> AsyncGenerator[int]:
-    """Serve an application as `paigong serve` does; yields the port. Its lifespan is the office's."""
+async def listening(app: Litestar) -> AsyncGenerator[tuple[int, uvicorn.Server]]:
+    """Serve an application as `paigong serve` does; yields the port and the server. Its lifespan is the office's."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", access_log=False, ws="none"))
     serving = asyncio.create_task(server.serve([listener]))
     try:
-        yield listener.getsockname()[1]
+        yield listener.getsockname()[1], server
     finally:
         server.should_exit = True
         await serving
@@ -53,7 +51,7 @@ def upload(address: str, desk: Desk, content: bytes, chunk: int | None) -> None:
             client.uploader(
                 file_stream=BytesIO(content), chunk_size=chunk or len(content), metadata=metadata,
                 upload_checksum=chunk is not None,
-                retries=ATTEMPTS, retry_delay=PAUSE_SECONDS,
+                retries=ATTEMPTS, retry_delay=0,
             ).upload()  # fmt: skip
         except TusCommunicationError:
             continue
@@ -71,8 +69,11 @@ async def test_what_came_before_a_cut_is_not_sent_again(
     """A file sent as one piece without a checksum, and one in chunks that each have theirs."""
     content, desk = photo(seed, size), await sqlite_office.sign_in(HE_LI)
     draw = random.Random(seed)  # noqa: S311 - cuts that repeat
-    async with listening(sqlite_office.app) as port:
-        proxy = CuttingProxy(port, budget=lambda: draw.randrange(200, 500_000), harshly=lambda: draw.random() < 0.5)
+    async with listening(sqlite_office.app) as (port, server):
+        proxy = CuttingProxy(
+            port, budget=lambda: draw.randrange(200, 500_000), harshly=lambda: draw.random() < 0.5,
+            idle=lambda: not server.server_state.tasks,
+        )  # fmt: skip
         address = await proxy.start()
         await asyncio.to_thread(upload, address, desk, content, chunk)
         await proxy.stop()
