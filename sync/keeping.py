@@ -6,7 +6,7 @@ from typing import Final
 from sync.limits import KEPT_DAYS
 from sync.outbox import Item
 from sync.protocol import Status
-from sync.replica import Replica
+from sync.replica import Replica, covered
 
 DONE: Final = frozenset((Status.APPLIED, Status.MERGED, Status.NOOP))
 """Ends nobody has to be shown; an item that ended otherwise stays."""
@@ -15,7 +15,7 @@ DONE: Final = frozenset((Status.APPLIED, Status.MERGED, Status.NOOP))
 def forget_delivered(replica: Replica, now: datetime) -> None:
     """Keep no longer what is done, part of the rows, and safe: in a backup, or old where no backup is heard of."""
     for item in replica.outbox.settled(now):
-        done = item.result is not None and item.result.status in DONE and replica.covered(item)
+        done = item.result is not None and item.result.status in DONE and covered(replica.holding, item)
         if done and _safe(replica, item, now):
             replica.outbox.forget(item)
 

@@ -114,7 +114,7 @@ class Replica:
             return Shown(Holding())
         shown = Shown(self.holding)
         for item in self.outbox.items.values():
-            if not self.covered(item) and (item.result is None or item.result.status in IN_EFFECT):
+            if not covered(self.holding, item) and (item.result is None or item.result.status in IN_EFFECT):
                 lay_over(shown, item.mutation, item.result, self.effects)
         return shown
 
@@ -189,16 +189,6 @@ class Replica:
         self.identity, self.printed = identity, 0
         self.pages.clear()
 
-    def covered(self, item: Item) -> bool:
-        """Whether the rows of the last pull already have the item's effect, or the reason for which it has none.
-
-        An acknowledgement beyond the last number this phone had given shows that another copy of it uses the numbering:
-        it says nothing of what still waits. The next push finds out, and begins a new one.
-        """
-        held = self.holding
-        acknowledged = item.incarnation == held.incarnation and item.n <= min(held.acked_n, held.made_n)
-        return item.covered or (acknowledged and (held.acked_n <= held.made_n or item.result is not None))
-
     def _swap(self) -> Pulled:
         pages, self.pages = self.pages, []
         self.holding = swapped(self.holding, pages, self.identity.incarnation, self.outbox.next_n - 1)
@@ -216,3 +206,13 @@ class Replica:
         self.pages.clear()
         if not self.outbox.unanswered():
             self.holding = Holding()
+
+
+def covered(held: Holding, item: Item) -> bool:
+    """Whether the rows of the last pull already have the item's effect, or the reason for which it has none.
+
+    An acknowledgement beyond the last number this phone had given shows that another copy of it uses the numbering:
+    it says nothing of what still waits. The next push finds out, and begins a new one.
+    """
+    acknowledged = item.incarnation == held.incarnation and item.n <= min(held.acked_n, held.made_n)
+    return item.covered or (acknowledged and (held.acked_n <= held.made_n or item.result is not None))
