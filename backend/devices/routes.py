@@ -4,6 +4,7 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -26,6 +27,7 @@ from backend.devices.handlers import HANDLERS
 from backend.devices.hints import HintBoard
 from backend.devices.signed import NO_DEVICE, caller_of, claimed_device, has_signed, signed_in_or_signed
 from backend.devices.store import Glance, MoreNeeded, SqlStore
+from backend.devices.turns import Turns
 from sync.enrol import enrol, renew
 from sync.limits import PUSH_BYTES, RECONCILE_BYTES, RESCUE_BYTES
 from sync.protocol import (
@@ -99,12 +101,18 @@ async def post_incarnation(
 @post(PULL_PATH, guards=[signed_in_or_signed], opt=KNOWN_BY_NAME, status_code=200, request_max_body_size=SMALL_BODY)
 async def post_pull(
     request: Request[Any, Any, Any], database: NamedDependency[Database], now: NamedDependency[datetime],
-    token_key: NamedDependency[bytes],
+    token_key: NamedDependency[bytes], first_pulls: NamedDependency[Turns],
 ) -> Response[bytes]:  # fmt: skip
     """Send a phone what changed in its scope; 204 when nothing did."""
     body = await read_body(request, SMALL_BODY)
     puller = Puller((await caller_of(request, database, body)).device, _cookie_secret(token_key))
-    return await _answer(now, lambda: _pulled(database, puller, decode_pull(body), now))
+
+    async def pulled() -> PullAnswer | None:
+        asked = decode_pull(body)
+        async with first_pulls.turn() if asked.cookie is None or asked.page else nullcontext():
+            return await _pulled(database, puller, asked, now)
+
+    return await _answer(now, pulled)
 
 
 @post(
