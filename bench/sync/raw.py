@@ -1,7 +1,7 @@
 """The physical limit: what the same database needs when it is only read and spliced, or only written, and no more."""
 
 # pyright: basic
-# sqlite3 and asyncpg as they are; asyncpg has no types.
+# asyncpg has no types
 
 import sqlite3
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""How far each phone's ledger is in a backup, so that phones keep what is not; where the commit clock stood each day."""
+"""How far each phone's ledger is in a backup, so that phones keep what is not; where the clock stood each day."""
 
 import sqlalchemy as sa
 from alembic import op

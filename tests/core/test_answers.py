@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.app import _dependencies
 from backend.core.changes import unstamped
+from backend.core.clock import SystemClock
 from backend.core.errors import FAULTS, INVALID, NOT_FOUND, Fault, Finding, Problem
 from backend.core.etags import changed_fields, etag_of
 from backend.core.ids import new_id
@@ -26,6 +27,7 @@ from backend.core.paging import PAGE_MAXIMUM, PageRequest, _cursor
 from backend.core.problems import PROBLEM_HANDLERS
 from backend.core.sessions import READERS, Database
 from backend.customers.models import Customer
+from backend.devices.hints import HintBoard
 from backend.people.models import Skill
 from backend.settings import Settings
 from tests.make import Office
@@ -121,7 +123,8 @@ async def small_app(database_url: str, tmp_path: Path) -> AsyncIterator[httpx.As
 
     app = Litestar(
         [refused_at_commit, fails_after_writing, writes_while_reading],
-        dependencies=_dependencies(settings, database), exception_handlers=PROBLEM_HANDLERS,
+        dependencies=_dependencies(settings, database, HintBoard(database, SystemClock().now)),
+        exception_handlers=PROBLEM_HANDLERS,
     )  # fmt: skip
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://small.test") as client:  # pyright: ignore[reportArgumentType]
         yield client

@@ -25,8 +25,13 @@ def test_every_status_notice_and_mutation_is_on_the_page() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        protocol.DEVICES_PATH, protocol.INCARNATIONS_PATH, protocol.PULL_PATH, protocol.PUSH_PATH, protocol.RESCUE_PATH,
-    ],  # fmt: skip
+        protocol.DEVICES_PATH,
+        protocol.INCARNATIONS_PATH,
+        protocol.PULL_PATH,
+        protocol.PUSH_PATH,
+        protocol.RECONCILE_PATH,
+        protocol.RESCUE_PATH,
+    ],
 )
 def test_every_endpoint_is_on_the_page(path: str) -> None:
     assert f"`POST {path}`" in PAGE

@@ -34,7 +34,10 @@ TEXT = {
 MACHINE_PATHS = re.compile(r"(?<![\w.$}])/(?:home|Users|work|root|tmp|opt|mnt)/\w", re.ASCII)
 BASIC_TYPES = re.compile(r"^#\s*pyright:\s*(basic|standard|false)", re.MULTILINE)
 
-MAY_BE_BASIC = {"routing/ortools/model.py": "OR-Tools' Python wrapper is generated and carries no types"}
+MAY_BE_BASIC = {
+    "bench/sync/raw.py": "asyncpg, used by itself, carries no types",
+    "routing/ortools/model.py": "OR-Tools' Python wrapper is generated and carries no types",
+}
 """Files that wrap a library without types, and the library."""
 
 
