@@ -1,17 +1,29 @@
-"""Rows changed on phones obey the office's rules, over both databases; what does not is rejected in both languages."""
+"""Rows changed on phones obey the office's rules; what does not is rejected in both languages.
 
+On SQLite: the rules ask a database for nothing but rows, which tests/sync/contract does on each.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from backend.core.sessions import Database
 from sync.protocol import Result, Status
+from tests.sync.conftest import sql_world_over
 from tests.sync.handset import Handset, register
 from tests.sync.sql_world import SqlWorld
 from tests.sync.world import START
 
 LONG = "长" * 200_000
 CONSENTED = "2026-03-02T01:00:00Z"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def sql_world(sql_databases: Mapping[str, Database]) -> SqlWorld:
+    """The world the rules are tried in."""
+    return await sql_world_over(sql_databases["sqlite"])
 
 
 @pytest_asyncio.fixture(loop_scope="session")
