@@ -106,7 +106,7 @@ def buckets_of(person: str, assignments: Iterable[Held], now: datetime) -> tuple
 
 
 def scope_of(session: Session, person: str, now: datetime) -> Scope:
-    """Return what the person may hold, with each bucket's head, as this session's snapshot sees it. One query.
+    """Return what the person may hold, with each bucket's head, as the snapshot sees it. One query.
 
     A bucket nobody wrote to has no row; its head is zero.
     """
@@ -118,7 +118,7 @@ def scope_of(session: Session, person: str, now: datetime) -> Scope:
 
 
 def held_by(session: Session, person: str, now: datetime) -> set[Held]:
-    """Return the person's assignments that may matter now, as this session's snapshot sees them. One query."""
+    """Return the person's assignments that may matter now, as the snapshot sees them. One query."""
     rows = session.execute(HELD_WITH_HEADS, {"person": UUID(person), "now": now, "ended_after": now - BEHIND}).all()
     return {_assignment(row) for row in rows if row.work_order_id is not None}
 

@@ -87,7 +87,7 @@ async def refresh_route(
 
 @post("/auth/sign-out", guards=[anyone_signed_in], status_code=204)
 async def sign_out_route(principal: Who, write: Write, now: Now) -> None:
-    """End this session."""
+    """End the sign-in this request was made under."""
     await sign_in.sign_out(write, principal.session_id, now=now)
 
 
