@@ -20,6 +20,7 @@ from sqlalchemy.engine import Engine
 from backend.core.sessions import Database
 from backend.devices.scope import BEHIND
 from backend.devices.store import SqlStore
+from bench.sim.here import asked_here
 from sync.protocol import Status
 from tests.sync.sql_world import AROUND_SITES, HELD_JOBS, SqlWorld, emptied
 from tests.sync.world import MemoryWorld, World, scope_of
@@ -200,6 +201,8 @@ class SqlitePlace:
     _seen: list[Watch] = field(default_factory=list[Watch])
 
     def __post_init__(self) -> None:
+        self._here = asked_here()
+        self._here.__enter__()
         self.databases = [Database(f"sqlite+aiosqlite:///{self.file}") for _ in range(3)]
         self.world: World = SqlWorld(self.databases[2])
         self._sql = sqlite3.connect(self.file, isolation_level=None)
@@ -214,6 +217,7 @@ class SqlitePlace:
         self._sql.close()
         for database in self.databases:
             await database.close()
+        self._here.__exit__(None, None, None)
 
     async def begin(self) -> None:
         """See Place."""
