@@ -79,15 +79,20 @@ def write() -> None:
 def _limits(package: str) -> Iterator[tuple[str, str, str, str]]:
     for path in sorted((ROOT / package).rglob("*.py")):
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        if module.startswith(LEFT_OUT):
-            continue
-        body = ast.parse(path.read_text("utf-8")).body
-        for node, following in zip(body, [*body[1:], ast.Pass()], strict=True):
-            name, why = _constant(node), _docstring(following)
-            if name and (why or any(word in name.split("_") for word in WORDS)):
-                value = getattr(importlib.import_module(module), name)
-                if isinstance(value, int | float | timedelta) and not isinstance(value, bool):
-                    yield name, _shown(value), module, why
+        if not module.startswith(LEFT_OUT):
+            yield from limits_of(module)
+
+
+def limits_of(module: str) -> Iterator[tuple[str, str, str, str]]:
+    """Yield a module's limits in its own order: name, value, module, what for."""
+    path = Path(str(importlib.import_module(module).__file__))
+    body = ast.parse(path.read_text("utf-8")).body
+    for node, following in zip(body, [*body[1:], ast.Pass()], strict=True):
+        name, why = _constant(node), _docstring(following)
+        if name and (why or any(word in name.split("_") for word in WORDS)):
+            value = getattr(importlib.import_module(module), name)
+            if isinstance(value, int | float | timedelta) and not isinstance(value, bool):
+                yield name, _shown(value), module, why
 
 
 def _constant(node: ast.stmt) -> str:

@@ -3,7 +3,7 @@
 import msgspec
 
 from backend.core.errors import INVALID, Problem
-from backend.core.findings import finding
+from backend.core.findings import BODY, finding
 from backend.core.reading import PLACE
 from sync.handler import Rejection
 
@@ -11,7 +11,7 @@ from sync.handler import Rejection
 def invalid(error: msgspec.ValidationError) -> Problem:
     """Return what is wrong with a value of a phone's as the office is told it, with the field's name."""
     place = PLACE.match(str(error))
-    said, field = (place["said"], place["field"] or "") if place else (str(error), "")
+    said, field = (place["said"], place["field"] or BODY) if place else (str(error), BODY)
     return Problem(INVALID, finding(field, said))
 
 
