@@ -379,8 +379,10 @@ class MemoryStore:
 
     def restore(self, backup: MemorySnapshot, *, epoch: str) -> None:
         """Go back to a backup; phones learn of it by the epoch."""
-        self._tables = backup.tables.copy()
-        self._tables.epoch = epoch
+        tables = self._tables = backup.tables.copy()
+        tables.epoch = epoch
+        tables.durable |= tables.acked
+        tables.phones = {device: replace(phone, views={}) for device, phone in tables.phones.items()}
 
     @property
     def quarantine(self) -> list[LedgerEntry]:
