@@ -37,7 +37,7 @@ from backend.core.sessions import Database
 from backend.core.tasks import TaskHandler, Worker, forget_done_tasks
 from backend.customers import queries as customers
 from backend.customers import routes as customers_routes
-from backend.devices import conflict_routes, prefetch_routes, quarantine_routes
+from backend.devices import conflict_routes, prefetch_routes, quarantine_routes, wipe_routes
 from backend.devices import routes as devices_routes
 from backend.devices.compaction import forget_old_deletions
 from backend.devices.hints import HintBoard
@@ -103,6 +103,7 @@ ROUTERS: Final[tuple[Router, ...]] = (
     conflict_routes.router,
     prefetch_routes.router,
     quarantine_routes.router,
+    wipe_routes.router,
 )
 
 

@@ -66,3 +66,11 @@ KEPT_DAYS: Final = 30
 """Days a phone keeps what the server acknowledged, where it never heard of a backup; else until a backup holds it."""
 CONTACT_RESTARTS: Final = 3
 """Times in one contact that a phone begins a pull anew or takes a new incarnation."""
+UPLOAD_PIECE_BYTES: Final = 4_194_304
+"""Bytes of a file a phone sends in one request; what a server killed meanwhile may cost, at most."""
+FILE_READ_BYTES: Final = 65_536
+"""Bytes of a file a phone has in memory at a time."""
+FILE_REPEATS: Final = 3
+"""Times in a row that a file's upload or download is begun anew, or brings nothing, before it waits for the next."""
+HAVE_FILES: Final = 100
+"""Files a phone asks about at a time."""

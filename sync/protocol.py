@@ -33,6 +33,12 @@ HINTS_PATH: Final = "/sync/v1/hints"
 PUSH_PATH: Final = "/sync/v1/push"
 RECONCILE_PATH: Final = "/sync/v1/reconcile"
 RESCUE_PATH: Final = "/sync/v1/rescue"
+"""Followed by "/" and a sha256, it takes the bytes of a file that the rescued work names."""
+WIPED_PATH: Final = "/sync/v1/wiped"
+HAVE_PATH: Final = "/blobs/have"
+UPLOADS_PATH: Final = "/uploads"
+BLOBS_PATH: Final = "/blobs"
+PREFETCH_PATH: Final = "/sync/v1/prefetch"
 
 UUID_TEXT: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z"
 
@@ -109,7 +115,8 @@ class Notice(StrEnum):
     RECONCILE = "reconcile"
     """The server no longer knows what this phone holds: send an inventory, or pull without a cookie."""
     REWIND = "rewind"
-    """The server was restored from a backup: this is a full pull, and numbers may be asked for again."""
+    """The server was restored from a backup, and numbers may be asked for again: this is a full pull, unless
+    `reconcile` is said as well."""
 
 
 class PushAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -123,6 +130,25 @@ class RescueRequest(msgspec.Struct, frozen=True):
     """A raw queue: items as an outbox keeps them, or mutations. The answer is that of a push."""
 
     items: list[msgspec.Raw]
+
+
+class RescuedFile(msgspec.Struct, frozen=True):
+    """A file of a phone that may not push any more is kept: the sha256 of its bytes, and how many they are."""
+
+    sha256: str
+    size: int
+
+
+class WipedRequest(msgspec.Struct, frozen=True):
+    """A revoked phone has deleted what it held; `files` of its own could not be delivered and are gone."""
+
+    files: int
+
+
+class WipedAnswer(msgspec.Struct, frozen=True):
+    """When the server first heard of it."""
+
+    wiped_at: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class PullRequest(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -272,6 +298,11 @@ def decode_push(body: bytes) -> PushRequest:
 def decode_rescue(body: bytes) -> RescueRequest:
     """Read a raw queue without reading what is in it; raises Refusal 400."""
     return _decode(body, RescueRequest)
+
+
+def decode_wiped(body: bytes) -> WipedRequest:
+    """Read that a phone wiped itself; raises Refusal 400."""
+    return _decode(body, WipedRequest)
 
 
 def decode_pull(body: bytes) -> PullRequest:

@@ -80,8 +80,9 @@ class _Pull:
         if notice is not None:
             return Draft(PullAnswer(of=self.of, v=state.v, notices=(notice,)))
         start = self._start(state)
-        if start.unknown and self.request.reconciles:
-            return Draft(PullAnswer(of=self.of, v=state.v, notices=(Notice.RECONCILE,)))
+        if (start.unknown or start.rewound) and self.request.reconciles:
+            notices = (Notice.RECONCILE, Notice.REWIND) if start.rewound else (Notice.RECONCILE,)
+            return Draft(PullAnswer(of=self.of, v=state.v, notices=notices))
         return await self._changes(state, acked_n, start)
 
     async def _changes(self, state: DeviceState, acked_n: int, start: _Start) -> Draft:

@@ -8,7 +8,7 @@ from sync.feed import entry_sum
 from sync.holding import Holding, Rows, applied, check_of, damaged
 from sync.limits import PULL_BYTES, RECONCILE_ROWS, SCHEMA
 from sync.protocol import PullAnswer, ReconcileRequest, position_digest
-from sync.replica import Pulled, Replica
+from sync.replica import Pulled, Replica, lost_again
 
 
 def needs_repair(replica: Replica) -> bool:
@@ -62,7 +62,10 @@ class Repair:
             self.buckets if agreed else {}, made_n, durable,
         )  # fmt: skip
         replica.too_old = False
-        return Pulled.DONE if agreed else Pulled.DAMAGED
+        lost = lost_again(replica)
+        if not agreed:
+            return Pulled.DAMAGED
+        return Pulled.REWOUND if lost else Pulled.DONE
 
     def _listed(self) -> dict[str, dict[str, int]]:
         """List the rows asked for; one bucket at least, then as many as fit."""

@@ -63,6 +63,9 @@ class Stored(msgspec.Struct, frozen=True):
     printed: int
     too_old: bool
     wiped: bool
+    rewinding: bool = False
+    rewinds: int = 0
+    wipe_told: bool = False
 
 
 @dataclass
@@ -79,6 +82,12 @@ class Replica:
     """Numbers this phone has printed on forms."""
     too_old: bool = False
     wiped: bool = False
+    rewinding: bool = False
+    """Whether the server was found restored, and what the phone holds is not yet compared with it."""
+    rewinds: int = 0
+    """Restores of the server this phone has lived through; a file sent before the last has to be asked after."""
+    wipe_told: bool = False
+    """Whether the server knows that this phone has wiped itself."""
 
     @classmethod
     def fresh(
@@ -97,7 +106,7 @@ class Replica:
         outbox = Outbox.load(incarnation, stored.items, made_n)
         return cls(
             stored.identity, outbox, policy, effects or {}, stored.holding, stored.pages,
-            stored.printed, stored.too_old, stored.wiped,
+            stored.printed, stored.too_old, stored.wiped, stored.rewinding, stored.rewinds, stored.wipe_told,
         )  # fmt: skip
 
     def stored(self) -> Stored:
@@ -106,7 +115,10 @@ class Replica:
         A phone that keeps it on disk before it answers a person loses nothing when killed.
         """
         pages, items = list(self.pages), self.outbox.dump()
-        return Stored(self.identity, self.holding, pages, items, self.printed, self.too_old, self.wiped)
+        return Stored(
+            self.identity, self.holding, pages, items, self.printed, self.too_old, self.wiped, self.rewinding,
+            self.rewinds, self.wipe_told,
+        )  # fmt: skip
 
     def shown(self) -> Shown:
         """Return the rows as the person sees them: the last pull under whatever is not part of it yet."""
@@ -147,6 +159,7 @@ class Replica:
             self.too_old = True
             return Pulled.UPGRADE
         if Notice.RECONCILE in answer.notices:
+            self.rewinding = self.rewinding or Notice.REWIND in answer.notices
             self.begin_again(keep_cookie=False)
             return Pulled.UNKNOWN
         self.pages.append(answer)
@@ -193,8 +206,8 @@ class Replica:
         pages, self.pages = self.pages, []
         self.holding = swapped(self.holding, pages, self.identity.incarnation, self.outbox.next_n - 1)
         self.too_old = False
-        rewound = any(Notice.REWIND in page.notices for page in pages)
-        lost = self.outbox.rewound(self.holding.acked_n) if rewound else []
+        self.rewinding = self.rewinding or any(Notice.REWIND in page.notices for page in pages)
+        lost = lost_again(self)
         if damaged(self.holding.buckets, pages[-1].checks):
             self.begin_again(keep_cookie=False)
             return Pulled.DAMAGED
@@ -206,6 +219,17 @@ class Replica:
         self.pages.clear()
         if not self.outbox.unanswered():
             self.holding = Holding()
+
+
+def lost_again(replica: Replica) -> bool:
+    """After everything was fetched from, or compared with, a restored server: let what it lost wait again.
+
+    Returns whether there is any.
+    """
+    if not replica.rewinding:
+        return False
+    replica.rewinding, replica.rewinds = False, replica.rewinds + 1
+    return bool(replica.outbox.rewound(replica.holding.acked_n))
 
 
 def covered(held: Holding, item: Item) -> bool:

@@ -1,4 +1,4 @@
-"""Why something set aside cannot be settled as asked."""
+"""Why something set aside cannot be settled as asked, and what a phone that is wiped may not say."""
 
 from backend.core.errors import Fault
 
@@ -15,4 +15,12 @@ QUARANTINE_SETTLED = Fault(
     "quarantine_settled", 409, "这项内容已有另一种处理。", "This was settled the other way already.",
     "请查看处理结果;若仍需办理,请在办公端直接录入。",
     "Look at how it was settled; if it is still needed, enter it at the desk.",
+)  # fmt: skip
+NOT_REVOKED = Fault(
+    "not_revoked", 409, "此手机仍在使用,没有被要求清除。", "This phone is in use; it was not told to wipe itself.",
+    "只有已停用的手机才能报告已清除。", "Only a phone that was revoked can say that it has wiped itself.",
+)  # fmt: skip
+FILE_NOT_NAMED = Fault(
+    "file_not_named", 404, "这台手机的工作没有提到这个文件。", "No work of this phone names this file.",
+    "请先提交相关工作。", "Hand over the work that names it first.",
 )  # fmt: skip

@@ -31,6 +31,9 @@ class Head(msgspec.Struct, frozen=True):
     printed: int
     too_old: bool
     wiped: bool
+    rewinding: bool = False
+    rewinds: int = 0
+    wipe_told: bool = False
 
 
 class Disk:
@@ -57,13 +60,19 @@ class Disk:
         items = [msgspec.json.decode(body, type=Item) for body in self._bodies(ITEMS)]
         self._items = {item.id: item for item in items}
         head = self._head
-        stored = Stored(head.identity, self._holding, list(self._pages), items, head.printed, head.too_old, head.wiped)
+        stored = Stored(
+            head.identity, self._holding, list(self._pages), items, head.printed, head.too_old, head.wiped,
+            head.rewinding, head.rewinds, head.wipe_told,
+        )  # fmt: skip
         return Replica.restored(stored, policy=policy, effects=effects)
 
     def save(self, replica: Replica) -> None:
         """Store the phone as it is now; when this returns, a power cut takes nothing of it."""
         stored = replica.stored()
-        head = Head(stored.identity, stored.printed, stored.too_old, stored.wiped)
+        head = Head(
+            stored.identity, stored.printed, stored.too_old, stored.wiped, stored.rewinding, stored.rewinds,
+            stored.wipe_told,
+        )  # fmt: skip
         cursor = self._connection.cursor()
         cursor.execute("BEGIN IMMEDIATE")
         try:
@@ -76,6 +85,11 @@ class Disk:
         cursor.execute("COMMIT")
         self._head, self._holding, self._pages = head, stored.holding, stored.pages
         self._items = {item.id: item for item in stored.items}
+
+    def scrub(self) -> None:
+        """Leave nothing of what was deleted in the file, nor in its log."""
+        self._connection.execute("VACUUM")
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close the file."""

@@ -1,87 +1,58 @@
 """A phone that works: everything done on it is on disk before the person sees it, and a contact delivers what it can.
 
-No answer, 408, 429 and 5xx: the same bytes again. 401: refresh, then again. A refusal is the server's word only as
-problem details; a gateway or a hotel's portal may say 400 to everything. Refused for its size or form (`SMALLER`): half
-the batch, and what cannot be delivered even alone is replaced by a `void` so that nothing waits behind it.
+How one asks is in `sync.client.line`. A push refused for its size or form (`SMALLER`): half the batch, and what cannot
+be delivered even alone is replaced by a `void` so that nothing waits behind it.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
 from sync.client.disk import Disk
-from sync.client.transport import NO_CONTENT, OK, NoAnswer, Reply, Transport
-from sync.keeping import forget_delivered
-from sync.limits import BATCH_MUTATIONS, CONTACT_RESTARTS, CONTACT_ROUNDS, PULL_BYTES, RETRY_SECONDS, RETRY_SECONDS_MOST
+from sync.client.files import Shelf
+from sync.client.line import Line, Offline, Refused, SignedOut
+from sync.client.transport import NO_CONTENT, OK
+from sync.keeping import erase, files_kept, forget_delivered
+from sync.limits import BATCH_MUTATIONS, CONTACT_RESTARTS, CONTACT_ROUNDS, PULL_BYTES
 from sync.outbox import Item
 from sync.protocol import (
     DEVICES_PATH,
     INCARNATIONS_PATH,
-    PROBLEM,
     PULL_PATH,
     PUSH_PATH,
     RECONCILE_PATH,
     RESCUE_PATH,
+    WIPED_PATH,
     EnrolAnswer,
     EnrolRequest,
     PullAnswer,
     PushAnswer,
-    RefusalBody,
+    RescuedFile,
+    WipedAnswer,
+    WipedRequest,
     encode,
 )
 from sync.repair import Repair, needs_repair
 from sync.replica import Pulled, Replica
+from sync.shelf import to_drop, to_send, unsafe
 from sync.task import VOID
 
-CREATED: Final = 201
-SAME_AGAIN: Final = frozenset((408, 425, 429))
-UNAUTHORISED: Final = 401
+__all__ = ["Contact", "Ended", "Line", "Offline", "Phone", "Refused", "SignedOut", "enrol"]
+
 SMALLER: Final = frozenset(
     ((400, "unreadable"), (400, "not_consecutive"), (413, "too_many_mutations"), (413, "too_large"))
 )
 """What the server says of a push it would take in smaller parts, or without the mutation that spoils it."""
-SERVER_ERRORS: Final = 500
 ANEW: Final = frozenset(("n_taken", "unknown_incarnation"))
-
-Answer = TypeVar("Answer", bound=msgspec.Struct)
-
-
-class Offline(Exception):
-    """The server did not answer to the purpose; everything stays as it is for the next contact.
-
-    `heard` says that something did answer, so that another question may still be worth asking.
-    """
-
-    def __init__(self, path: str, *, heard: bool) -> None:
-        super().__init__(path)
-        self.heard = heard
-
-
-class SignedOut(Exception):
-    """The server asks for a new sign-in; work goes on offline meanwhile."""
-
-
-class Refused(Exception):
-    """The server refused: HTTP status, code, and the number it expects if it is one that is missing."""
-
-    def __init__(self, status: int, code: str, expected_n: int | None = None) -> None:
-        super().__init__(f"{status} {code}")
-        self.status = status
-        self.code = code
-        self.expected_n = expected_n
-
-
-class _Again(Exception):
-    """No usable answer: send the same bytes again, not before `after` seconds."""
-
-    def __init__(self, *, heard: bool, after: float = 0.0) -> None:
-        super().__init__(after)
-        self.heard = heard
-        self.after = after
+NEVER_KEPT: Final = frozenset(
+    ("file_not_named", "blob_too_large", "blob_type_refused", "blob_hash_mismatch", "too_large")
+)
+"""What the server says of a wiped phone's file that it will never take."""
 
 
 class Ended(StrEnum):
@@ -103,58 +74,11 @@ class Contact:
     reason: str = ""
     restarts: int = 0
 
-
-@dataclass(frozen=True)
-class Line:
-    """Asking the server until it answers. `refresh` gets a new access token and says whether there is one."""
-
-    transport: Transport
-    sleep: Callable[[float], Awaitable[None]]
-    refresh: Callable[[], Awaitable[bool]]
-
-    async def ask(self, path: str, body: bytes, kind: type[Answer]) -> Answer | None:
-        """Post the same bytes until they are answered; return the answer, or None for 204.
-
-        Raises Refused, SignedOut, or Offline after the last attempt.
-        """
-        for pause in RETRY_SECONDS:
-            try:
-                return await self._once(path, body, kind)
-            except _Again as again:
-                await self.sleep(min(max(pause, again.after), RETRY_SECONDS_MOST))
-        try:
-            return await self._once(path, body, kind)
-        except _Again as again:
-            raise Offline(path, heard=again.heard) from again
-
-    async def _once(self, path: str, body: bytes, kind: type[Answer]) -> Answer | None:
-        try:
-            reply = await self.transport(path, body)
-            if reply.status == UNAUTHORISED:
-                if not await self.refresh():
-                    raise SignedOut(path)
-                reply = await self.transport(path, body)
-        except NoAnswer as error:
-            raise _Again(heard=False) from error
-        return _read(path, reply, kind)
-
-
-def _read(path: str, reply: Reply, kind: type[Answer]) -> Answer | None:
-    if reply.status == UNAUTHORISED:
-        raise SignedOut(path)
-    if reply.status in SAME_AGAIN or reply.status >= SERVER_ERRORS:
-        raise _Again(heard=True, after=reply.retry_after or 0.0)
-    if reply.status == NO_CONTENT:
-        return None
-    try:
-        if reply.status in (OK, CREATED):
-            return msgspec.json.decode(reply.body, type=kind)
-        if reply.media_type != PROBLEM:
-            raise _Again(heard=False)  # from somebody between us and the server
-        refusal = msgspec.json.decode(reply.body, type=RefusalBody)
-    except msgspec.DecodeError as error:  # cut off, or a page for people
-        raise _Again(heard=False) from error
-    raise Refused(reply.status, refusal.code, refusal.expected_n)
+    def begins_anew(self, refusal: Refused) -> None:
+        """Count a new beginning: a server that asks for it again and again is left alone until the next contact."""
+        self.restarts += 1
+        if self.restarts > CONTACT_RESTARTS:
+            raise refusal
 
 
 async def enrol(line: Line, request: EnrolRequest) -> EnrolAnswer:
@@ -171,13 +95,17 @@ async def _identity(line: Line, path: str, body: bytes) -> EnrolAnswer:
 
 @dataclass
 class Phone:
-    """A replica, the disk it lives on and the line to its server."""
+    """A replica, the disk it lives on and the line to its server; `shelf` are the files made on it, if the app has any.
+
+    Files travel apart (`sync.client.courier`), so that no photo holds up what was done.
+    """
 
     replica: Replica
     disk: Disk
     line: Line
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
+    shelf: Shelf | None = None
 
     def do(self, work: Callable[[Replica], Item]) -> Item:
         """Do something on the phone (see sync.work); it is on disk when this returns. Raises what `work` raises.
@@ -197,10 +125,15 @@ class Phone:
         await self._exchange(contact, max_bytes)
         if contact.pulled is Pulled.REWOUND and contact.ended is Ended.COMPLETE:
             await self._exchange(contact, max_bytes)  # the server was restored, and lost what this phone still has
-        if self.replica.wiped and self.replica.outbox.unanswered():
-            await self._ends_well(contact, self.rescue(contact))
-        forget_delivered(self.replica, self.clock())
+        if self.replica.wiped:
+            await self._ends_well(contact, self._wipe(contact))
+        files = self.shelf.files() if self.shelf else {}
+        unsafe_files = unsafe(files, self.replica, self.clock())
+        forget_delivered(self.replica, self.clock(), unsafe_files)
         self._save()
+        if self.shelf is not None:
+            for name in to_drop(files, files_kept(self.replica), unsafe_files):
+                self.shelf.drop(name)
         return contact
 
     async def rescue(self, contact: Contact) -> None:
@@ -215,6 +148,33 @@ class Phone:
                 raise Refused(OK, "no_results")
             self._save()
             contact.settled += settled
+
+    async def _wipe(self, contact: Contact) -> None:
+        """Hand over what the server has not, delete everything, and say so until the server has heard it."""
+        if self.replica.wipe_told:
+            return
+        await self.rescue(contact)
+        lost = 0
+        if self.shelf is not None:
+            for file in to_send(self.shelf.files(), self.replica):
+                lost += not await self._file_rescued(self.shelf, file.sha256)
+            self.shelf.erase()
+        erase(self.replica)
+        self._save()
+        self.disk.scrub()
+        await self.line.ask(WIPED_PATH, encode(WipedRequest(lost)), WipedAnswer)
+        self.replica.wipe_told = True
+
+    async def _file_rescued(self, shelf: Shelf, sha256: str) -> bool:
+        body = await asyncio.to_thread(shelf.path(sha256).read_bytes)
+        try:
+            await self.line.ask(f"{RESCUE_PATH}/{sha256}", body, RescuedFile)
+        except Refused as refusal:
+            if refusal.code not in NEVER_KEPT:
+                raise
+            return False
+        shelf.drop(sha256)
+        return True
 
     async def _exchange(self, contact: Contact, max_bytes: int) -> None:
         if await self._ends_well(contact, self._push(contact)):
@@ -261,13 +221,13 @@ class Phone:
                 return size // 2
             self._void(refusal)
         elif refusal.code == "gap" and refusal.expected_n is not None:
-            self._restart(contact, refusal)
+            contact.begins_anew(refusal)
             self.replica.outbox.reopen(refusal.expected_n)
             if self.replica.outbox.batch(1)[0].n != refusal.expected_n:
                 await self._renew()
             self._save()
         elif refusal.code in ANEW:
-            self._restart(contact, refusal)
+            contact.begins_anew(refusal)
             await self._renew()
         else:
             raise refusal
@@ -290,7 +250,7 @@ class Phone:
                 continue
             self._save()
             if contact.pulled in (Pulled.DAMAGED, Pulled.UNKNOWN):
-                self._restart(contact, Refused(OK, contact.pulled))
+                contact.begins_anew(Refused(OK, contact.pulled))
             elif contact.pulled is not Pulled.MORE:
                 return
 
@@ -312,7 +272,7 @@ class Phone:
         return Pulled.IGNORED
 
     async def _mend_pull(self, contact: Contact, refusal: Refused) -> None:
-        self._restart(contact, refusal)
+        contact.begins_anew(refusal)
         if refusal.code == "bad_cookie":
             self.replica.begin_again(keep_cookie=bool(self.replica.pages))
         elif refusal.code == "page_expired":
@@ -326,12 +286,6 @@ class Phone:
     async def _renew(self) -> None:
         self.replica.renewed(await _identity(self.line, INCARNATIONS_PATH, b"{}"))
         self._save()
-
-    def _restart(self, contact: Contact, refusal: Refused) -> None:
-        """Count a new beginning: a server that asks for it again and again is left alone until the next contact."""
-        contact.restarts += 1
-        if contact.restarts > CONTACT_RESTARTS:
-            raise refusal
 
     def _save(self) -> None:
         try:

@@ -1,7 +1,8 @@
 """The way from a phone to the server: a callable that sends bytes. A broken connection can be put in its place."""
 
+import gzip
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeAlias
 
@@ -9,13 +10,17 @@ import httpx
 import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from sync.protocol import DEVICE_MONOTONIC, DEVICE_TIME, PUSH_PATH
+from sync.protocol import DEVICE_MONOTONIC, DEVICE_TIME, PUSH_PATH, RECONCILE_PATH
 from sync.signature import DEVICE_ID, DEVICE_SIGNATURE, sign
 
 OK: Final = 200
 NO_CONTENT: Final = 204
 PACKED_BYTES: Final = 1_000
-"""Smaller pushes go as they are."""
+"""Smaller bodies go as they are."""
+PACKED_PATHS: Final = frozenset((PUSH_PATH, RECONCILE_PATH))
+PACKERS: Final[Mapping[str, Callable[[bytes], bytes]]] = {"zstd": zstandard.compress, "gzip": gzip.compress}
+"""How a body may be packed, the best first."""
+NOT_UNDERSTOOD: Final = 415
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class HttpTransport:
     """Seconds since the device booted."""
     signed: Callable[[str, bytes], Mapping[str, str]] | None = None
     """Headers that prove which phone asks (see `signer`), for when its sign-in is over."""
+    packers: list[str] = field(default_factory=lambda: list(PACKERS))
+    """What the server has not refused so far; the first is used, none left means: as it is."""
 
     async def __call__(self, path: str, body: bytes) -> Reply:
         """Post a body; raises NoAnswer."""
@@ -58,14 +65,26 @@ class HttpTransport:
             DEVICE_MONOTONIC: str(int(self.monotonic() * 1000)),
         }
         headers |= self.signed(path, body) if self.signed else {}
-        if path == PUSH_PATH and len(body) >= PACKED_BYTES:
-            body, headers["Content-Encoding"] = zstandard.compress(body), "zstd"
-        try:
-            response = await self.client.post(path, content=body, headers=headers)
-        except httpx.RequestError as error:
-            raise NoAnswer(str(error)) from error
+        response = await self._posted(path, body, headers)
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return Reply(response.status_code, response.content, _seconds(response.headers.get("Retry-After")), media_type)
+
+    async def _posted(self, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        """Post a body, packed as the server knows it: one that refuses a packing (415) is sent the next for ever."""
+        while self.packers and path in PACKED_PATHS and len(body) >= PACKED_BYTES:
+            packer = self.packers[0]
+            response = await self._sent(path, PACKERS[packer](body), headers | {"Content-Encoding": packer})
+            if response.status_code != NOT_UNDERSTOOD:
+                return response
+            if packer in self.packers:  # another request may have learnt it meanwhile
+                self.packers.remove(packer)
+        return await self._sent(path, body, headers)
+
+    async def _sent(self, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        try:
+            return await self.client.post(path, content=body, headers=headers)
+        except httpx.RequestError as error:
+            raise NoAnswer(str(error)) from error
 
 
 def signer(device: str, key: Ed25519PrivateKey) -> Callable[[str, bytes], Mapping[str, str]]:

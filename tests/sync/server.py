@@ -15,11 +15,14 @@ from sync.protocol import (
     PROBLEM,
     PULL_PATH,
     RECONCILE_PATH,
+    WIPED_PATH,
     Refusal,
+    WipedAnswer,
     decode_enrol,
     decode_pull,
     decode_push,
     decode_reconcile,
+    decode_wiped,
     encode,
 )
 from sync.pull import Puller, pull
@@ -39,6 +42,7 @@ class Server:
         self.handlers: Mapping[str, Handler[Any]] = handlers_that()
         self.body_limit = 1_000_000
         self.served: list[str] = []
+        self.wiped_at: datetime | None = None
 
     async def __call__(self, path: str, body: bytes) -> Reply:
         self.served.append(path)
@@ -54,7 +58,7 @@ class Server:
 
     def _answer(self, path: str) -> Callable[[bytes], Awaitable[msgspec.Struct | None]]:
         routes = {DEVICES_PATH: self._enrol, INCARNATIONS_PATH: self._renew, PULL_PATH: self._pull,
-            RECONCILE_PATH: self._reconcile,
+            RECONCILE_PATH: self._reconcile, WIPED_PATH: self._wiped,
         }  # fmt: skip
         return routes.get(path, self._push)
 
@@ -77,6 +81,11 @@ class Server:
         puller = Puller(self.device, SECRET)
         request = decode_reconcile(body)
         return await reconcile(self.world.store, puller=puller, request=request, now=self.now, new_id=self.world.ids)
+
+    async def _wiped(self, body: bytes) -> msgspec.Struct:
+        decode_wiped(body)
+        self.wiped_at = self.wiped_at or self.now
+        return WipedAnswer(self.wiped_at)
 
     async def _push(self, body: bytes) -> msgspec.Struct:
         return await push(

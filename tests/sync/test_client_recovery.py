@@ -8,10 +8,18 @@ import pytest
 from sync.client.phone import Ended
 from sync.client.transport import Reply, Transport
 from sync.cursor import Cookie, seal, unseal
-from sync.protocol import INCARNATIONS_PATH, PULL_PATH, RECONCILE_PATH, Check, PullAnswer, encode
+from sync.limits import RETRY_SECONDS
+from sync.protocol import INCARNATIONS_PATH, PULL_PATH, RECONCILE_PATH, WIPED_PATH, Check, PullAnswer, encode
 from sync.replica import Pulled
-from tests.sync.test_client import Pocket, as_it_should, pocket, site, world  # noqa: F401 - fixtures are found by name
-from tests.sync.world import SECRET
+from tests.sync.test_client import (  # noqa: F401 - fixtures are found by name
+    Pocket,
+    as_it_should,
+    dropped,
+    pocket,
+    site,
+    world,
+)
+from tests.sync.world import SECRET, START
 
 
 async def test_an_idle_phone_brings_everything_back_in_order(pocket: Pocket, site: str) -> None:
@@ -127,3 +135,22 @@ async def test_an_answer_that_does_not_agree_ends_in_a_whole_download(pocket: Po
     assert (contact.ended, contact.pulled, contact.restarts) == (Ended.COMPLETE, Pulled.DONE, 1)
     assert pocket.server.served[-2:] == [RECONCILE_PATH, PULL_PATH]
     assert await pocket.up_to_date()
+
+
+async def test_the_order_to_wipe_stands_until_the_server_has_heard_that_it_was_done(pocket: Pocket, site: str) -> None:
+    await pocket.world.change("site", site, name="只有手机知道的门")
+    await pocket.phone.contact()
+    assert "只有手机知道的门".encode() in pocket.on_disk()
+    await pocket.world.revoke(pocket.server.device)
+    pocket.signal.faults = [as_it_should, *[dropped] * (len(RETRY_SECONDS) + 1)]
+    contact = await pocket.phone.contact()
+    assert (contact.ended, contact.reason) == (Ended.OFFLINE, WIPED_PATH)
+    assert pocket.server.wiped_at is None
+    assert "只有手机知道的门".encode() not in pocket.on_disk(), "not even in what SQLite has freed"
+    pocket.switch_on()
+    assert (await pocket.phone.contact()).ended is Ended.COMPLETE
+    assert pocket.server.wiped_at == START
+    pocket.switch_on()
+    served = len(pocket.server.served)
+    await pocket.phone.contact()
+    assert pocket.server.served[served:] == [PULL_PATH], "said once"
