@@ -7,7 +7,8 @@ it; we only let the server run as `nobody`.
     .venv/bin/python -m bench.postgres        # prints the URL, keeps the server until Ctrl-C
 
 The server speaks on the loopback only, asks for a password that is random each time, and does not wait for the disk:
-what it holds is meant to be lost. A benchmark asks for one that does wait (`--durable`), as an installation's does.
+what it holds is meant to be lost. A benchmark asks for one that does wait (`--durable`), as an installation's does; who
+means to kill it asks for one that is started again on what the disk holds (`--revives`).
 """
 
 import argparse
@@ -25,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn, TypedDict
 
@@ -82,15 +84,16 @@ class _Identity(TypedDict, total=False):
 
 
 @contextmanager
-def throwaway_postgres(*, durable: bool = False) -> Generator[Server]:
+def throwaway_postgres(*, durable: bool = False, revives: bool = False) -> Generator[Server]:
     """Run a server for the length of a `with` block, and no longer than this process lives, however it ends.
 
-    A durable one waits for the disk at every commit.
+    A durable one waits for the disk at every commit. One that `revives` is started again, at the same address, when
+    somebody has killed it.
 
     Raises PostgresDidNotStart.
     """
     folder = Path(tempfile.mkdtemp(prefix="paigong-pg-"))
-    keeper = start_keeper(folder, works_for=os.getpid(), durable=durable)
+    keeper = start_keeper(folder, works_for=os.getpid(), durable=durable, revives=revives)
     try:
         yield wait_for_server(folder, keeper)
     finally:
@@ -98,10 +101,12 @@ def throwaway_postgres(*, durable: bool = False) -> Generator[Server]:
         keeper.wait()
 
 
-def start_keeper(folder: Path, *, works_for: int, durable: bool = False) -> subprocess.Popen[bytes]:
+def start_keeper(
+    folder: Path, *, works_for: int, durable: bool = False, revives: bool = False
+) -> subprocess.Popen[bytes]:
     """Start the process that runs a server in `folder`, until it is told to stop or the process `works_for` is gone."""
     command = [sys.executable, "-m", "bench.postgres", "--folder", str(folder), "--works-for", str(works_for)]
-    command += ["--durable"] if durable else []
+    command += [*(["--durable"] if durable else []), *(["--revives"] if revives else [])]
     log = (folder / "keeper.log").open("wb")
     with log:
         return subprocess.Popen(
@@ -122,17 +127,43 @@ def wait_for_server(folder: Path, keeper: subprocess.Popen[bytes]) -> Server:
     return msgspec.json.decode(handed_over.read_bytes(), type=Server)
 
 
+@dataclass
+class Cluster:
+    """A database cluster on disk, and the process that serves it."""
+
+    binaries: Path
+    folder: Path
+    password: str
+    settings: Mapping[str, str]
+    process: subprocess.Popen[bytes]
+    port: int
+
+    @property
+    def server(self) -> Server:
+        """How to reach it now."""
+        url = f"postgresql+asyncpg://{USER}:{self.password}@127.0.0.1:{self.port}/postgres"
+        return Server(url=url, pid=self.process.pid)
+
+    def revive(self) -> bool:
+        """Start the server again if it has ended; return whether it had. Raises PostgresDidNotStart."""
+        if self.process.poll() is None:
+            return False
+        self.process, _ = _start(self.binaries, self.folder, self.settings, self.port)
+        return True
+
+
 @contextmanager
-def running_postgres(folder: Path, *, durable: bool = False) -> Generator[Server]:
+def running_postgres(folder: Path, *, durable: bool = False) -> Generator[Cluster]:
     """Create a database cluster in `folder`, run it for the length of the block, and remove the folder."""
     binaries = _reachable_binaries(folder)
     password = secrets.token_urlsafe(16)
     _create_cluster(binaries, folder, password)
-    process, port = _start(binaries, folder, SETTINGS | DURABLE if durable else SETTINGS)
+    settings = SETTINGS | DURABLE if durable else SETTINGS
+    cluster = Cluster(binaries, folder, password, settings, *_start(binaries, folder, settings))
     try:
-        yield Server(url=f"postgresql+asyncpg://{USER}:{password}@127.0.0.1:{port}/postgres", pid=process.pid)
+        yield cluster
     finally:
-        _stop(process)
+        _stop(cluster.process)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -205,11 +236,14 @@ def _create_cluster(binaries: Path, folder: Path, password: str) -> None:
         raise PostgresDidNotStart(created.stdout + created.stderr)
 
 
-def _start(binaries: Path, folder: Path, wanted: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], int]:
+def _start(
+    binaries: Path, folder: Path, wanted: Mapping[str, str], at: int | None = None
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the server, at the port `at` or any free one; return its process and port."""
     settings = [part for name, value in wanted.items() for part in ("-c", f"{name}={value}")]
     said = ""
     for _ in range(PORT_TRIES):
-        port = free_port()
+        port = at or free_port()
         with (folder / "postgres.log").open("wb") as log:
             process = subprocess.Popen(
                 [binaries / "postgres", "-D", folder / "data", "-p", str(port), *settings],
@@ -228,7 +262,8 @@ def _becomes_ready(process: subprocess.Popen[bytes], folder: Path) -> bool:
     status = folder / "data" / "postmaster.pid"
     while process.poll() is None:
         with suppress(OSError):
-            if status.read_text("utf-8").rstrip().endswith("ready"):
+            words = status.read_text("utf-8").split()
+            if words[:1] == [str(process.pid)] and words[-1] == "ready":  # one that was killed may have left its file
                 return True
         if time.monotonic() > deadline:
             _stop(process)
@@ -274,15 +309,18 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to keep it (default: a new temporary folder)")
     parser.add_argument("--works-for", type=int, metavar="PID", help="stop when this process is gone")
     parser.add_argument("--durable", action="store_true", help="wait for the disk at every commit")
+    parser.add_argument("--revives", action="store_true", help="start it again when somebody has killed it")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     folder = given.folder or Path(tempfile.mkdtemp(prefix="paigong-pg-"))
-    with running_postgres(folder, durable=given.durable) as server:
-        _hand_over(server, folder)
-        print(server.url, flush=True)
+    with running_postgres(folder, durable=given.durable) as cluster:
+        _hand_over(cluster.server, folder)
+        print(cluster.server.url, flush=True)
         while given.works_for is None or _lives(given.works_for):
             time.sleep(LOOK_SECONDS)
+            if given.revives and cluster.revive():
+                _hand_over(cluster.server, folder)
 
 
 def _hand_over(server: Server, folder: Path) -> None:
