@@ -77,6 +77,10 @@ class View:
     valid_until: datetime | None
     served_at: datetime
 
+    def outlives(self, floor: int) -> bool:
+        """Whether nothing that was deleted up to this `v` is still to be told to whoever goes on from this view."""
+        return self.v >= floor and all(above == 0 or above >= floor for above in self.buckets.values())
+
 
 @dataclass(frozen=True)
 class Want:

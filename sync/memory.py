@@ -369,7 +369,7 @@ class MemoryStore:
         entries = tables.entries.items()
         tables.entries = {place: entry for place, entry in entries if not entry.deleted or entry.v > floor}
         for device, phone in tables.phones.items():
-            views = {name: view for name, view in phone.views.items() if view.v >= floor}
+            views = {name: view for name, view in phone.views.items() if view.outlives(floor)}
             tables.phones[device] = replace(phone, views=views)
         self._tables = tables
 
