@@ -62,7 +62,7 @@ class Repair:
             self.buckets if agreed else {}, made_n, durable,
         )  # fmt: skip
         replica.too_old = False
-        lost = lost_again(replica)
+        lost = lost_again(replica, anew=True)
         if not agreed:
             return Pulled.DAMAGED
         return Pulled.REWOUND if lost else Pulled.DONE

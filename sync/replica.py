@@ -196,8 +196,12 @@ class Replica:
         if not keep_cookie:
             self.holding = msgspec.structs.replace(self.holding, cookie=None)
 
-    def renewed(self, identity: EnrolAnswer) -> None:
-        """Go on under a new incarnation: numbers begin at 1, on forms too, under a prefix of its own."""
+    def renewed(self, identity: EnrolAnswer, *, forgotten: bool = False) -> None:
+        """Go on under a new incarnation: numbers begin at 1, on forms too, under a prefix of its own.
+
+        `forgotten`: the server did not know the last one, which it gave itself. So it was restored.
+        """
+        self.rewinding = self.rewinding or forgotten
         self.outbox.renumber(identity.incarnation)
         self.identity, self.printed = identity, 0
         self.pages.clear()
@@ -207,7 +211,7 @@ class Replica:
         self.holding = swapped(self.holding, pages, self.identity.incarnation, self.outbox.next_n - 1)
         self.too_old = False
         self.rewinding = self.rewinding or any(Notice.REWIND in page.notices for page in pages)
-        lost = lost_again(self)
+        lost = lost_again(self, anew=pages[0].reset)
         if damaged(self.holding.buckets, pages[-1].checks):
             self.begin_again(keep_cookie=False)
             return Pulled.DAMAGED
@@ -221,12 +225,13 @@ class Replica:
             self.holding = Holding()
 
 
-def lost_again(replica: Replica) -> bool:
+def lost_again(replica: Replica, *, anew: bool) -> bool:
     """After everything was fetched from, or compared with, a restored server: let what it lost wait again.
 
-    Returns whether there is any.
+    Returns whether there is any. `anew`: the phone had no cookie by which a server could tell it of a restore; then it
+    sees for itself that its answered work is not acknowledged.
     """
-    if not replica.rewinding:
+    if not replica.rewinding and not (anew and replica.outbox.answered_beyond(replica.holding.acked_n)):
         return False
     replica.rewinding, replica.rewinds = False, replica.rewinds + 1
     return bool(replica.outbox.rewound(replica.holding.acked_n))

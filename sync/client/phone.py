@@ -228,7 +228,7 @@ class Phone:
             self._save()
         elif refusal.code in ANEW:
             contact.begins_anew(refusal)
-            await self._renew()
+            await self._renew(refusal)
         else:
             raise refusal
         return BATCH_MUTATIONS
@@ -278,13 +278,14 @@ class Phone:
         elif refusal.code == "page_expired":
             self.replica.begin_again(keep_cookie=True)
         elif refusal.code in ANEW:
-            await self._renew()
+            await self._renew(refusal)
         else:
             raise refusal
         self._save()
 
-    async def _renew(self) -> None:
-        self.replica.renewed(await _identity(self.line, INCARNATIONS_PATH, b"{}"))
+    async def _renew(self, refusal: Refused | None = None) -> None:
+        forgotten = refusal is not None and refusal.code == "unknown_incarnation"
+        self.replica.renewed(await _identity(self.line, INCARNATIONS_PATH, b"{}"), forgotten=forgotten)
         self._save()
 
     def _save(self) -> None:

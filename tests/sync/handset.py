@@ -95,11 +95,11 @@ class Handset:
         self.replica.take_push(answer)
         return [msgspec.json.decode(raw, type=Result) for raw in answer.results]
 
-    async def renew(self) -> None:
+    async def renew(self, *, forgotten: bool = False) -> None:
         identity = await renew(
             self.world.store, self.device, now=self.now, new_id=self.world.ids, random_bytes=self.world.ids.bytes
         )
-        self.replica.renewed(identity)
+        self.replica.renewed(identity, forgotten=forgotten)
 
     def clone(self) -> "Handset":
         """Copy the phone with everything on it, as a restored backup does."""
