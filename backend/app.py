@@ -18,7 +18,7 @@ from backend.attachments import routes as attachments_routes
 from backend.attachments import upload_routes
 from backend.attachments.actions import ARRIVED
 from backend.attachments.queries import SUBJECTS, Subject
-from backend.attachments.store import BlobStore
+from backend.attachments.store import blob_store
 from backend.attachments.thumbnails import MAKE_THUMBNAIL, thumbnail_task
 from backend.attachments.uploads import forget_old_uploads
 from backend.contracts import routes as contracts_routes
@@ -147,14 +147,14 @@ def task_handlers(settings: Settings, database: Database) -> dict[str, TaskHandl
         HANDLE_EVENT: event_task(database, clock),
         HOUSEKEEPING: housekeeping_task(database, clock, _forgets(settings)),
         MAINTENANCE_ROUND: round_task(database, clock),
-        MAKE_THUMBNAIL: thumbnail_task(database, clock, BlobStore(settings.blob_dir)),
+        MAKE_THUMBNAIL: thumbnail_task(database, clock, blob_store(settings)),
         SEAL_FORM: Sealer(database, clock, settings).run,
         SEND_NOTIFICATION: sending_task(database, clock, OutboxFile(settings.data_dir / "outbox.jsonl")),
     }
 
 
 def _forgets(settings: Settings) -> tuple[Forget, ...]:
-    uploads = forget_old_uploads(BlobStore(settings.blob_dir))
+    uploads = forget_old_uploads(blob_store(settings))
     return forget_old_creations, forget_done_tasks, forget_ended_sessions, forget_old_deletions, uploads
 
 

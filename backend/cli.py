@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from backend.app import create_app, register_reactions
+from backend.attachments.store import check_place
 from backend.backup.cli import COMMANDS as BACKUP_COMMANDS
 from backend.core import migrate
 from backend.core.auth import PASSWORD_MAXIMUM, PASSWORD_MINIMUM, hash_password
@@ -81,6 +82,7 @@ def serve_command(host: str | None, port: int | None) -> None:
     """Run the server. 启动服务。"""
     settings = read_settings()
     settings = msgspec.structs.replace(settings, host=host or settings.host, port=port or settings.port)
+    check_place(settings)
     _prepare(settings)
     _run(settings, lambda address: click.echo(f"Paigong 派工: {address}  (API: {address}/docs)"))
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -15,6 +16,15 @@ class SettingsError(ValueError):
     """The environment asks for something the server refuses; the message says which variable and what to write."""
 
 
+class Bucket(msgspec.Struct, frozen=True, kw_only=True):
+    """A bucket of an S3-compatible store. Without an endpoint it is Amazon's."""
+
+    name: str
+    prefix: str = ""
+    endpoint: str = ""
+    region: str = ""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What differs between installations. Every field is the environment variable PAIGONG_<NAME>.
 
@@ -23,12 +33,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     while it is empty. `geocoder` is a geopy geocoder's name (`nominatim`, `baiduv3`, ...) or empty for none;
     `geocoder_domain` the host of an own server (`http://...` where it speaks no TLS), `geocoder_key` what some
     geocoders ask for. `planner_memory_mb` is the address space one planner may use, reserved but untouched included.
-    `task_poll_seconds` is how often background work is looked for; 0 leaves it to other processes.
+    `task_poll_seconds` is how often background work is looked for; 0 leaves it to other processes. `blobs` is where
+    files lie: empty means `data_dir`, `s3://bucket/prefix?endpoint=https://host&region=name` a bucket, with credentials
+    in AWS's own variables.
     """
 
     mode: str = "production"
     data_dir: Path = Path("var")
     database: str = ""
+    blobs: str = ""
     host: str = "127.0.0.1"
     port: int = 8300
     clock_file: Path | None = None
@@ -49,8 +62,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def blob_dir(self) -> Path:
-        """Where files lie, by their sha256."""
+        """Where files lie, by their sha256; with a bucket, only what is still on its way into it."""
         return self.data_dir / "blobs"
+
+    @property
+    def bucket(self) -> Bucket | None:
+        """The bucket files lie in, if they do; raises SettingsError."""
+        return _bucket(self.blobs) if self.blobs else None
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -80,7 +98,29 @@ def checked(settings: Settings) -> Settings:
             "PAIGONG_CLOCK_FILE is refused outside PAIGONG_MODE=acceptance: a wrong clock would break every commitment"
         )
         raise SettingsError(msg)
+    _ = settings.bucket
     return settings
+
+
+def _bucket(address: str) -> Bucket:
+    """Read `blobs`. What was written is not repeated in the error: somebody may have put a key into it."""
+    url = urlsplit(address)
+    query = dict(parse_qsl(url.query, keep_blank_values=True))
+    endpoint = urlsplit(query.get("endpoint", "https://host"))
+    wrong = (
+        url.scheme != "s3" or not url.hostname or "@" in address or url.port or url.fragment
+        or query.keys() - {"endpoint", "region"} or endpoint.scheme not in {"http", "https"} or not endpoint.netloc
+    )  # fmt: skip
+    if wrong:
+        msg = (
+            "PAIGONG_BLOBS 应写作 s3://存储桶/前缀?endpoint=https://主机&region=区域,密钥放在 AWS_ACCESS_KEY_ID 和 "
+            "AWS_SECRET_ACCESS_KEY 中 / PAIGONG_BLOBS is written s3://bucket/prefix?endpoint=https://host&region=name; "
+            "keys belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+        raise SettingsError(msg)
+    return Bucket(
+        name=url.netloc, prefix=url.path.strip("/"), endpoint=query.get("endpoint", ""), region=query.get("region", "")
+    )
 
 
 def _decode(wanted: type, value: object) -> object:

@@ -170,9 +170,10 @@ class Offices:
     tests; database, files and clock are new every time.
     """
 
-    def __init__(self, databases: Databases, folder: Path) -> None:
+    def __init__(self, databases: Databases, folder: Path, *, blobs: str = "") -> None:
         self._databases = databases
         self._folder = folder
+        self._blobs = blobs
         self._built: dict[str, tuple[Litestar, Settings, House]] = {}
 
     @asynccontextmanager
@@ -185,7 +186,7 @@ class Offices:
         url = self._database(kind, folder)
         if kind not in self._built:
             settings = Settings(
-                mode="acceptance", data_dir=folder / "data", database=url, clock_file=clock_file,
+                mode="acceptance", data_dir=folder / "data", database=url, clock_file=clock_file, blobs=self._blobs,
                 task_poll_seconds=0,  # tests run their tasks themselves, with `office.work()`
             )  # fmt: skip
             self._built[kind] = create_app(settings), settings, await load_house_from(url)

@@ -15,6 +15,7 @@ from litestar.exceptions import HTTPException, InternalServerException
 from sqlalchemy import select
 
 from backend.attachments.models import Upload
+from backend.attachments.places import BLOB_STORE_UNREACHABLE
 from backend.attachments.schemas import Stored
 from backend.attachments.store import BlobStore, Part
 from backend.attachments.tus import UPLOAD_TOO_LONG, Checksum
@@ -63,7 +64,7 @@ class Receiver:
 
         With a checksum the request counts as a whole or not at all. Raises upload_checksum, upload_too_long,
         upload_offset (another request took over), and what makes a whole file unacceptable: blob_hash_mismatch,
-        blob_type_refused; the upload is ended then.
+        blob_type_refused; the upload is ended then. After blob_store_unreachable it goes on where it stands.
         """
         try:
             with self._store.part(self._turn.upload_id) as part:
@@ -111,14 +112,21 @@ class Receiver:
     async def _finish(self) -> None:
         turn = self._turn
         try:
-            size, media_type = await asyncio.to_thread(self._store.adopt, turn.upload_id, turn.sha256)
-        except Problem:
-            await self._end()
+            size, media_type = await self._store.adopt(turn.upload_id, turn.sha256)
+        except Problem as problem:
+            await (self._wait_for_store() if problem.fault is BLOB_STORE_UNREACHABLE else self._end())
             raise
         stored = Stored(sha256=turn.sha256, size=size, media_type=media_type)
         async with self._database.write() as session:
             await finish_upload(session, now=self._now, turn=turn, stored=stored)
         self._store.drop_part(turn.upload_id)
+
+    async def _wait_for_store(self) -> None:
+        """All of it has come, but the store cannot take it now: the phone needs to send no more than the last byte."""
+        with self._store.part(self._turn.upload_id) as part:
+            await asyncio.to_thread(part.flush)
+        async with self._database.write() as session:
+            await count_bytes(session, turn=self._turn, received=self._turn.length - 1, busy=False)
 
     async def _end(self) -> None:
         """What came can never become the file that was announced."""

@@ -2,9 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -18,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.attachments import actions, queries
 from backend.attachments.models import Attachment, Blob
 from backend.attachments.schemas import AttachedFile, AttachmentView, Had, Have, NewAttachment, Stored
-from backend.attachments.store import BLOB_BYTES, BlobStore
+from backend.attachments.store import BLOB_BYTES, BlobStore, blob_store
 from backend.attachments.thumbnails import Side, Wanted, want_thumbnail
 from backend.core.auth import Principal, anyone_signed_in, requires_any
 from backend.core.errors import FORBIDDEN, NOT_FOUND, Fault, Problem
@@ -28,8 +26,6 @@ from backend.core.sessions import Database
 from backend.people.queries import no_such
 from backend.settings import Settings
 
-CHUNK_BYTES: Final = 256 * 1024
-"""How much is read or written at once, in a thread."""
 ONE_RANGE: Final = re.compile(r"bytes=(\d{1,12})-(\d{1,12})?|bytes=-(\d{1,12})")
 
 RANGE_REFUSED = Fault(
@@ -62,10 +58,11 @@ async def put_blob(
     settings: NamedDependency[Settings], now: Now,
 ) -> Stored:  # fmt: skip
     """Send the bytes of a file as the body; sending them again changes nothing."""
-    with _store(settings).incoming() as incoming:
+    store = blob_store(settings)
+    with store.incoming() as incoming:
         async for chunk in request.stream():
             await asyncio.to_thread(incoming.write, chunk)
-        media_type = await asyncio.to_thread(incoming.keep, sha256)
+        media_type = await store.keep(incoming, sha256)
         stored = Stored(sha256=sha256, size=incoming.size, media_type=media_type)
     async with database.write() as session:
         await actions.note_upload(session, now=now, person_id=principal.person_id, stored=stored)
@@ -90,7 +87,7 @@ async def get_blob(
         blob, attachment = await queries.blob_read(session, principal, sha256, now)
     first, last = _range(request.headers, blob)
     await _log_drawing(database, now, principal, attachment)
-    return _stream(_store(settings), blob, first, last)
+    return await _stream(blob_store(settings), blob, first, last)
 
 
 @get("/blobs/{sha256:str}/thumbnail", guards=[anyone_signed_in])
@@ -109,7 +106,7 @@ async def get_thumbnail(
     if small is None:
         raise Problem(NO_THUMBNAIL)
     await _log_drawing(database, now, principal, attachment)
-    return _stream(_store(settings), small, 0, small.size - 1)
+    return await _stream(blob_store(settings), small, 0, small.size - 1)
 
 
 @head("/blobs/{sha256:str}", guards=[anyone_signed_in])
@@ -165,10 +162,6 @@ async def remove_attachment(attachment_id: FromPath[UUID], principal: Who, write
     await actions.detach(write, now=now, actor=principal.actor, attachment=attachment)
 
 
-def _store(settings: Settings) -> BlobStore:
-    return BlobStore(settings.data_dir / "blobs")
-
-
 def _headers(blob: Blob) -> dict[str, str]:
     """What never changes may be kept for ever, but only by the one it was sent to."""
     return {
@@ -207,27 +200,13 @@ def _etag(blob: Blob) -> str:
     return f'"{blob.sha256}"'
 
 
-def _stream(store: BlobStore, blob: Blob, first: int, last: int) -> Stream:
+async def _stream(store: BlobStore, blob: Blob, first: int, last: int) -> Stream:
     headers = _headers(blob) | {"Content-Length": str(last - first + 1)}
     whole = last - first + 1 == blob.size
     if not whole:
         headers["Content-Range"] = f"bytes {first}-{last}/{blob.size}"
-    return Stream(
-        _bytes(store.path(blob.sha256), first, last), headers=headers, media_type=blob.media_type,
-        status_code=200 if whole else 206,
-    )  # fmt: skip
-
-
-async def _bytes(path: Path, first: int, last: int) -> AsyncGenerator[bytes]:
-    with await asyncio.to_thread(path.open, "rb") as file:
-        file.seek(first)
-        left = last - first + 1
-        while left > 0:
-            chunk = await asyncio.to_thread(file.read, min(CHUNK_BYTES, left))
-            if not chunk:
-                return
-            left -= len(chunk)
-            yield chunk
+    content = await store.open(blob.sha256, None if whole else (first, last))
+    return Stream(content, headers=headers, media_type=blob.media_type, status_code=200 if whole else 206)
 
 
 router = Router(

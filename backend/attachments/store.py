@@ -1,25 +1,30 @@
-"""Bytes on disk by their sha256: `ab/cdef…` below one folder, written whole or not at all.
+"""Files by their sha256, and those still arriving.
 
-A file appears under its name only after its bytes are on the disk: temporary file, fsync, rename, fsync of the folder.
+What arrives lies below a folder until all of it is there and is what it claims to be; then it goes to its place, whole.
 """
 
+import asyncio
 import hashlib
+import importlib
 import os
+import re
 import secrets
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, cast
 from uuid import UUID
 
 import puremagic
 
+from backend.attachments.places import BLOCK_BYTES, FolderPlace, Place, Span
 from backend.core.errors import Fault, Problem
+from backend.settings import Settings, SettingsError
 
 BLOB_BYTES: Final = 25 * 1024 * 1024
 """The largest file taken: a drawing as PDF; photos are a tenth of it."""
-BLOCK_BYTES: Final = 256 * 1024
-"""How much of a part file is read at once."""
+PART_NAME: Final = re.compile(r"[0-9a-f]{32}")
 HEAD_BYTES: Final = 4096
 """How much of a file decides its type."""
 MEDIA_TYPES: Final = frozenset({"image/jpeg", "image/png", "image/webp", "application/pdf"})
@@ -40,47 +45,72 @@ BLOB_TOO_LARGE = Fault(
 
 
 class BlobStore:
-    """The files below one folder."""
+    """Files by their sha256 in one place, and below a folder what is still arriving."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, place: Place | None = None) -> None:
         self._folder = folder
-
-    def path(self, sha256: str) -> Path:
-        """Return where the bytes of a hash lie, or would lie."""
-        return self._folder / sha256[:2] / sha256[2:]
+        self._parts = folder / "uploads"
+        self._place = place or FolderPlace(folder)
 
     def has(self, sha256: str) -> bool:
-        """Whether the bytes are here."""
-        return self.path(sha256).is_file()
+        """Whether the bytes are here; raises blob_store_unreachable, as everything that asks the place does."""
+        return self._place.size(sha256) is not None
 
     def read(self, sha256: str) -> bytes:
-        """Return the bytes; raises FileNotFoundError."""
-        return self.path(sha256).read_bytes()
+        """Return the bytes, of which there are never more than BLOB_BYTES; raises FileNotFoundError."""
+        return b"".join(self._place.blocks(sha256))
+
+    def blocks(self, sha256: str) -> Iterator[bytes]:
+        """Read all of it, block by block; raises FileNotFoundError before the first."""
+        return self._place.blocks(sha256)
+
+    async def open(self, sha256: str, span: Span | None = None) -> AsyncIterator[bytes]:
+        """Return the bytes, or a part of them, block by block; raises FileNotFoundError before the first."""
+        return await self._place.open(sha256, span)
 
     def put(self, content: bytes) -> str:
         """Keep bytes made by the server itself; return their sha256."""
         sha256 = hashlib.sha256(content).hexdigest()
-        with self.incoming() as incoming:
-            incoming.write(content)
-            incoming.keep(sha256)
+        self.put_blocks([content], sha256)
         return sha256
 
-    def adopt(self, upload_id: UUID, sha256: str) -> tuple[int, str]:
+    def put_blocks(self, blocks: Iterable[bytes], sha256: str) -> None:
+        """Keep bytes that come block by block; raises blob_hash_mismatch, blob_type_refused, blob_too_large."""
+        with self.incoming() as incoming:
+            for block in blocks:
+                incoming.write(block)
+            incoming.check(sha256)
+            self._place.keep(incoming.path, sha256)
+
+    async def keep(self, incoming: "Incoming", sha256: str) -> str:
+        """Give bytes that have arrived their name, durably; return their media type.
+
+        Raises blob_hash_mismatch, blob_type_refused.
+        """
+        media_type = await asyncio.to_thread(incoming.check, sha256)
+        await self._place.keep_meanwhile(incoming.path, sha256)
+        return media_type
+
+    async def adopt(self, upload_id: UUID, sha256: str) -> tuple[int, str]:
         """Make the whole of an upload the blob it was announced as; return its size and media type.
 
         The bytes are copied: a request that lost its turn may still hold the part file open, and no blob may change
         under its name. Raises blob_hash_mismatch, blob_type_refused.
         """
         with self.incoming() as incoming:
-            with self.part(upload_id) as part:
-                for block in part.blocks():
-                    incoming.write(block)
-            return incoming.size, incoming.keep(sha256)
+            await asyncio.to_thread(self._copy_part, upload_id, incoming)
+            media_type = await self.keep(incoming, sha256)
+            return incoming.size, media_type
+
+    def _copy_part(self, upload_id: UUID, incoming: "Incoming") -> None:
+        with self.part(upload_id) as part:
+            for block in part.blocks():
+                incoming.write(block)
 
     @contextmanager
     def part(self, upload_id: UUID) -> Generator["Part"]:
         """Open what has come of an upload."""
-        path = self._part_path(upload_id)
+        path = self._parts / upload_id.hex
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -90,22 +120,23 @@ class BlobStore:
 
     def part_size(self, upload_id: UUID) -> int:
         """Return how many bytes of an upload lie here; 0 where there is nothing."""
-        path = self._part_path(upload_id)
+        path = self._parts / upload_id.hex
         return path.stat().st_size if path.exists() else 0
 
     def drop_part(self, upload_id: UUID) -> None:
         """Remove what has come of an upload, if anything has."""
-        self._part_path(upload_id).unlink(missing_ok=True)
+        (self._parts / upload_id.hex).unlink(missing_ok=True)
 
-    def _part_path(self, upload_id: UUID) -> Path:
-        return self._folder / "uploads" / upload_id.hex
+    def part_ids(self) -> list[UUID]:
+        """Return of which uploads something has come."""
+        return [UUID(hex=path.name) for path in self._parts.glob("*") if PART_NAME.fullmatch(path.name)]
 
     @contextmanager
     def incoming(self) -> Generator["Incoming"]:
         """Open a file for bytes still arriving; unless it is kept, it is gone afterwards."""
         folder = self._folder / "incoming"
         folder.mkdir(parents=True, exist_ok=True)
-        incoming = Incoming(self, folder / secrets.token_hex(16))
+        incoming = Incoming(folder / secrets.token_hex(16))
         try:
             yield incoming
         finally:
@@ -138,11 +169,10 @@ class Part:
 
 
 class Incoming:
-    """Bytes arriving: hashed and written as they come, moved to their name when they are what they claim to be."""
+    """Bytes arriving: hashed and written as they come, given their name when they are what they claim to be."""
 
-    def __init__(self, store: BlobStore, path: Path) -> None:
-        self._store = store
-        self._path = path
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self._file = path.open("xb")
         self._hash = hashlib.sha256()
         self._head = b""
@@ -157,27 +187,21 @@ class Incoming:
         self._hash.update(chunk)
         self._file.write(chunk)
 
-    def keep(self, sha256: str) -> str:
-        """Move the bytes to their name, durably; return their media type.
+    def check(self, sha256: str) -> str:
+        """Return the media type of what has arrived, now all of it in the file.
 
         Raises blob_hash_mismatch, blob_type_refused.
         """
         if self._hash.hexdigest() != sha256:
             raise Problem(HASH_MISMATCH)
         media_type = media_type_of(self._head)
-        target = self._store.path(sha256)
-        if not target.exists():
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._path.rename(target)
-            _sync_folder(target.parent)
+        self._file.flush()
         return media_type
 
     def close(self) -> None:
         """Close the file and remove what was not kept."""
         self._file.close()
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
 
 def media_type_of(head: bytes) -> str:
@@ -198,11 +222,26 @@ def _matches(head: bytes) -> list[tuple[str, float]]:
     return [(str(match.mime_type), float(match.confidence)) for match in matches]
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the new name itself survive a power cut; the folder above may be new too."""
-    for level in (folder, folder.parent):
-        handle = os.open(level, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def blob_store(settings: Settings) -> BlobStore:
+    """Return the store of an installation; raises SettingsError where what a bucket needs is not installed."""
+    bucket = settings.bucket
+    return BlobStore(settings.blob_dir, _s3().place_in(bucket) if bucket else None)
+
+
+def check_place(settings: Settings) -> None:
+    """Raise SettingsError if files lie in a bucket that cannot be written and read."""
+    if settings.bucket:
+        _s3().place_in(settings.bucket).check()
+
+
+def _s3() -> ModuleType:
+    try:
+        return importlib.import_module("backend.attachments.s3")
+    except ModuleNotFoundError as error:
+        if error.name != "obstore":
+            raise
+        msg = (
+            "PAIGONG_BLOBS 需要 S3 组件,请安装: pip install 'paigong[s3]' / "
+            "PAIGONG_BLOBS needs the S3 extra; install it: pip install 'paigong[s3]'"
+        )
+        raise SettingsError(msg) from error

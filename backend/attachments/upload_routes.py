@@ -17,7 +17,7 @@ from backend.attachments import tus, uploads
 from backend.attachments.models import Upload
 from backend.attachments.receiving import Receiver, settle
 from backend.attachments.routes import SENDERS
-from backend.attachments.store import BLOB_BYTES, BlobStore
+from backend.attachments.store import BLOB_BYTES, BlobStore, blob_store
 from backend.core.auth import Principal, public
 from backend.core.errors import Problem
 from backend.core.problems import METHOD_NOT_ALLOWED, PROBLEM_HANDLERS
@@ -106,7 +106,7 @@ def provide_call(
 ) -> Call:  # fmt: skip
     """Dependency `call`; raises tus_version."""
     tus.check_version(request.headers)
-    return Call(request, principal, database, BlobStore(settings.blob_dir), now)
+    return Call(request, principal, database, blob_store(settings), now)
 
 
 @route(

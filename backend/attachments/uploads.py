@@ -146,9 +146,20 @@ def forget_old_uploads(store: BlobStore) -> Forget:
         for upload_id in old:
             store.drop_part(upload_id)
         await session.execute(delete(Upload).where(Upload.expires_at <= now))
+        await _drop_orphans(session, store)
         return len(old)
 
     return forget
+
+
+async def _drop_orphans(session: AsyncSession, store: BlobStore) -> None:
+    """Remove part files without an upload: another machine ended it, or a restore did. A row is there before its file.
+
+    Each file is asked about by itself: there are few.
+    """
+    for upload_id in store.part_ids():
+        if (await session.execute(select(Upload.id).where(Upload.id == upload_id))).first() is None:
+            store.drop_part(upload_id)
 
 
 def _stands(upload: Upload, now: datetime, store: BlobStore) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -12,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.app import TOKEN_KEY_FILE
 from backend.attachments.models import Blob
-from backend.attachments.store import BlobStore
-from backend.backup.archive import FORMAT, ArchiveWriter, Manifest, Progress, written
-from backend.backup.faults import BackupRefusedError
+from backend.attachments.store import BlobStore, blob_store
+from backend.backup.archive import CHUNK_BYTES, FORMAT, ArchiveWriter, Manifest, Progress, written
+from backend.backup.faults import BackupRefusedError, reaching_files
 from backend.backup.rows import line, reading, shape_of
 from backend.core import migrate
 from backend.core.changes import current, never, unstamped
@@ -50,7 +51,7 @@ async def take_backup(
             v, epoch = await session.run_sync(current)
         for name in server_files(settings.data_dir):
             archive.file(name, (settings.data_dir / name).read_bytes())
-        lost = await _write_blobs(BlobStore(settings.blob_dir), shas, archive, progress)
+        lost = await _write_blobs(blob_store(settings), shas, archive, progress)
         manifest = Manifest(
             format=FORMAT, made_at=now, revision=revision, v=v, epoch=str(epoch), tables=archive.tables,
             files=archive.files, blobs=archive.blobs, lost=lost,
@@ -100,13 +101,25 @@ async def _write_blobs(store: BlobStore, shas: Sequence[str], archive: ArchiveWr
     """Add the stored files; return those that are not there, or not what they should be."""
     lost: list[str] = []
     for done, sha256 in enumerate(shas, start=1):
-        try:
-            content = await asyncio.to_thread(store.read, sha256)
-        except FileNotFoundError:
-            content = b""
-        if hashlib.sha256(content).hexdigest() == sha256:
-            archive.blob(sha256, content)
-        else:
+        if not await asyncio.to_thread(_write_blob, store, sha256, archive):
             lost.append(sha256)
         progress("files", done, len(shas))
     return lost
+
+
+def _write_blob(store: BlobStore, sha256: str, archive: ArchiveWriter) -> bool:
+    """Add a file, if it is what it should be: nothing can be taken out of an archive, so it is looked at before."""
+    seen = hashlib.sha256()
+    with tempfile.SpooledTemporaryFile(CHUNK_BYTES) as held, reaching_files():
+        try:
+            for block in store.blocks(sha256):
+                seen.update(block)
+                held.write(block)
+        except FileNotFoundError:
+            return False
+        if seen.hexdigest() != sha256:
+            return False
+        size = held.tell()
+        held.seek(0)
+        archive.blob(sha256, size, held)
+    return True

@@ -6,6 +6,7 @@ its name and gets the name only when it has been read back and every sum holds.
 
 import hashlib
 import os
+import shutil
 import zipfile
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ FORMAT: Final = 1
 """Which way of writing a backup this is."""
 MANIFEST: Final = "manifest.json"
 CHUNK_BYTES: Final = 1024 * 1024
-"""How much of a backup is in memory at once, beside one file."""
+"""How much of a backup is in memory at once."""
 UNREADABLE: Final = (zipfile.BadZipFile, DeflateError, EOFError, KeyError, OSError, RuntimeError, ValueError)
 """What reading a damaged file raises, wherever in it the damage is."""
 PARTIAL: Final = ".partial"
@@ -92,10 +93,11 @@ class ArchiveWriter:
         self._archive.writestr(f"files/{name}", content)
         self.files[name] = hashlib.sha256(content).hexdigest()
 
-    def blob(self, sha256: str, content: bytes) -> None:
+    def blob(self, sha256: str, size: int, content: IO[bytes]) -> None:
         """Add a stored file; pictures and PDF do not get smaller by packing."""
-        self._archive.writestr(f"blobs/{sha256}", content, compress_type=zipfile.ZIP_STORED)
-        self.blobs[sha256] = len(content)
+        with self._archive.open(zipfile.ZipInfo(f"blobs/{sha256}"), "w") as member:
+            shutil.copyfileobj(content, member, CHUNK_BYTES)
+        self.blobs[sha256] = size
 
     def manifest(self, manifest: Manifest) -> None:
         """Add what makes it a backup; nothing comes after."""
@@ -150,9 +152,11 @@ class ArchiveReader:
         """Return one of the server's own files."""
         return self._archive.read(f"files/{name}")
 
-    def blob(self, sha256: str) -> bytes:
-        """Return a stored file."""
-        return self._archive.read(f"blobs/{sha256}")
+    def blob(self, sha256: str) -> Iterator[bytes]:
+        """Read a stored file, block by block."""
+        with self._archive.open(f"blobs/{sha256}") as member:
+            while block := member.read(CHUNK_BYTES):
+                yield block
 
     def verify(self, progress: Progress) -> None:
         """Read everything; raises BackupRefusedError when something is not what the manifest says."""
@@ -171,7 +175,7 @@ class ArchiveReader:
         for name, sha256 in self.manifest.files.items():
             yield "" if hashlib.sha256(self.file(name)).hexdigest() == sha256 else f"files/{name}"
         for sha256 in self.manifest.blobs:
-            yield "" if hashlib.sha256(self.blob(sha256)).hexdigest() == sha256 else f"blobs/{sha256}"
+            yield "" if _sum_of(self.blob(sha256))[0] == sha256 else f"blobs/{sha256}"
 
 
 def verified(path: Path, progress: Progress) -> Manifest:
@@ -201,6 +205,7 @@ def _private(path: Path) -> IO[bytes]:
 
 
 def _sum_of(lines: Iterable[bytes]) -> tuple[str, int]:
+    """The sha256 of what comes, and in how many pieces."""
     total, count = hashlib.sha256(), 0
     for line in lines:
         total.update(line)

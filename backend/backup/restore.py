@@ -22,9 +22,9 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from backend.attachments.store import BlobStore
+from backend.attachments.store import BlobStore, blob_store
 from backend.backup.archive import ArchiveReader, Manifest, Progress, opened, sync_folder, verified
-from backend.backup.faults import BackupRefusedError, damaged
+from backend.backup.faults import BackupRefusedError, damaged, reaching_files
 from backend.backup.rows import RowReader
 from backend.core import migrate
 from backend.settings import Settings
@@ -69,7 +69,7 @@ def restore_backup(
     ready = _ready_sqlite if on_sqlite else _ready_postgresql
     ready(settings, replace=replace)
     with opened(path) as reader:
-        _restore_blobs(reader, BlobStore(settings.blob_dir), progress)
+        _restore_blobs(reader, blob_store(settings), progress)
         aside = _restore_files(reader, settings.data_dir, now)
         if on_sqlite:
             aside += _build_sqlite(reader, _file_of(settings), now, progress)
@@ -81,8 +81,9 @@ def restore_backup(
 def _restore_blobs(reader: ArchiveReader, store: BlobStore, progress: Progress) -> None:
     """Put the files back; those that are there already, which their name proves, stay."""
     for done, sha256 in enumerate(reader.manifest.blobs, start=1):
-        if not store.has(sha256):
-            store.put(reader.blob(sha256))
+        with reaching_files():
+            if not store.has(sha256):
+                store.put_blocks(reader.blob(sha256), sha256)
         progress("files", done, len(reader.manifest.blobs))
 
 

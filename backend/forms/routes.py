@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, PathParameter
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.attachments.store import BlobStore
+from backend.attachments.store import blob_store
 from backend.core.auth import Principal, anyone_signed_in, public, requires
 from backend.core.once import Once
 from backend.core.paging import Page, PageRequest
@@ -80,7 +80,7 @@ async def get_report(
 ) -> Response[bytes]:  # fmt: skip
     """Download the sealed report: the stored bytes, never rendered again, and none but those that were sealed."""
     report = await queries.report_of(read, principal, form_id)
-    content = await asyncio.to_thread(sealed_bytes, BlobStore(settings.blob_dir), report.pdf_sha256)
+    content = await asyncio.to_thread(sealed_bytes, blob_store(settings), report.pdf_sha256)
     headers = {"Content-Disposition": f'inline; filename="{form_id}.pdf"', "ETag": f'"{report.pdf_sha256}"'}
     return Response(content, media_type=PDF, headers=headers)
 
@@ -104,7 +104,7 @@ async def get_seal_check(
 ) -> SealCheckView:  # fmt: skip
     """Check the sealed report kept under this code, byte for byte, and say whether it is unchanged; nothing else."""
     facts = await queries.seal_facts(read, shown_sha256)
-    return await asyncio.to_thread(vouch, BlobStore(settings.blob_dir), facts, now)
+    return await asyncio.to_thread(vouch, blob_store(settings), facts, now)
 
 
 router = Router(

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.attachments.actions import note_blob
 from backend.attachments.models import Attachment, Blob
 from backend.attachments.schemas import Stored
-from backend.attachments.store import BlobStore
+from backend.attachments.store import blob_store
 from backend.core.clock import Clock
 from backend.core.db import insert_ignoring
 from backend.core.events import tell
@@ -49,7 +49,7 @@ class Sealer:
         self._database = database
         self._clock = clock
         self._settings = settings
-        self._store = BlobStore(settings.blob_dir)
+        self._store = blob_store(settings)
 
     async def run(self, payload: dict[str, Any]) -> None:
         """Seal the form the payload names; a form that is sealed already stays as it is."""

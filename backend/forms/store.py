@@ -36,7 +36,9 @@ def vouch(blobs: BlobStore, facts: SealFacts, now: datetime) -> SealCheckView:
     """Say whether the stored report is the one that was sealed, and its seal binds the signed document asked for."""
     try:
         wrong = _seal_problems(sealed_bytes(blobs, facts.pdf_sha256), facts, now)
-    except Problem:
+    except Problem as problem:
+        if problem.fault is not REPORT_DAMAGED:
+            raise  # a store out of reach says nothing about the report
         wrong = (Bilingual(zh=REPORT_DAMAGED.zh, en=REPORT_DAMAGED.en),)
     if wrong:
         told = Bilingual(

@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, inspect, select
 
 from backend.app import TOKEN_KEY_FILE
 from backend.attachments.actions import note_blob
+from backend.attachments.places import FolderPlace
 from backend.attachments.schemas import Stored
 from backend.attachments.store import BlobStore
 from backend.backup.actions import EMPTY, take_backup
@@ -249,7 +250,7 @@ async def test_an_older_backup_is_brought_to_this_version(
 async def test_a_lost_file_is_told_and_the_rest_is_kept(office_backup: tuple[Settings, Path], tmp_path: Path) -> None:
     settings, path = office_backup
     (sha256,) = verified(path, quiet).blobs
-    BlobStore(settings.blob_dir).path(sha256).write_bytes(b"rotten")
+    FolderPlace(settings.blob_dir).path(sha256).write_bytes(b"rotten")
     database = Database(settings.database_url)
     again, manifest = await take_backup(database, settings, target=tmp_path, now=START, progress=quiet)
     await database.close()

@@ -17,7 +17,7 @@ from cryptography import x509
 from msgspec import structs
 from sqlalchemy import select
 
-from backend.attachments.store import BlobStore
+from backend.attachments.places import FolderPlace
 from backend.devices.models import QuarantinedMutation
 from backend.forms.models import CompletionForm
 from backend.forms.rules import FilledForm
@@ -379,7 +379,7 @@ async def test_damaged_bytes_are_neither_served_nor_vouched_for(office: Office, 
     told = ok(await office.client.get(verify))
     assert told["state"] == "valid"
     assert told["sentence_en"].startswith("Signature valid; unchanged since 2026-03-02")
-    path = BlobStore(office.settings.blob_dir).path(form["reports"][0]["pdf_sha256"])
+    path = FolderPlace(office.settings.blob_dir).path(form["reports"][0]["pdf_sha256"])
     whole = path.read_bytes()
     for damage in (whole[:-1], whole.replace(b"/Title", b"/Titel", 1), None):
         if damage is None:

@@ -4,6 +4,7 @@ import ast
 import re
 import tomllib
 from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,11 @@ NOT_IMPORTED = {
 
 def _project() -> dict[str, list[str]]:
     parsed = tomllib.loads(PYPROJECT)
-    return {"runtime": parsed["project"]["dependencies"], "development": parsed["dependency-groups"]["dev"]}
+    return {
+        "runtime": parsed["project"]["dependencies"],
+        "extras": list(chain(*parsed["project"]["optional-dependencies"].values())),
+        "development": parsed["dependency-groups"]["dev"],
+    }
 
 
 def _locked(name: str) -> dict[str, str]:
@@ -62,7 +67,7 @@ def _locked(name: str) -> dict[str, str]:
 
 
 def test_every_dependency_says_why_it_is_there() -> None:
-    for requirement in [*_project()["runtime"], *_project()["development"]]:
+    for requirement in chain(*_project().values()):
         line = next(line for line in PYPROJECT.splitlines() if f'"{requirement}"' in line)
         assert line.partition("  # ")[2].strip(), f"{requirement} has no reason beside it"
 
@@ -76,7 +81,10 @@ def test_what_the_product_imports_is_what_it_depends_on() -> None:
         for package in _imported_packages(file)
         for distribution in distributions.get(package, ())
     } - {"paigong"}
-    declared = {canonicalize_name(Requirement(text).name) for text in _project()["runtime"]}
+    extras = {canonicalize_name(Requirement(text).name) for text in _project()["extras"]}
+    assert extras <= imported, "an extra that nobody imports need not be offered"
+    assert set(_project()["extras"]) <= set(_project()["development"]), "what is an extra must be tested too"
+    declared = {canonicalize_name(Requirement(text).name) for text in _project()["runtime"]} | extras
     assert imported <= declared, "declare in pyproject.toml what is imported, then make lock"
     assert declared - imported == set(NOT_IMPORTED), "what nobody imports need not be installed"
 
