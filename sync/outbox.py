@@ -121,11 +121,12 @@ class Outbox:
     def rewound(self, acked_n: int) -> list[Item]:
         """Send again what a restored server may have lost; return it. What it has after all, it knows by its id.
 
-        It has this incarnation's mutations up to `acked_n`. If it has none, earlier ones find room before them;
+        Up to `acked_n` it has mutations of this incarnation, but they may be another copy's of this phone, which came
+        first after the restore; so these are shown again too. If it has none, earlier ones find room before them;
         otherwise they wait for a new incarnation, so that nothing is done out of its order.
         """
         older = [item for item in self.items.values() if item.result and item.incarnation != self.incarnation]
-        lost = self.reopen(acked_n + 1)
+        lost = self.reopen(1)
         lost += [self._set(item, result=None, covered=False) for item in older if item.replaced_by is None]
         if self.numbering_lost and acked_n == 0:
             self.renumber(self.incarnation)
