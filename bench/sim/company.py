@@ -1,6 +1,8 @@
 """The company a history happens to: sites, jobs, phones, and the books of a referee who believes nobody."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -8,11 +10,19 @@ import msgspec
 
 from bench.sim.place import Look, Place
 from bench.sim.promises import keep
+from sync.deciding import CONFLICT_DECIDE, DECIDE
+from sync.handler import Handler
 from sync.limits import SCHEMA
 from sync.protocol import Mutation, PullAnswer, PullRequest, PushAnswer, PushRequest, Status
+from sync.replica import Replica
 from tests.sync.handset import Handset, register, restored
-from tests.sync.world import START
+from tests.sync.world import START, handlers_that
 
+HANDLERS: Final[Mapping[str, Handler[Any]]] = handlers_that(**{CONFLICT_DECIDE: DECIDE})
+"""The business of this company."""
+
+DOING: Final = frozenset((Status.APPLIED, Status.MERGED, Status.CONFLICT))
+"""Ends that can leave an effect."""
 LONG: Final = "长" * 500
 """Makes a row long enough for pulls to need pages."""
 ASSETS_A_SITE: Final = 3
@@ -20,10 +30,11 @@ ASSETS_A_SITE: Final = 3
 
 @dataclass(frozen=True)
 class LateAnswer:
-    """An answer still on its way, and when it was given."""
+    """An answer still on its way, when it was given, and how often the server had been restored by then."""
 
     answer: PullAnswer | PushAnswer | None
     given_at: datetime
+    restores: int
 
 
 @dataclass(frozen=True)
@@ -37,12 +48,16 @@ class LateRequest:
 class Carried:
     """A phone in somebody's pocket: what it shows, what its disk holds, what is still on its way.
 
-    `ahead` is how wrong its clock is; `schema` what its app speaks.
+    `ahead` is how wrong its clock is; `schema` what its app speaks. `flaws` are buckets of which a row was spoilt and
+    nobody has noticed yet.
     """
 
     handset: Handset
     disk: bytes = b""
     backup: bytes = b""
+    flaws: frozenset[str] = frozenset()
+    flaws_on_disk: frozenset[str] = frozenset()
+    flaws_in_backup: frozenset[str] = frozenset()
     late: list[LateAnswer | LateRequest] = field(default_factory=list[LateAnswer | LateRequest])
     made: list[str] = field(default_factory=list[str])
     ahead: timedelta = timedelta()
@@ -50,11 +65,20 @@ class Carried:
 
     def save(self) -> None:
         """Write everything to the phone's disk."""
-        self.disk = msgspec.json.encode(self.handset.replica.stored())
+        self.disk, self.flaws_on_disk = msgspec.json.encode(self.handset.replica.stored()), self.flaws
 
     def wake(self) -> None:
         """Start from what the disk holds."""
-        self.handset.replica = restored(self.disk)
+        self.handset.replica, self.flaws = restored(self.disk), self.flaws_on_disk
+
+    def back_up(self) -> None:
+        """Keep a copy of the disk."""
+        self.backup, self.flaws_in_backup = self.disk, self.flaws_on_disk
+
+    def bring_back(self) -> None:
+        """Put the copy on the disk, and start from it."""
+        self.disk, self.flaws_on_disk = self.backup, self.flaws_in_backup
+        self.wake()
 
 
 @dataclass
@@ -74,6 +98,12 @@ class Books:
     perhaps: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     """Those in scope at a pull whose server was killed, perhaps after it had written them down."""
     revoked: set[str] = field(default_factory=set[str])
+    conflict_of: dict[str, tuple[str, str, str]] = field(default_factory=dict[str, tuple[str, str, str]])
+    """By id of a conflict: device, site and field."""
+    settled: set[str] = field(default_factory=set[str])
+    """What was set aside and a dispatcher has settled."""
+    accepted: dict[str, Status] = field(default_factory=dict[str, Status])
+    """How it ended when a dispatcher accepted it."""
     mutations: int = 0
 
     def expect(self, device: str, mutation: Mutation) -> Status | None:
@@ -93,6 +123,36 @@ class Books:
         self.open_conflicts.add(key)
         return Status.CONFLICT
 
+    def opened(self, device: str, mutation: Mutation, conflicts: tuple[str, ...]) -> None:
+        """Remember which conflict a one-field edit of a site opened or joined."""
+        if mutation.name == "edit" and mutation.entity == "site" and len(mutation.fields) == 1:
+            self.conflict_of |= dict.fromkeys(conflicts, (device, mutation.row, *mutation.fields))
+
+    def decided(self, conflict: str, value: Mapping[str, Any] | None) -> None:
+        """Take a decision: the conflict is closed, and its field has another value unless that is None."""
+        if conflict in self.conflict_of:
+            device, site, name = self.conflict_of.pop(conflict)
+            self.open_conflicts.discard((device, site, name))
+            self.values[site][name] = self.values[site][name] if value is None else value[name]
+
+    def brought_back(self, saved: "Books") -> "Books":
+        """Return what is known once the servers were put back: what people did stays done, what servers did does not.
+
+        Phones that were out of use are taken out of use again.
+        """
+        revoked = saved.revoked | self.revoked
+        return replace(deepcopy(saved), marks=self.marks, mutations=self.mutations, revoked=revoked)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A backup of the servers, and what the referee knew then."""
+
+    place: Any
+    books: Books
+    assignments: list[str]
+    members: list[str]
+
 
 @dataclass
 class Company:
@@ -107,6 +167,11 @@ class Company:
     assignments: list[str] = field(default_factory=list[str])
     members: list[str] = field(default_factory=list[str])
     phones: list[Carried] = field(default_factory=list[Carried])
+    saved: Saved | None = None
+    restores: int = 0
+    """How often the servers were put back."""
+    chores: int = 0
+    """How often there was housekeeping."""
 
     @property
     def world(self) -> Any:
@@ -133,10 +198,16 @@ class Company:
 
     async def new_phone(self, person: str) -> Carried:
         """Register a phone of a person."""
-        carried = Carried(await register(self.world, person))
+        carried = Carried(self.handset(person, (await register(self.world, person)).replica))
         carried.save()
-        carried.backup = carried.disk
+        carried.back_up()
         return carried
+
+    def handset(self, person: str, replica: Replica) -> Handset:
+        """Return a phone that knows the business of this company."""
+        handset = Handset(self.world, person, replica)
+        handset.handlers = HANDLERS
+        return handset
 
     def look(self) -> Look:
         """See what stands."""
@@ -155,37 +226,45 @@ class Company:
         for mutation_id, mark in self.books.marks.items():
             times = everything.count(mark)
             keep(7, times <= 1, f"{mutation_id} {times} times")
-            keep(8, times == (look.ends.get(mutation_id) is Status.APPLIED), f"{mutation_id} {times} times")
+            keep(8, times == self.took(look, mutation_id), f"{mutation_id} {times} times")
         for mutation_id, status in self.books.ended.items():
             keep(8, look.ends.get(mutation_id) is status, f"{mutation_id} was told {status}")
         for carried in self.phones:
             for text in notes.values():
-                marks = [self.books.marks[done] for done in carried.made if done in self.books.marks]
+                pushed = [done for done in carried.made if done in self.books.marks and done not in self.books.accepted]
+                marks = [self.books.marks[done] for done in pushed]
                 places = [text.find(mark) for mark in marks if mark in text]
                 keep(10, places == sorted(places))
         if look.changes is not None:
-            _check_trail(look)
+            self._check_trail(look, look.changes)
+
+    def took(self, look: Look, mutation_id: str) -> bool:
+        """Whether a signature was done: when it was pushed, or when somebody accepted it."""
+        return Status.APPLIED in (look.ends.get(mutation_id), self.books.accepted.get(mutation_id))
+
+    def _check_trail(self, look: Look, changes: Mapping[str, int]) -> None:
+        """What was done for a mutation is written down once, if and only if it was done."""
+        for mutation_id, times in changes.items():
+            keep(7, times == 1, f"{mutation_id} is {times} times in the trail")
+            ends = (look.ends.get(mutation_id), self.books.accepted.get(mutation_id))
+            keep(8, not DOING.isdisjoint(ends), f"{mutation_id} {ends}")
+        for mutation_id, status in look.ends.items():
+            if status in (Status.APPLIED, Status.MERGED):
+                keep(8, mutation_id in changes, f"{mutation_id} {status} without effect")
 
     def _check_values(self, look: Look) -> None:
         """Sites have the values an independent look expects; every clash is kept with all three sides."""
         for site, values in self.books.values.items():
             fields = look.sites[site]
             keep(12, {name: fields[name] for name in values} == values, site)
+        standing = [found for found in look.conflicts if found["decided_at"] is None]
         for _, site, name in self.books.open_conflicts:
-            kept = [found for found in look.conflicts if found["subject_id"] == site and found["field"] == name]
-            keep(13, kept)
+            kept = [found for found in standing if found["subject_id"] == site and found["field"] == name]
+            keep(13, kept, f"{name} of {site}")
             for conflict in kept:
                 keep(13, all(conflict[side].keys() == {name} for side in ("base", "mine", "theirs")))
+        open_ids = {found["id"] for found in standing}
+        for conflict, key in self.books.conflict_of.items():
+            keep(13, (conflict in open_ids) == (key in self.books.open_conflicts), f"conflict {conflict}")
         for conflict in look.conflicts:
             keep(24, conflict["edited_at"] <= conflict["opened_at"])
-
-
-def _check_trail(look: Look) -> None:
-    """What was done for a mutation is written down once, if and only if it was done."""
-    for mutation_id, times in (look.changes or {}).items():
-        keep(7, times == 1, f"{mutation_id} is {times} times in the trail")
-        status = look.ends.get(mutation_id)
-        keep(8, status in (Status.APPLIED, Status.MERGED, Status.CONFLICT), f"{mutation_id} {status}")
-    for mutation_id, status in look.ends.items():
-        if status in (Status.APPLIED, Status.MERGED):
-            keep(8, mutation_id in (look.changes or {}), f"{mutation_id} {status} without effect")

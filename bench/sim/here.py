@@ -8,7 +8,7 @@ import sqlite3
 from asyncio import Future
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -30,7 +30,7 @@ class _Cursor:
         self._cursor = cursor
         self.arraysize = cursor.arraysize
 
-    async def __aenter__(self) -> "_Cursor":
+    async def __aenter__(self) -> Self:
         return self
 
     @property

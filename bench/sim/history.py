@@ -6,11 +6,11 @@ from datetime import timedelta
 from random import Random
 from typing import Any, Final
 
-from bench.sim import contact, office, people
+from bench.sim import contact, desk, office, people
 from bench.sim.company import Carried, Company
 from bench.sim.place import Place
 from bench.sim.promises import Broken, keep
-from bench.sim.steps import PHONES, WHOLE, Step, Trip, draw
+from bench.sim.steps import DATES, PHONES, WHOLE, Step, Trip, draw
 from sync.limits import PULL_BYTES
 from sync.protocol import Status
 from sync.replica import Pulled
@@ -29,9 +29,21 @@ async def push(company: Company, phone: int, trip: Trip, limit: int) -> None:
     await contact.push(company, company.phones[phone], trip, limit, _meanwhile(company, trip))
 
 
-async def pull(company: Company, phone: int, trip: Trip, max_bytes: int) -> None:
-    """Fetch a page of what changed."""
-    await contact.pull(company, company.phones[phone], trip, max_bytes, _meanwhile(company, trip))
+async def pull(company: Company, phone: int, trip: Trip, max_bytes: int, *how: bool) -> None:
+    """Fetch a page of what changed; unless `how` says that the app cannot, it compares where it may."""
+    meanwhile = _meanwhile(company, trip)
+    await contact.pull(company, company.phones[phone], trip, max_bytes, meanwhile, reconciles=all(how))
+
+
+async def hint(company: Company, phone: int, beyond: int) -> None:
+    """Tell a phone, twice, where the clock stands, or stood, or might stand: it pulls if it holds less."""
+    carried = company.phones[phone]
+    for _ in range(2):
+        before = carried.handset.replica.stored()
+        if company.look().v + beyond > before.holding.v:
+            await contact.pull(company, carried, WHOLE, PULL_BYTES)
+        else:
+            keep(23, carried.handset.replica.stored() == before)
 
 
 HAPPENINGS: Final[Mapping[str, Callable[..., Any]]] = {
@@ -40,7 +52,8 @@ HAPPENINGS: Final[Mapping[str, Callable[..., Any]]] = {
         office.change_site, office.change_asset, office.move_asset, office.delete_asset, office.add_asset,
         office.assign, office.assign_crew, office.withdraw, office.join, office.leave, office.wait,
         people.edit, people.add, people.remove, people.command, people.kill, people.back_up, people.restore,
-        people.clone, people.set_clock, people.upgrade, people.revoke, people.deliver_late, push, pull,
+        people.clone, people.set_clock, people.upgrade, people.revoke, people.deliver_late, people.decide, people.spoil,
+        desk.decide_at_desk, desk.settle, desk.save_servers, desk.restore_servers, desk.keep_house, push, pull, hint,
     )
 }  # fmt: skip
 """Everything that can happen, by the name of its step. A new fault is a function here and a line in bench.sim.steps."""
@@ -112,6 +125,8 @@ async def heal(company: Company) -> None:
     for carried in company.phones:
         carried.wake()
         await _deliver(company, carried)
+    if any(carried.flaws for carried in company.phones):
+        await _touch_sites(company)
     for days in HEALING_DAYS:
         company.now += timedelta(days=days)
         for carried in company.phones:
@@ -119,11 +134,18 @@ async def heal(company: Company) -> None:
     company.check()
 
 
+async def _touch_sites(company: Company) -> None:
+    """A flaw is found when its bucket is next written to."""
+    for site, row in enumerate(company.sites):
+        other = DATES[company.books.values[row]["acceptance_on"] == DATES[0]]
+        await office.change_site(company, site, "acceptance_on", other)
+
+
 async def _deliver(company: Company, carried: Carried) -> None:
-    """Send everything; a number somebody else used costs one push more."""
+    """Send everything; a number somebody else used, or a restored server wants again, costs a push more."""
     replica = carried.handset.replica
     numbers = [item.n for item in replica.outbox.pending()]
-    needed = sum(n - 1 not in numbers for n in numbers) + 1
+    needed = sum(n - 1 not in numbers for n in numbers) + 1 + MENDING * bool(company.restores)
     for _ in range(needed):
         await contact.push(company, carried)
     stuck = carried.handset.device in company.books.revoked
@@ -133,7 +155,10 @@ async def _deliver(company: Company, carried: Carried) -> None:
 async def _catch_up(company: Company, carried: Carried) -> None:
     """Let a phone pull until it has everything: its scope, row for row, and how all of its work ended."""
     for _ in range(ROUNDS):
-        if await contact.pull(company, carried, WHOLE, PULL_BYTES) in (Pulled.UNCHANGED, Pulled.WIPED):
+        meant = await contact.pull(company, carried, WHOLE, PULL_BYTES)
+        if meant is Pulled.REWOUND:
+            await _deliver(company, carried)
+        if meant in (Pulled.UNCHANGED, Pulled.WIPED):
             break
     if carried.handset.device in company.books.revoked:
         await contact.rescue_all(company, carried)
@@ -142,6 +167,8 @@ async def _catch_up(company: Company, carried: Carried) -> None:
 
 ROUNDS: Final = 50
 """Pulls after which a phone must have everything."""
+MENDING: Final = 4
+"""Pushes a restored server may refuse before it takes one: for a gap, a number, and an incarnation it lost."""
 
 
 def _check_healed(company: Company, carried: Carried, expected: Mapping[str, Any]) -> None:
@@ -149,7 +176,8 @@ def _check_healed(company: Company, carried: Carried, expected: Mapping[str, Any
     if handset.device in company.books.revoked:
         keep(28, replica.wiped and not buckets(handset))
         for item in replica.outbox.items.values():
-            keep(28, item.result is not None and item.id in look.ends, f"{item.id} was not rescued")
+            kept = item.id in look.ends or company.restores > 0  # what was rescued goes with the servers' last day
+            keep(28, item.result is not None and kept, f"{item.id} was not rescued")
         return
     keep(1, buckets(handset) == expected)
     keep(18, replica.holding.acked_n == look.acked[replica.identity.device, replica.identity.incarnation])

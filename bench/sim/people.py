@@ -4,13 +4,17 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+import msgspec
+
 from bench.sim.company import Carried, Company, LateRequest
 from bench.sim.contact import arrive_at_server, take
 from bench.sim.promises import keep
 from sync import work
+from sync.deciding import CONFLICT_ENTITY
 from sync.outbox import Item
+from sync.protocol import PushAnswer
 from sync.replica import Replica
-from tests.sync.handset import Handset, restored
+from tests.sync.handset import restored
 
 NEW_ASSET: Final = {
     "asset_type": "elevator", "asset_model_id": None, "name": "电梯", "serial": None, "quantity": 1,
@@ -59,6 +63,38 @@ async def command(company: Company, phone: int, name: str, site: int) -> None:
     _do(company, company.phones[phone], done)
 
 
+async def decide(company: Company, phone: int, place: int, take: str) -> None:
+    """Decide an open conflict somebody sees on a phone."""
+    carried = company.phones[phone]
+    conflicts = carried.handset.replica.shown().all(CONFLICT_ENTITY)
+    standing = [row for row, fields in sorted(conflicts.items()) if fields["decided_at"] is None]
+    if not standing or carried.handset.replica.wiped:
+        return
+    row = standing[place % len(standing)]
+    values = dict(conflicts[row]["mine"]) if take == "values" else None
+    _do(company, carried, lambda replica, stamp: work.decide(replica, row, take, values=values, **stamp))
+
+
+async def spoil(company: Company, phone: int, place: int, how: str) -> None:
+    """Spoil a row of a site on the phone's disk, unseen by everybody: `change` it, `lose` it, or `invent` one."""
+    carried = company.phones[phone]
+    holding = carried.handset.replica.holding
+    buckets = {name: dict(rows) for name, rows in holding.buckets.items()}
+    rows = [(name, row) for name in sorted(buckets) if name.startswith("site:") for row in sorted(buckets[name])]
+    if not rows:
+        return
+    name, row = rows[place % len(rows)]
+    if how == "lose":
+        del buckets[name][row]
+    elif how == "change":
+        buckets[name][row] = buckets[name][row].replace("{", '{"spoilt":true,', 1)
+    else:
+        buckets[name][f"asset/{company.world.ids()}"] = '{"name":"?"}'
+    carried.handset.replica.holding = msgspec.structs.replace(holding, buckets=buckets)
+    carried.flaws |= {name}
+    carried.save()
+
+
 async def kill(company: Company, phone: int) -> None:
     """End the app: what is not on disk is gone."""
     company.phones[phone].wake()
@@ -66,14 +102,13 @@ async def kill(company: Company, phone: int) -> None:
 
 async def back_up(company: Company, phone: int) -> None:
     """Keep a copy of the phone's disk."""
-    company.phones[phone].backup = company.phones[phone].disk
+    company.phones[phone].back_up()
 
 
 async def restore(company: Company, phone: int) -> None:
     """Bring the phone back from its backup: what was made since and never sent is gone with the phone."""
     carried = company.phones[phone]
-    carried.disk = carried.backup
-    carried.wake()
+    carried.bring_back()
     carried.made = [done for done in carried.made if done in carried.handset.replica.outbox.items]
 
 
@@ -82,8 +117,10 @@ async def clone(company: Company, phone: int, other: int) -> None:
     one, two = company.phones[phone], company.phones[other]
     if one is two:
         return
-    handset = Handset(company.world, one.handset.person, restored(one.disk))
-    company.phones[other] = Carried(handset, one.disk, one.disk, made=list(one.made), schema=one.schema)
+    copy = Carried(company.handset(one.handset.person, restored(one.disk)), one.disk, flaws_on_disk=one.flaws_on_disk)
+    copy.made, copy.schema, copy.flaws = list(one.made), one.schema, one.flaws_on_disk
+    copy.back_up()
+    company.phones[other] = copy
 
 
 async def set_clock(company: Company, phone: int, days: int) -> None:
@@ -113,7 +150,10 @@ async def deliver_late(company: Company, phone: int, place: int) -> None:
     if isinstance(late, LateRequest):
         await arrive_at_server(company, carried, late.request)
         return
-    await take(company, carried, late.answer, late.given_at)
+    if late.restores == company.restores:
+        await take(company, carried, late.answer, late.given_at)
+    elif not isinstance(late.answer, PushAnswer):  # a connection a phone waited on did not outlive its server
+        await take(company, carried, late.answer, None)
     carried.save()
 
 

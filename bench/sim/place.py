@@ -17,10 +17,13 @@ from uuid import UUID
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from backend.backup.restore import begin_epoch
 from backend.core.sessions import Database
+from backend.devices.compaction import forget_old_deletions
 from backend.devices.scope import BEHIND
 from backend.devices.store import SqlStore
 from bench.sim.here import asked_here
+from sync.limits import DELETIONS_KEPT_DAYS
 from sync.protocol import Status
 from tests.sync.sql_world import AROUND_SITES, HELD_JOBS, SqlWorld, emptied
 from tests.sync.world import MemoryWorld, World, scope_of
@@ -60,7 +63,8 @@ class Watch:
 class Look:
     """What stands: the clock, sites and conflicts, how each mutation ended, and rows changed for each of them.
 
-    `changes` is None where there is no audit trail; `acked` is by device and incarnation.
+    `acked` is by device and incarnation; `changes` how often a row was changed for a mutation, at most (None: nobody
+    wrote that down).
     """
 
     v: int
@@ -98,6 +102,18 @@ class Place(Protocol):
 
     def answers(self, device: str, incarnation: str, ns: Sequence[int]) -> list[bytes]:
         """Return what the ledger answers to these numbers, as far as it knows them."""
+        ...
+
+    def saved(self) -> Any:
+        """Copy everything, as a backup does."""
+        ...
+
+    async def bring_back(self, saved: Any) -> None:
+        """Put the servers back to what was copied, as a restore does: phones learn of it by the epoch."""
+        ...
+
+    async def compact(self, at: datetime) -> None:
+        """Do the day's housekeeping: deletions that are old enough by now are forgotten."""
         ...
 
 
@@ -156,9 +172,12 @@ class MemoryPlace:
     def __init__(self) -> None:
         self.world: World = MemoryWorld()
         self._memory = MemoryWorld()
+        self._marks: dict[int, datetime] = {}
+        """Where the clock stood at each day's housekeeping."""
 
     async def begin(self) -> None:
         """See Place."""
+        self._marks = {}
         self.world = self._memory = await MemoryWorld().begin()
 
     def server(self, number: int, now: datetime, watch: Watch) -> Any:  # noqa: ARG002 - here servers are alike
@@ -190,6 +209,24 @@ class MemoryPlace:
         """See Place."""
         ledger = self._memory.store.backup().tables.ledger
         return [ledger[device, incarnation, n].result for n in ns if (device, incarnation, n) in ledger]
+
+    def saved(self) -> Any:
+        """See Place."""
+        return self._memory.store.backup(), dict(self._marks)
+
+    async def bring_back(self, saved: Any) -> None:
+        """See Place."""
+        snapshot, marks = saved
+        self._marks = dict(marks)
+        self._memory.store.restore(snapshot, epoch=self._memory.ids())
+
+    async def compact(self, at: datetime) -> None:
+        """See Place."""
+        self._marks.setdefault(self._memory.store.backup().tables.v, at)
+        old = [v for v, noted in self._marks.items() if noted <= at - timedelta(days=DELETIONS_KEPT_DAYS)]
+        if old:
+            self._memory.store.compact(max(old))
+            self._marks = {v: noted for v, noted in self._marks.items() if v >= max(old)}
 
 
 @dataclass
@@ -272,11 +309,31 @@ class SqlitePlace:
         numbering = (UUID(device).hex, UUID(incarnation).hex, min(ns, default=0), max(ns, default=0))
         return [bytes(row["result"]) for row in self._sql.execute(ANSWERS, numbering)]
 
+    def saved(self) -> Any:
+        """See Place."""
+        copy = sqlite3.connect(":memory:")
+        self._sql.backup(copy)
+        return copy
+
+    async def bring_back(self, saved: Any) -> None:
+        """See Place."""
+        saved.backup(self._sql)
+        async with self.databases[2].write() as session:
+            await session.run_sync(lambda restored: begin_epoch(restored.connection()))
+
+    async def compact(self, at: datetime) -> None:
+        """See Place."""
+        async with self.databases[2].write() as session:
+            await forget_old_deletions(session, at)
+
 
 ENDS: Final = "SELECT mutation_id, status FROM ledger_entry WHERE mutation_id IS NOT NULL"
-CHANGES: Final = (
-    "SELECT mutation_id, count(*) AS times FROM audit_entry WHERE mutation_id IS NOT NULL GROUP BY mutation_id"
-)
+CHANGES: Final = """
+SELECT mutation_id, max(times) AS times FROM (
+  SELECT mutation_id, count(*) AS times FROM audit_entry WHERE mutation_id IS NOT NULL
+  GROUP BY mutation_id, entity, subject_id
+) GROUP BY mutation_id
+"""
 ANSWERS: Final = (
     "SELECT result FROM ledger_entry WHERE device_id = ? AND incarnation = ? AND n BETWEEN ? AND ? ORDER BY n"
 )
@@ -288,4 +345,4 @@ def _text(digits: str) -> str:
 
 def _conflict(row: sqlite3.Row) -> dict[str, Any]:
     sides = {side: json.loads(row[side]) for side in ("base", "mine", "theirs")}
-    return {**dict(row), "subject_id": _text(row["subject_id"]), **sides}
+    return {**dict(row), "id": _text(row["id"]), "subject_id": _text(row["subject_id"]), **sides}

@@ -18,8 +18,10 @@ PROMISES: Final = {
     19: "nothing is seen of an unfinished pull",
     20: "checksums agree at completion",
     22: "an answer taken twice equals once",
+    23: "hints change nothing",
     24: "no device's clock moves a time beyond its clamp",
     28: "after revocation no data leaves, and unsent work reaches quarantine",
+    29: "what servers lost, phones bring back",
     0: "nothing breaks",
 }
 """0 is no number of the design: an error nobody foresaw."""

@@ -74,6 +74,14 @@ HOURS: Final = (1, 1, 1, 1, 8, 24, 24 * 8, 24 * 31)
 CLOCKS: Final = (0, 1, -1, 3650, -3650)
 """Days by which a phone's clock can be wrong."""
 
+APPS: Final = ((), (), (), (False,))
+"""Some apps cannot compare what they hold."""
+TAKES: Final = ("mine", "theirs", "values")
+SETTLEMENTS: Final = ("accept", "accept", "dismiss")
+SPOILT: Final = ("change", "lose", "invent")
+BEYOND: Final = (-3, 0, 0, 2)
+"""Hints that come late, in time, or from a clock that was put back."""
+
 Draw: TypeAlias = Callable[[Random], Step]
 
 
@@ -113,7 +121,8 @@ def _push(dice: Random) -> Step:
 
 
 def _pull(dice: Random) -> Step:
-    return Step("pull", _phone(dice), _trip(dice), dice.choice((PULL_BYTES, PULL_BYTES_LEAST, PULL_BYTES_LEAST)))
+    size = dice.choice((PULL_BYTES, PULL_BYTES_LEAST, PULL_BYTES_LEAST))
+    return Step("pull", _phone(dice), _trip(dice), size, *dice.choice(APPS))
 
 
 def _edit(entity: str, field: str, *values: Any) -> Draw:
@@ -158,5 +167,13 @@ HAPPENINGS: Final[tuple[tuple[int, Draw], ...]] = (
     (1, lambda dice: Step("set_clock", _phone(dice), dice.choice(CLOCKS))),
     (1, lambda dice: Step("upgrade", _phone(dice))),
     (1, lambda dice: Step("clone", _phone(dice), _phone(dice))),
+    (3, lambda dice: Step("decide", _phone(dice), _any(dice), dice.choice(TAKES))),
+    (3, lambda dice: Step("decide_at_desk", _any(dice), dice.choice(TAKES))),
+    (3, lambda dice: Step("settle", _any(dice), dice.choice(SETTLEMENTS))),
+    (1, lambda dice: Step("spoil", _phone(dice), _any(dice), dice.choice(SPOILT))),
+    (2, lambda dice: Step("hint", _phone(dice), dice.choice(BEYOND))),
+    (2, lambda _: Step("save_servers")),
+    (1, lambda _: Step("restore_servers")),
+    (2, lambda _: Step("keep_house")),
 )
 """Everything that can happen, with its weight. Phones are revoked rarely: see `bench.sim.history`."""
