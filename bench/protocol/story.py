@@ -21,7 +21,7 @@ from backend.jobs.models import Assignment
 from backend.settings import Settings
 from backend.sites.models import Site
 from bench.protocol.recorder import Names, Recorder
-from bench.protocol.world import ASSIGNMENT, LI_WEI, LOGIN, PASSWORD, SITE, START, VISIT, furnish, id_of
+from bench.protocol.world import ASSIGNMENT, LI_WEI, LOGIN, ORDER, PASSWORD, SITE, START, VISIT, furnish, id_of
 from sync.feed import entry_sum
 from sync.holding import Rows, check_of
 from sync.outbox import Item
@@ -48,6 +48,7 @@ from sync.replica import Replica
 from sync.signature import DEVICE_ID, DEVICE_SIGNATURE, sign, text_of
 from sync.work import add, command, decide, edit, remove
 
+OK: Final = 200
 KEY: Final = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 """The example phone's key: the bytes 00 01 02 … 1f."""
 AHEAD: Final = timedelta(seconds=40)
@@ -63,6 +64,7 @@ JSON: Final = {"Content-Type": "application/json"}
 class Story:
     """A phone, its server and what they said to each other."""
 
+    app: Any
     client: httpx.AsyncClient
     database: Database
     clock_file: Path
@@ -123,7 +125,7 @@ class Story:
         """Ask for a page and take it."""
         request = msgspec.structs.replace(self.phone.pull_request(max_bytes), reconciles=True)
         answer = await self.post(name, PULL_PATH, request)
-        if answer.status_code != httpx.codes.OK:
+        if answer.status_code != OK:
             return None
         page = msgspec.json.decode(answer.content, type=PullAnswer)
         self._name_page(page)
@@ -138,7 +140,7 @@ class Story:
 
     def name_sums(self) -> None:
         """Let sums be those of the rows as they are shown."""
-        for name, rows in self.phone.holding.buckets.items():
+        for rows in self.phone.holding.buckets.values():
             shown: Rows = {self.names(key): self.names(body) for key, body in rows.items()}
             self.names.call(str(check_of(rows).sum), str(check_of(shown).sum))
             for key, body in rows.items():
@@ -146,7 +148,6 @@ class Story:
                 self.names.call(
                     str(entry_sum(entity, row, body)), str(entry_sum(entity, self.names(row), self.names(body)))
                 )
-            assert name
 
     def signed(self, path: str, body: bytes) -> dict[str, str]:
         """The headers by which the phone proves who it is."""
@@ -188,16 +189,18 @@ async def opened(url: str, folder: Path) -> AsyncGenerator[Story]:
     async with app.lifespan():
         transport = httpx.ASGITransport(cast("Any", app))
         async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
-            yield Story(client, database, clock_file)
+            yield Story(app, client, database, clock_file)
     await database.close()
 
 
 async def told(url: str, folder: Path) -> dict[str, str]:
     """Tell the story; return its examples by name, as Markdown."""
     async with opened(url, folder) as story:
-        for chapter in (begin, work_a_day, disagree, go_wrong, change_rows, send_files, compare, leave, lose):
+        for chapter in (begin, work_a_day, disagree, go_wrong, change_rows, send_files, compare, leave):
             story.later(1)
             await chapter(story)
+        story.later(1)
+        lose(story)
         story.recorder.kept["hints"] = [await _hints(story)]
         await _wiped(story)
     return story.recorder.examples()
@@ -256,11 +259,11 @@ async def go_wrong(story: Story) -> None:
     phone = story.phone
     twice = {"id": story.new_id(), "kind": "depart", "claimed_at": (story.now + AHEAD).isoformat()}
     command(phone, "visit.event", "visit", str(VISIT), twice, **story.how())
-    command(phone, "edit", "work_order", str(id_of(7)), {}, **story.how())
+    command(phone, "edit", "work_order", str(ORDER), {}, **story.how())
     command(phone, "mood.set", "visit", str(VISIT), {"mood": "good"}, **story.how())
     await story.push("ends")
     await story.pull("")
-    waiting: list[Item] = [command(phone, "note.add", "work_order", str(id_of(7)), {}, **story.how())]
+    waiting: list[Item] = [command(phone, "note.add", "work_order", str(ORDER), {}, **story.how())]
     incarnation = phone.identity.incarnation
     far = waiting[0].payload.replace('"n":9', '"n":41')
     await story.post("gap", PUSH_PATH, PushRequest(incarnation, [msgspec.Raw(far.encode())]))
@@ -340,10 +343,9 @@ async def leave(story: Story) -> None:
     await story.pull("drop")
 
 
-async def lose(story: Story) -> None:
+def lose(story: Story) -> None:
     """A note is written while the office revokes the phone."""
-    command(story.phone, "note.add", "work_order", str(id_of(7)), {"id": story.new_id(), "text": "保险丝"}, **story.how())
-    await asyncio.sleep(0)
+    command(story.phone, "note.add", "work_order", str(ORDER), {"id": story.new_id(), "text": "保险丝"}, **story.how())
 
 
 async def _hints(story: Story) -> tuple[str, str]:
@@ -363,14 +365,13 @@ async def _hints(story: Story) -> tuple[str, str]:
     request = story.client.build_request(
         "GET", HINTS_PATH, headers={"Authorization": f"Bearer {story.token}", "Accept": "text/event-stream"}
     )
-    transport = cast("httpx.ASGITransport", story.client._transport)  # noqa: SLF001 - httpx cannot leave a stream early
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "path": HINTS_PATH,
         "raw_path": HINTS_PATH.encode(), "query_string": b"", "scheme": "http", "root_path": "",
         "headers": [(name.lower(), value) for name, value in request.headers.raw], "client": ("127.0.0.1", 1),
         "server": ("server", 80),
     }  # fmt: skip
-    await transport.app(scope, receive, send)  # pyright: ignore[reportArgumentType]
+    await story.app(scope, receive, send)  # by hand: httpx cannot leave a stream of its ASGI transport early
     asked = f"GET {HINTS_PATH}\nAuthorization: Bearer …\nAccept: text/event-stream"
     return asked, "200 OK\nContent-Type: text/event-stream\n\n" + heard[0].decode().strip()
 

@@ -14,15 +14,19 @@ from backend.core.changes import SYNCED, SyncedTable
 from backend.devices.handlers import EventArgs, NoteArgs, OrderArgs, PartArgs, RequestArgs
 from backend.devices.row_rules import ADDED, EDITED
 from backend.forms.schemas import FormFiling
+from backend.forms.shown import ShownForm
 from backend.forms.signing import Signature
+from backend.jobs.rules import TRANSITIONS
 from bench.reference import limits_of
 from sync.deciding import DecisionArgs
 from sync.policy import POLICY, EntityPolicy, Rule
 from sync.texts import TEXTS
 
 ROOT: Final = Path(__file__).parents[2]
-COLUMN_TYPES: Final = ((Boolean, "boolean"), (Uuid, "id"), (Date, "date"), (Integer, "integer"), (Float, "number"),
-                       (JSON, "JSON"))  # fmt: skip
+COLUMN_TYPES: Final[tuple[tuple[type[Any], str], ...]] = (
+    (DateTime, "instant"), (Boolean, "boolean"), (Uuid, "id"), (Date, "date"), (Integer, "integer"), (Float, "number"),
+    (JSON, "JSON"),
+)  # fmt: skip
 ARGS: Final[Mapping[str, tuple[type[msgspec.Struct], frozenset[str]]]] = {
     "visit.event": (EventArgs, frozenset({"person_id"})),
     "form.file": (FormFiling, frozenset({"device_at"})),
@@ -52,7 +56,7 @@ def tables() -> dict[str, str]:
     """Return every table by name, as Markdown."""
     return {
         "buckets": buckets_table(), "rows": rows_table(), "editable": editable_table(), "args": args_tables(),
-        "codes": codes_table(), "limits": limits_table(),
+        "codes": codes_table(), "limits": limits_table(), "steps": steps_table(), "form": form_tables(),
     }  # fmt: skip
 
 
@@ -75,7 +79,9 @@ def rows_table() -> str:
     """Every field of every entity."""
     return "\n".join(
         f"### `{entity}`\n\nIn {_place(table)}.\n\n| field | type |\n|---|---|\n"
-        + "".join(f"| `{column.name}` | {_column(column)} |\n" for column in sorted(table.columns(), key=lambda c: c.name))
+        + "".join(
+            f"| `{column.name}` | {_column(column)} |\n" for column in sorted(table.columns(), key=lambda c: c.name)
+        )
         for entity, table in sorted(SYNCED.items())
     )
 
@@ -90,10 +96,11 @@ def _place(table: SyncedTable) -> str:
 def _column(column: Column[Any]) -> str:
     kind: Any = column.type
     if isinstance(kind, TypeDecorator):
-        kind = cast("Any", kind.impl_instance)
-    words = "instant" if isinstance(kind, DateTime) else next((w for k, w in COLUMN_TYPES if isinstance(kind, k)), "")
-    text = f"text, at most {kind.length}" if getattr(kind, "length", None) else "text"
-    target = next((f" of a `{key.target_fullname.partition('.')[0]}`" for key in column.foreign_keys), "")
+        kind = cast("Any", kind).impl_instance
+    words = next((words for one, words in COLUMN_TYPES if isinstance(kind, one)), "")
+    length: int | None = getattr(cast("Any", kind), "length", None)
+    target = next((f" of `{key.target_fullname.partition('.')[0]}`" for key in column.foreign_keys), "")
+    text = f"text, at most {length}" if length else "text"
     return (words or text) + target + (" or null" if column.nullable else "")
 
 
@@ -120,15 +127,15 @@ def _born(rules: EntityPolicy) -> str:
     if not rules.parent:
         return ""
     given = ", ".join(f"`{name}`" for name in (rules.parent_column, *rules.born_with))
-    return f"below a `{rules.parent}`; also {given}"
+    return f"below a `{rules.parent}`: {given}"
 
 
 def args_tables() -> str:
     """Arguments of every command, and values of every row a phone writes."""
-    parts = [_struct(f"#### `{name}`", kind, known) for name, (kind, known) in ARGS.items()]
-    parts.append(_struct("#### One of `signatures`", Signature, frozenset()))
-    parts += [_struct(f"#### `edit` of a `{name}`", kind, _not_for(name)) for name, kind in EDITED.items()]
-    parts += [_struct(f"#### `add` of a `{name}`", kind, _not_for(name)) for name, kind in ADDED.items()]
+    parts = [_struct(f"### `{name}`", kind, known) for name, (kind, known) in ARGS.items()]
+    parts.append(_struct("### signature", Signature, frozenset()))
+    parts += [_struct(f"### `edit` of `{name}`", kind, _not_for(name)) for name, kind in EDITED.items()]
+    parts += [_struct(f"### `add` of `{name}`", kind, _not_for(name)) for name, kind in ADDED.items()]
     return "\n".join(parts)
 
 
@@ -157,20 +164,24 @@ def _type(kind: inspect.Type) -> str:
             return _type(kind.type)
         case inspect.UnionType():
             return " or ".join(_type(one) for one in kind.types)
+        case inspect.ListType() | inspect.VarTupleType():
+            return f"list of {_type(kind.item_type)}" + _range(kind.min_length, kind.max_length, "elements")
+        case inspect.StructType():
+            return f"*{_words_of(kind.cls)}*"
+        case _:
+            return _plain(kind)
+
+
+def _plain(kind: inspect.Type) -> str:
+    match kind:
         case inspect.StrType():
             return "text" + _range(kind.min_length, kind.max_length, "characters") + _pattern(kind.pattern)
         case inspect.IntType() | inspect.FloatType():
             return ("integer" if isinstance(kind, inspect.IntType) else "number") + _range(kind.ge, kind.le, "")
-        case inspect.ListType():
-            return f"list of {_type(kind.item_type)}" + _range(kind.min_length, kind.max_length, "elements")
-        case inspect.VarTupleType():
-            return f"list of {_type(kind.item_type)}"
         case inspect.LiteralType():
             return ", ".join(f"`{value}`" for value in kind.values)
         case inspect.EnumType():
             return ", ".join(f"`{member.value}`" for member in kind.cls)
-        case inspect.StructType():
-            return f"a {kind.cls.__name__.lower()}"
         case _:
             return SIMPLE[type(kind)]
 
@@ -188,7 +199,51 @@ def _range(least: float | None, most: float | None, unit: str) -> str:
 
 
 def _pattern(pattern: str | None) -> str:
-    return f", `{pattern}`".replace("|", "\\|") if pattern else ""
+    """Say what a text must look like; that it holds no NUL is said once for all."""
+    words = PATTERNS.get(pattern or "", f"`{pattern}`".replace("|", "\\|"))
+    return f", {words}" if words else ""
+
+
+PATTERNS: Final[Mapping[str, str]] = {
+    "": "", r"^[^\x00]*$": "", r"^[^\x00]+$": "", r"^[^\x00]*[^\s\x00][^\x00]*$": "words",
+    "^[A-Za-z][A-Za-z0-9_]*$": "a key",
+}  # fmt: skip
+
+
+def steps_table() -> str:
+    """The steps of one person on one visit."""
+    rows = (f"| {before} | `{kind}` | {after} |\n" for (before, kind), after in TRANSITIONS.items())
+    return "| state | event | state after |\n|---|---|---|\n" + "".join(rows)
+
+
+def form_tables() -> str:
+    """The document of a signed form, with every part of it."""
+    waiting, seen, parts = [ShownForm], [ShownForm], list[str]()
+    while waiting:
+        kind = waiting.pop(0)
+        heading = "### The document" if kind is ShownForm else f"### {_words_of(kind)}"
+        parts.append(_struct(heading, kind, frozenset()))
+        fresh = [one for one in _structs_in(inspect.type_info(kind)) if one not in seen]
+        waiting += fresh
+        seen += fresh
+    return "\n".join(parts)
+
+
+def _structs_in(described: inspect.Type) -> list[Any]:
+    """Return the structs the fields of a struct are made of, in order."""
+    found: list[Any] = []
+    waiting: list[Any] = [field.type for field in cast("inspect.StructType", described).fields]
+    while waiting:
+        kind = waiting.pop(0)
+        if isinstance(kind, inspect.StructType):
+            found += [] if kind.cls in found else [kind.cls]
+        waiting += [getattr(kind, name) for name in ("item_type", "type") if hasattr(kind, name)]
+        waiting += [*getattr(kind, "types", ()), *getattr(kind, "item_types", ())]
+    return found
+
+
+def _words_of(kind: type) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__.removeprefix("Shown")).lower()
 
 
 def codes_table() -> str:
@@ -206,5 +261,5 @@ def limits_table() -> str:
     """Every number of sync's and of what a phone uses beside it."""
     rows: Iterator[tuple[str, str, str, str]] = (row for module in LIMIT_MODULES for row in limits_of(module))
     return "| limit | value | what for |\n|---|---|---|\n" + "".join(
-        f"| `{name}` | {value} | {why} |\n" for name, value, _, why in rows
+        f"| `{name}` | {value} | {why} |\n" for name, value, _, why in rows if why
     )

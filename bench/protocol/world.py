@@ -59,9 +59,7 @@ async def _people(session: AsyncSession) -> None:
 
 
 async def _customer(session: AsyncSession) -> None:
-    customer = Customer(
-        id=CUSTOMER, unit_id=UNIT, number="C-0001", name="云桥物业", kind="organisation", language="zh"
-    )
+    customer = Customer(id=CUSTOMER, unit_id=UNIT, number="C-0001", name="云桥物业", kind="organisation", language="zh")
     await _add(session, customer)
     zhao_min = Contact(
         id=ZHAO_MIN, customer_id=CUSTOMER, name="赵敏", title="物业经理", function="contact", language="zh"
