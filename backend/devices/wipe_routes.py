@@ -12,7 +12,7 @@ from litestar.enums import MediaType
 from litestar.params import FromPath, PathParameter
 
 from backend.attachments.schemas import Stored
-from backend.attachments.store import BLOB_BYTES, HASH_MISMATCH, HEAD_BYTES, BlobStore, media_type_of
+from backend.attachments.store import BLOB_BYTES, HASH_MISMATCH, HEAD_BYTES, blob_store, media_type_of
 from backend.core.auth import IDENTITY_ONLY
 from backend.core.errors import INVALID, Problem
 from backend.core.sessions import Database
@@ -53,7 +53,7 @@ async def post_rescued_file(
         await must_name(session, device_id=device, sha256=sha256)
     if hashlib.sha256(body).hexdigest() != sha256:
         raise Problem(HASH_MISMATCH)
-    await asyncio.to_thread(BlobStore(settings.blob_dir).put, body)
+    await asyncio.to_thread(blob_store(settings).put, body)
     stored = Stored(sha256=sha256, size=len(body), media_type=media_type_of(body[:HEAD_BYTES]))
     async with database.write() as session:
         await keep_file(session, now=now, device_id=device, stored=stored)

@@ -28,9 +28,12 @@ from backend.forms.shown import Customer, FormFacts, Organisation, Site, Worker
 from backend.forms.template import Template
 from backend.forms.verify import verify_sealed
 from bench.acceptance.paperwork import fill, photo_png, sign
+from sync.client.courier import Courier
 from sync.client.disk import Disk
+from sync.client.files import Shelf
 from sync.client.phone import Line, Phone, enrol
 from sync.client.transport import HttpTransport
+from sync.client.web import Web
 from sync.protocol import EnrolRequest
 from sync.replica import Replica
 from sync.work import command
@@ -48,6 +51,7 @@ class Handset:
         self.server, self.login = server, login
         self.tokens: dict[str, Any] = {}
         self.phone: Phone | None = None
+        self.queue = Path()
 
     async def register(self, code: str, folder: Path) -> Phone:
         """Register with a one-use code from the office, then sign in on the registered phone."""
@@ -55,7 +59,8 @@ class Handset:
         key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
         identity = await enrol(line, EnrolRequest(code, key, "model phone", "example", 1))
         self.tokens = await sign_in(self.server, self.login, identity.device)
-        self.phone = Phone(Replica.fresh(identity), Disk(folder / f"{self.login}.db"), line, self.now, new_id)
+        self.queue = folder / f"{self.login}.db"
+        self.phone = Phone(Replica.fresh(identity), Disk(self.queue), line, self.now, new_id)
         return self.phone
 
     def token(self) -> str:
@@ -141,17 +146,19 @@ def file_form(phone: Phone, assignment: dict[str, Any], owner: dict[str, Any], p
         "id": form, "template_version_id": version["id"], "shown": document.decode(),
         "signatures": msgspec.to_builtins(signatures), "claimed_at": phone.clock().isoformat(),
     }  # fmt: skip
-    visit = assignment["visit_id"]
+    visit, photos = assignment["visit_id"], (hashlib.sha256(photo).hexdigest(),)
     phone.do(
-        lambda replica: command(replica, "form.file", "visit", visit, args, mutation_id=new_id(), now=phone.clock())
+        lambda replica: command(
+            replica, "form.file", "visit", visit, args, mutation_id=new_id(), now=phone.clock(), blobs=photos
+        )
     )
     return form
 
 
-async def upload(handset: Handset, photo: bytes) -> None:
-    """Send a photo's bytes under their sha256; the form was taken without waiting for them."""
-    sha256, headers = hashlib.sha256(photo).hexdigest(), {"Authorization": f"Bearer {handset.token()}"}
-    (await handset.server.put(f"/blobs/{sha256}", content=photo, headers=headers)).raise_for_status()
+async def send_photos(handset: Handset, shelf: Shelf, phone: Phone) -> None:
+    """Send what lies on the shelf; the form was taken without waiting for it."""
+    delivery = await Courier(phone, shelf, Web(handset.server, handset.token, handset.refresh)).deliver()
+    print(f"photos sent: {len(delivery.sent)}, refused: {len(delivery.refused)}")
 
 
 async def fetch_report(handset: Handset, form: str) -> bytes:
@@ -205,13 +212,15 @@ async def play(handset: Handset, phone: Phone, assignment: dict[str, Any]) -> No
     for kind in ("depart", "arrive", "start"):
         tap(phone, assignment["visit_id"], kind)
     photo = photo_png(Random())
+    phone.shelf = shelf = Shelf(handset.queue)
+    shelf.put(photo, "image/png")  # on the disk before the form that names it
     form = file_form(phone, assignment, handset.owner(), photo)
     tap(phone, assignment["visit_id"], "finish")
     print(f"without signal: {len(phone.replica.outbox.pending())} not yet sent")
     contact = await phone.contact()
     for item in contact.settled:
         print(f"  {item.mutation.name}: {phone.replica.state_of(item.id)}")
-    await upload(handset, photo)
+    await send_photos(handset, shelf, phone)
     report = await fetch_report(handset, form)
     await asyncio.to_thread(REPORT.write_bytes, report)
     check = await asyncio.to_thread(verify_sealed, report, now=phone.clock())

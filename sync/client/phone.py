@@ -39,7 +39,7 @@ from sync.protocol import (
 )
 from sync.repair import Repair, needs_repair
 from sync.replica import Pulled, Replica
-from sync.shelf import to_drop, to_send, unsafe
+from sync.shelf import FileState, to_drop, to_send, unsafe
 from sync.task import VOID
 
 __all__ = ["Contact", "Ended", "Line", "Offline", "Phone", "Refused", "SignedOut", "enrol"]
@@ -157,24 +157,14 @@ class Phone:
         lost = 0
         if self.shelf is not None:
             for file in to_send(self.shelf.files(), self.replica):
-                lost += not await self._file_rescued(self.shelf, file.sha256)
+                await _rescue_file(self.line, self.shelf, file.sha256)
+            lost = sum(file.state is not FileState.SENT for file in self.shelf.files().values())
             self.shelf.erase()
         erase(self.replica)
         self._save()
         self.disk.scrub()
         await self.line.ask(WIPED_PATH, encode(WipedRequest(lost)), WipedAnswer)
         self.replica.wipe_told = True
-
-    async def _file_rescued(self, shelf: Shelf, sha256: str) -> bool:
-        body = await asyncio.to_thread(shelf.path(sha256).read_bytes)
-        try:
-            await self.line.ask(f"{RESCUE_PATH}/{sha256}", body, RescuedFile)
-        except Refused as refusal:
-            if refusal.code not in NEVER_KEPT:
-                raise
-            return False
-        shelf.drop(sha256)
-        return True
 
     async def _exchange(self, contact: Contact, max_bytes: int) -> None:
         if await self._ends_well(contact, self._push(contact)):
@@ -294,3 +284,15 @@ class Phone:
         except BaseException:
             self.replica = self.disk.load(policy=self.replica.policy, effects=self.replica.effects) or self.replica
             raise
+
+
+async def _rescue_file(line: Line, shelf: Shelf, sha256: str) -> None:
+    """Hand over a file of a phone that may not push any more; one the server will never take stays."""
+    body = await asyncio.to_thread(shelf.path(sha256).read_bytes)
+    try:
+        await line.ask(f"{RESCUE_PATH}/{sha256}", body, RescuedFile)
+    except Refused as refusal:
+        if refusal.code not in NEVER_KEPT:
+            raise
+    else:
+        shelf.drop(sha256)
