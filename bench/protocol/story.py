@@ -35,11 +35,13 @@ from sync.protocol import (
     PUSH_PATH,
     RECONCILE_PATH,
     RESCUE_PATH,
+    WIPED_PATH,
     EnrolAnswer,
     PullAnswer,
     PushAnswer,
     PushRequest,
     Put,
+    WipedRequest,
     encode,
     position_digest,
 )
@@ -152,7 +154,8 @@ class Story:
     def signed(self, path: str, body: bytes) -> dict[str, str]:
         """The headers by which the phone proves who it is."""
         device, signature = self.phone.identity.device, sign(KEY, path, body)
-        self.names.call(signature, sign(KEY, path, self.names(body.decode()).encode()))
+        shown = self.names(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        self.names.call(signature, sign(KEY, path, shown))
         return JSON | {DEVICE_ID: device, DEVICE_SIGNATURE: signature}
 
     async def office(self, model: type[Any], row: UUID, **changes: Any) -> None:
@@ -344,8 +347,9 @@ async def leave(story: Story) -> None:
 
 
 def lose(story: Story) -> None:
-    """A note is written while the office revokes the phone."""
-    command(story.phone, "note.add", "work_order", str(ORDER), {"id": story.new_id(), "text": "保险丝"}, **story.how())
+    """A note with a photo is written while the office revokes the phone."""
+    note, named = {"id": story.new_id(), "text": "保险丝"}, (hashlib.sha256(PHOTO).hexdigest(),)
+    command(story.phone, "note.add", "work_order", str(ORDER), note, **story.how(), blobs=named)
 
 
 async def _hints(story: Story) -> tuple[str, str]:
@@ -389,6 +393,11 @@ async def _wiped(story: Story) -> None:
     story.phone.take_pull(page)
     queue = encode(story.phone.rescue_request() or PushRequest("", []))
     await story.ask("rescue", "POST", RESCUE_PATH, queue, story.signed(RESCUE_PATH, queue))
+    path = f"{RESCUE_PATH}/{hashlib.sha256(PHOTO).hexdigest()}"
+    proof = story.signed(path, PHOTO) | {"Content-Type": "application/octet-stream"}
+    await story.ask("rescue", "POST", path, PHOTO, proof)
+    word = encode(WipedRequest(files=0))
+    await story.ask("wiped", "POST", WIPED_PATH, word, story.signed(WIPED_PATH, word))
 
 
 def _digest_shown(story: Story) -> str:

@@ -3,14 +3,17 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from sync import limits, policy, protocol, task, texts
+from sync import limits, policy, protocol, signature, task, texts
 from sync.deciding import CONFLICT_DECIDE, Take
 from sync.edits import ROW_MUTATIONS
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/sync-protocol.md").read_text("utf-8")
 WORDS = set(re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)))
+INSIDE = {"inventory"}
+"""Said under its own heading."""
 
 
 @pytest.mark.parametrize("code", texts.TEXTS)
@@ -25,16 +28,51 @@ def test_every_status_notice_and_mutation_is_on_the_page() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        protocol.DEVICES_PATH,
-        protocol.INCARNATIONS_PATH,
-        protocol.PULL_PATH,
-        protocol.PUSH_PATH,
-        protocol.RECONCILE_PATH,
-        protocol.RESCUE_PATH,
+        f"POST {protocol.DEVICES_PATH}",
+        f"POST {protocol.INCARNATIONS_PATH}",
+        f"POST {protocol.PULL_PATH}",
+        f"POST {protocol.PUSH_PATH}",
+        f"POST {protocol.RECONCILE_PATH}",
+        f"POST {protocol.RESCUE_PATH}",
+        f"POST {protocol.WIPED_PATH}",
+        f"POST {protocol.HAVE_PATH}",
+        f"GET {protocol.HINTS_PATH}",
+        f"GET {protocol.PREFETCH_PATH}?bytes=",
+        f"GET {protocol.BLOBS_PATH}/{{sha256}}",
     ],
 )
 def test_every_endpoint_is_on_the_page(path: str) -> None:
-    assert f"`POST {path}`" in PAGE
+    assert f"`{path}`" in PAGE
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        protocol.EnrolRequest,
+        protocol.PullRequest,
+        protocol.PushRequest,
+        protocol.ReconcileRequest,
+        protocol.RescueRequest,
+        protocol.WipedRequest,
+    ],
+)
+def test_every_member_of_a_question_is_on_the_page(message: type[msgspec.Struct]) -> None:
+    asked = re.findall(r"^\| `POST [^`]+` \{([^}]+)\}", PAGE, re.MULTILINE)
+    members = [{name.strip(" ?") for name in one.split(",")} for one in asked]
+    assert {field.encode_name for field in msgspec.structs.fields(message)} in members
+
+
+@pytest.mark.parametrize("message", [protocol.PullAnswer, protocol.Mutation])
+def test_every_member_of_a_message_is_described(message: type[msgspec.Struct]) -> None:
+    described = {
+        name for row in re.findall(r"^\| (`[^|]+`) \|", PAGE, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+    assert {field.encode_name for field in msgspec.structs.fields(message)} - INSIDE <= described
+
+
+def test_every_header_is_on_the_page() -> None:
+    headers = (protocol.DEVICE_TIME, protocol.DEVICE_MONOTONIC, signature.DEVICE_ID, signature.DEVICE_SIGNATURE)
+    assert {*headers, protocol.SERVER_TIME} <= WORDS
 
 
 def test_the_numbers_are_those_of_the_code() -> None:
