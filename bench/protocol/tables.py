@@ -17,6 +17,7 @@ from backend.forms.schemas import FormFiling
 from backend.forms.shown import ShownForm
 from backend.forms.signing import Signature
 from backend.jobs.rules import TRANSITIONS
+from bench.protocol.forms import form_example, words_table
 from bench.reference import limits_of
 from sync.deciding import DecisionArgs
 from sync.policy import POLICY, EntityPolicy, Rule
@@ -57,6 +58,7 @@ def tables() -> dict[str, str]:
     return {
         "buckets": buckets_table(), "rows": rows_table(), "editable": editable_table(), "args": args_tables(),
         "codes": codes_table(), "limits": limits_table(), "steps": steps_table(), "form": form_tables(),
+        "form-example": form_example(), "form-words": words_table(),
     }  # fmt: skip
 
 
