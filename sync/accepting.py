@@ -16,6 +16,7 @@ from sync.handler import Call, Handlers, Outcome, Rejection, quarantined, refuse
 from sync.ledger import Envelope
 from sync.policy import POLICY, Policy
 from sync.protocol import Mutation, Status
+from sync.schemas import SHIPPED, Schemas
 from sync.store import LedgerEntry, LedgerState, Transaction, Transient
 from sync.task import Command, Decided, RowTask, read_task
 
@@ -46,6 +47,7 @@ async def accept(
     now: datetime,
     new_id: Callable[[], str],
     policy: Policy = POLICY,
+    schemas: Schemas = SHIPPED,
 ) -> Accepted:
     """Do the mutation of a quarantined entry inside this transaction; whoever calls sees that it is done once.
 
@@ -55,7 +57,7 @@ async def accept(
     if state is None:
         raise LookupError(entry.device)
     envelope = Envelope(entry.mutation_id or "", entry.n, entry.name, entry.payload, entry.payload_sum)
-    task = read_task(envelope, handlers, policy)
+    task = read_task(envelope, handlers, policy, schemas)
     if isinstance(task, Decided):
         return Accepted(task.outcome, task.fault)
     if task.mutation.id != entry.mutation_id:
@@ -64,7 +66,7 @@ async def accept(
     doing = _Accepting(tx, entry, state, Desk(tx, entry.device, state, now, targets), now)
     try:
         async with tx.savepoint():
-            outcome = await doing.do(task, policy, new_id)
+            outcome = await doing.do(task, new_id)
             await doing.desk.flush()
     except Transient:
         raise
@@ -83,7 +85,7 @@ class _Accepting(Generic[Tx]):
     desk: Desk
     now: datetime
 
-    async def do(self, task: RowTask | Command[Tx], policy: Policy, new_id: Callable[[], str]) -> Outcome:
+    async def do(self, task: RowTask | Command[Tx], new_id: Callable[[], str]) -> Outcome:
         """Do it as the push would have."""
         reach = await self._reach(task)
         if reach is Reach.NONE:
@@ -92,7 +94,7 @@ class _Accepting(Generic[Tx]):
         if isinstance(task, Command):
             return await task.handler.run(self.tx, call)
         row = await self.desk.row(task.target)
-        return refused("not_granted") if row is None else await RowEdits(self.desk, policy, new_id).do(call, row)
+        return refused("not_granted") if row is None else await RowEdits(self.desk, task.policy, new_id).do(call, row)
 
     async def _reach(self, task: RowTask | Command[Any]) -> Reach:
         if task.target is None:

@@ -48,10 +48,12 @@ class Outbox:
     incarnation: str
     next_n: int = 1
     items: dict[str, Item] = field(default_factory=dict[str, Item])
+    schema: int = SCHEMA
+    """What this app speaks; work done under an older app keeps the schema it was done in."""
 
     def put(self, name: str, mutation_id: str, now: datetime, **content: Any) -> Item:
         """Number a mutation and keep it; `content` are the other members of Mutation."""
-        mutation = Mutation(id=mutation_id, n=self.next_n, name=name, schema=SCHEMA, occurred_at=now, **content)
+        mutation = Mutation(id=mutation_id, n=self.next_n, name=name, schema=self.schema, occurred_at=now, **content)
         item = Item(mutation_id, self.next_n, self.incarnation, msgspec.json.encode(mutation).decode())
         self.items[mutation_id] = item
         self.next_n += 1
@@ -103,7 +105,7 @@ class Outbox:
         """Send in an item's place only that it exists: the server cannot take it, and nothing behind it shall wait."""
         payload = item.payload.encode()
         args = {"of": item.id, "reason": reason, "bytes": len(payload), "sha256": hashlib.sha256(payload).hexdigest()}
-        mutation = Mutation(id=void_id, n=item.n, name=VOID, schema=SCHEMA, occurred_at=now, args=args)
+        mutation = Mutation(id=void_id, n=item.n, name=VOID, schema=self.schema, occurred_at=now, args=args)
         self._set(item, replaced_by=void_id)
         self.items[void_id] = Item(void_id, item.n, item.incarnation, msgspec.json.encode(mutation).decode())
         return self.items[void_id]
@@ -157,9 +159,9 @@ class Outbox:
         return list(self.items.values())
 
     @classmethod
-    def load(cls, incarnation: str, items: Iterable[Item], made_n: int = 0) -> "Outbox":
+    def load(cls, incarnation: str, items: Iterable[Item], made_n: int = 0, schema: int = SCHEMA) -> "Outbox":
         """Return the outbox that was stored; `made_n` numbers were given, some of them to what is kept no longer."""
-        outbox = cls(incarnation, items={item.id: item for item in items})
+        outbox = cls(incarnation, items={item.id: item for item in items}, schema=schema)
         numbers = [item.n for item in outbox.items.values() if item.incarnation == incarnation]
         outbox.next_n = max([made_n, *numbers]) + 1
         return outbox

@@ -8,8 +8,9 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from sync.feed import Entry, Position, View, Want
-from sync.limits import PULL_BYTES_LEAST, PULL_BYTES_MOST, PULL_ENTRIES, PULL_SCHEMAS_BACK, SCHEMA, VIEW_ATTEMPTS
+from sync.limits import PULL_BYTES_LEAST, PULL_BYTES_MOST, PULL_ENTRIES, VIEW_ATTEMPTS
 from sync.protocol import Del, Drop, Notice, Op, PullAnswer, Put, Refusal
+from sync.schemas import Schemas
 from sync.store import DeviceState, Snapshot, Store
 
 OP_BYTES: Final = 64
@@ -59,7 +60,7 @@ async def answered(store: Store[Any], device: str, drafting: Drafting, now: date
     raise Refusal(503, "busy")
 
 
-def admitted(state: DeviceState | None, schema: int) -> tuple[DeviceState, int, Notice | None]:
+def admitted(state: DeviceState | None, schema: int, schemas: Schemas) -> tuple[DeviceState, int, Notice | None]:
     """Return the device, its last acknowledged number, and why it is sent no rows (None: it may have them).
 
     Raises Refusal 404 `unknown_device`, 409 `unknown_incarnation`.
@@ -70,8 +71,7 @@ def admitted(state: DeviceState | None, schema: int) -> tuple[DeviceState, int, 
         return state, 0, Notice.WIPE
     if state.acked_n is None:
         raise Refusal(409, "unknown_incarnation")
-    too_old = schema < SCHEMA - PULL_SCHEMAS_BACK or schema < 1
-    return state, state.acked_n, Notice.UPGRADE if too_old else None
+    return state, state.acked_n, None if schemas.serves(schema) else Notice.UPGRADE
 
 
 @dataclass

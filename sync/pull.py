@@ -14,11 +14,18 @@ from sync.cursor import Cookie, PageToken, seal, unseal
 from sync.feed import Plan, Position, Scope, View, compare, kept, unsent
 from sync.pages import Draft, Page, Puller, admitted, answered
 from sync.protocol import Check, Notice, PullAnswer, PullRequest, Refusal, position_digest
+from sync.schemas import SHIPPED, Schemas, seen_by
 from sync.store import DeviceState, Snapshot, Store
 
 
 async def pull(
-    store: Store[Any], *, puller: Puller, request: PullRequest, now: datetime, new_id: Callable[[], str]
+    store: Store[Any],
+    *,
+    puller: Puller,
+    request: PullRequest,
+    now: datetime,
+    new_id: Callable[[], str],
+    schemas: Schemas = SHIPPED,
 ) -> PullAnswer | None:
     """Answer a pull, or None (204) when the phone already has everything.
 
@@ -26,7 +33,8 @@ async def pull(
     """
 
     async def draft(snapshot: Snapshot) -> Draft:
-        return await _Pull(snapshot, puller, request, now, new_id).draft()
+        seen = seen_by(snapshot, schemas, request.schema)
+        return await _Pull(seen, puller, request, now, new_id, schemas).draft()
 
     return await answered(store, puller.device, draft, now)
 
@@ -72,11 +80,12 @@ class _Pull:
     request: PullRequest
     now: datetime
     new_id: Callable[[], str]
+    schemas: Schemas
 
     async def draft(self) -> Draft:
         """Answer from this snapshot."""
         found = await self.snapshot.device(self.puller.device, self.request.incarnation)
-        state, acked_n, notice = admitted(found, self.request.schema)
+        state, acked_n, notice = admitted(found, self.request.schema, self.schemas)
         if notice is not None:
             return Draft(PullAnswer(of=self.of, v=state.v, notices=(notice,)))
         start = self._start(state)

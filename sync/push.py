@@ -6,7 +6,7 @@ the mutation that spoils it is alone. Results are built only from what committed
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
@@ -20,6 +20,7 @@ from sync.handler import Call, Handlers, Outcome, Rejection, quarantined, refuse
 from sync.ledger import Envelope
 from sync.policy import POLICY, Policy
 from sync.protocol import Mutation, Notice, PushAnswer, PushRequest, Refusal, Result, encode
+from sync.schemas import SHIPPED, Schemas
 from sync.store import LedgerEntry, LedgerState, RowKey, Store, Transaction, Transient
 from sync.task import Command, Decided, RowTask, Task, read_task
 from sync.texts import TEXTS
@@ -50,6 +51,7 @@ async def push(
     now: datetime,
     new_id: Callable[[], str],
     policy: Policy = POLICY,
+    schemas: Schemas = SHIPPED,
 ) -> PushAnswer:
     """Take a batch of mutations and return one result each, in order; all of it is durable when this returns.
 
@@ -57,8 +59,8 @@ async def push(
     not do it now. In both cases, and when the answer is lost, sending the same bytes again is right.
     """
     envelopes = ledger.read_batch(request.mutations)
-    tasks = [read_task(envelope, handlers, policy) for envelope in envelopes]
-    batch = _Batch(store, pusher, request.incarnation, now, new_id, policy)
+    tasks = [read_task(envelope, handlers, policy, schemas) for envelope in envelopes]
+    batch = _Batch(store, pusher, request.incarnation, now, new_id, schemas)
     results, revoked = await batch.settle(tasks)
     return PushAnswer([msgspec.Raw(result) for result in results], (Notice.WIPE,) if revoked else ())
 
@@ -70,7 +72,7 @@ class _Batch(Generic[Tx]):
     incarnation: str
     now: datetime
     new_id: Callable[[], str]
-    policy: Policy
+    schemas: Schemas
 
     async def settle(self, tasks: Sequence[Task[Tx]]) -> tuple[list[bytes], bool]:
         """Do the tasks in order, in one transaction if possible; return results and whether the device is revoked."""
@@ -186,8 +188,10 @@ class _Turn(Generic[Tx]):
         reach = Reach.NONE if row is None else await self.desk.reach(row.bucket)
         if row is None or reach in BARRED:
             return BARRED[reach]
-        edits = RowEdits(self.desk, self.batch.policy, self.batch.new_id)
-        return _told(await edits.do(self._call(task.mutation, reach), row), reach)
+        edits = RowEdits(self.desk, task.policy, self.batch.new_id)
+        outcome = await edits.do(self._call(task.mutation, reach), row)
+        held = self.batch.schemas.held(task.mutation.entity, outcome.held, task.mutation.schema)
+        return _told(replace(outcome, held=held), reach)
 
     async def _command_done(self, task: Command[Tx]) -> Outcome:
         reach = await self._reach(task.target)

@@ -16,13 +16,20 @@ from sync.feed import Position, Scope, View, Want, entry_sum, kept
 from sync.limits import PULL_ENTRIES
 from sync.pages import Draft, Page, Puller, admitted, answered
 from sync.protocol import Check, Del, PullAnswer, ReconcileRequest
+from sync.schemas import SHIPPED, Schemas, seen_by
 from sync.store import DeviceState, Snapshot, Store
 
 EMPTY: Final = Check(0, 0)
 
 
 async def reconcile(
-    store: Store[Any], *, puller: Puller, request: ReconcileRequest, now: datetime, new_id: Callable[[], str]
+    store: Store[Any],
+    *,
+    puller: Puller,
+    request: ReconcileRequest,
+    now: datetime,
+    new_id: Callable[[], str],
+    schemas: Schemas = SHIPPED,
 ) -> PullAnswer | None:
     """Answer an inventory; without a cookie in the answer, the phone asks again. It has the access of a pull.
 
@@ -31,11 +38,12 @@ async def reconcile(
 
     async def draft(snapshot: Snapshot) -> Draft:
         found = await snapshot.device(puller.device, request.incarnation)
-        state, acked_n, notice = admitted(found, request.schema)
+        state, acked_n, notice = admitted(found, request.schema, schemas)
         if notice is not None:
             return Draft(PullAnswer(of=request.of, v=state.v, notices=(notice,)))
-        scope = await snapshot.scope(state.person, now)
-        page = Page.within(snapshot, request.max_bytes)
+        seen = seen_by(snapshot, schemas, request.schema)
+        scope = await seen.scope(state.person, now)
+        page = Page.within(seen, request.max_bytes)
         unlisted, all_sent = await _compared(request, scope, page)
         if unlisted or not all_sent:
             return Draft(PullAnswer(of=request.of, v=state.v, ops=page.ops, inventory=unlisted))

@@ -6,7 +6,7 @@ from msgspec import structs
 
 from sync.feed import entry_sum
 from sync.holding import Holding, Rows, applied, check_of, damaged
-from sync.limits import PULL_BYTES, RECONCILE_ROWS, SCHEMA
+from sync.limits import PULL_BYTES, RECONCILE_ROWS
 from sync.protocol import PullAnswer, ReconcileRequest, position_digest
 from sync.replica import Pulled, Replica, lost_again
 
@@ -36,7 +36,7 @@ class Repair:
         self.of = of
         checks = {name: check_of(rows) for name, rows in self.buckets.items()}
         incarnation = self.replica.identity.incarnation
-        return ReconcileRequest(incarnation, SCHEMA, of, checks, self._listed(), max_bytes)
+        return ReconcileRequest(incarnation, self.replica.schemas.current, of, checks, self._listed(), max_bytes)
 
     def take(self, answer: PullAnswer) -> Pulled:
         """Take an answer into the copy; with the last, the phone holds the copy.

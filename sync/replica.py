@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from sync.holding import Holding, damaged, swapped
-from sync.limits import BATCH_BYTES, BATCH_MUTATIONS, PULL_BYTES, SCHEMA
+from sync.limits import BATCH_BYTES, BATCH_MUTATIONS, PULL_BYTES
 from sync.outbox import Item, Outbox
 from sync.policy import POLICY, Policy
 from sync.protocol import (
@@ -28,7 +28,8 @@ from sync.protocol import (
     Status,
     position_digest,
 )
-from sync.shown import Effect, Shown, lay_over
+from sync.schemas import SHIPPED, Schemas
+from sync.shown import Effect, Shown, lay_over, taken
 
 PENDING: Final = "pending"
 IN_EFFECT: Final = frozenset((Status.APPLIED, Status.MERGED, Status.NOOP, Status.CONFLICT))
@@ -88,6 +89,8 @@ class Replica:
     """Restores of the server this phone has lived through; a file sent before the last has to be asked after."""
     wipe_told: bool = False
     """Whether the server knows that this phone has wiped itself."""
+    schemas: Schemas = SHIPPED
+    """What this app knows: the newest is what it speaks, the steps show it work done under an older app."""
 
     @classmethod
     def fresh(
@@ -98,15 +101,20 @@ class Replica:
 
     @classmethod
     def restored(
-        cls, stored: Stored, *, policy: Policy = POLICY, effects: Mapping[str, Effect] | None = None
+        cls,
+        stored: Stored,
+        *,
+        policy: Policy = POLICY,
+        effects: Mapping[str, Effect] | None = None,
+        schemas: Schemas = SHIPPED,
     ) -> "Replica":
         """Return the phone that was stored."""
         incarnation, held = stored.identity.incarnation, stored.holding
         made_n = held.made_n if held.incarnation == incarnation else 0
-        outbox = Outbox.load(incarnation, stored.items, made_n)
+        outbox = Outbox.load(incarnation, stored.items, made_n, schemas.current)
         return cls(
             stored.identity, outbox, policy, effects or {}, stored.holding, stored.pages,
-            stored.printed, stored.too_old, stored.wiped, stored.rewinding, stored.rewinds, stored.wipe_told,
+            stored.printed, stored.too_old, stored.wiped, stored.rewinding, stored.rewinds, stored.wipe_told, schemas,
         )  # fmt: skip
 
     def stored(self) -> Stored:
@@ -127,7 +135,8 @@ class Replica:
         shown = Shown(self.holding)
         for item in self.outbox.items.values():
             if not covered(self.holding, item) and (item.result is None or item.result.status in IN_EFFECT):
-                lay_over(shown, item.mutation, item.result, self.effects)
+                mutation = self.schemas.raised(taken(item.mutation, item.result))
+                lay_over(shown, mutation, item.result, self.effects)
         return shown
 
     def state_of(self, mutation_id: str) -> str:
@@ -143,7 +152,7 @@ class Replica:
     def pull_request(self, max_bytes: int = PULL_BYTES) -> PullRequest:
         """Return the next pull: what changed, or the next page."""
         page = self.pages[-1].page if self.pages else None
-        return PullRequest(self.identity.incarnation, SCHEMA, self.holding.cookie, page, max_bytes)
+        return PullRequest(self.identity.incarnation, self.schemas.current, self.holding.cookie, page, max_bytes)
 
     def take_pull(self, answer: PullAnswer | None) -> Pulled:
         """Take an answer (None for 204). Taking it twice, or late, changes nothing."""

@@ -55,11 +55,18 @@ Effect: TypeAlias = Callable[[Shown, Mutation], None]
 """What a business command does to the rows a person sees, until the server's answer is part of them."""
 
 
+def taken(mutation: Mutation, result: Result | None) -> Mutation:
+    """Return an edit without the fields that wait for a person's decision."""
+    if mutation.name != EDIT or result is None or not result.held:
+        return mutation
+    fields = {name: edit for name, edit in mutation.fields.items() if name not in result.held}
+    return msgspec.structs.replace(mutation, fields=fields)
+
+
 def lay_over(shown: Shown, mutation: Mutation, result: Result | None, effects: Mapping[str, Effect]) -> None:
-    """Show one mutation's effect; of an edit in conflict only what the server took."""
+    """Show one mutation's effect, of an edit what was `taken`."""
     if mutation.name == EDIT:
-        held = set(result.held) if result else set[str]()
-        now = {name: edit.now for name, edit in mutation.fields.items() if name not in held}
+        now = {name: edit.now for name, edit in mutation.fields.items()}
         if shown.get(mutation.entity, mutation.row) is not None and now:
             shown.put(mutation.entity, mutation.row, now)
     elif mutation.name == ADD:

@@ -8,9 +8,9 @@ import msgspec
 from sync.edits import ROW_MUTATIONS, row_target
 from sync.handler import Handler, Handlers, Outcome, quarantined
 from sync.ledger import Envelope
-from sync.limits import SCHEMA
 from sync.policy import Policy
 from sync.protocol import Mutation, is_uuid
+from sync.schemas import SHIPPED, Schemas
 from sync.store import RowKey, Transaction
 
 VOID: Final = "void"
@@ -30,11 +30,15 @@ class Decided:
 
 @dataclass(frozen=True)
 class RowTask:
-    """An `edit`, `add` or `remove`; `target` is the row that must be within reach."""
+    """An `edit`, `add` or `remove`; `target` is the row that must be within reach.
+
+    `policy` are the rules for the schema it was made under.
+    """
 
     envelope: Envelope
     mutation: Mutation
     target: RowKey
+    policy: Policy
     fault: str = ""
 
 
@@ -52,7 +56,7 @@ class Command(Generic[Tx]):
 Task: TypeAlias = Decided | RowTask | Command[Tx]
 
 
-def read_task(envelope: Envelope, handlers: Handlers[Tx], policy: Policy) -> Task[Tx]:
+def read_task(envelope: Envelope, handlers: Handlers[Tx], policy: Policy, schemas: Schemas = SHIPPED) -> Task[Tx]:
     """Read a mutation; whatever cannot be read or is not known here is set aside for a person, never refused."""
     try:
         mutation = msgspec.json.decode(envelope.payload, type=Mutation)
@@ -60,11 +64,21 @@ def read_task(envelope: Envelope, handlers: Handlers[Tx], policy: Policy) -> Tas
         return Decided(envelope, quarantined("unreadable_mutation"), str(error))
     if mutation.name == VOID:
         return Decided(envelope, quarantined("undeliverable"))
-    if mutation.schema > SCHEMA:
+    if mutation.schema > schemas.current:
         return Decided(envelope, quarantined("newer_schema"))
+    try:
+        mutation = schemas.raised(mutation)
+    except Exception as error:  # noqa: BLE001 - the boundary to adapters: recorded with the payload, for a person
+        return Decided(envelope, quarantined("unreadable_mutation"), repr(error))
+    return _known(envelope, mutation, handlers, schemas.policy(policy, mutation.schema))
+
+
+def _known(envelope: Envelope, mutation: Mutation, handlers: Handlers[Tx], policy: Policy) -> Task[Tx]:
     if mutation.name in ROW_MUTATIONS:
         target = row_target(mutation, policy)
-        return Decided(envelope, target) if isinstance(target, Outcome) else RowTask(envelope, mutation, target)
+        if isinstance(target, Outcome):
+            return Decided(envelope, target)
+        return RowTask(envelope, mutation, target, policy)
     handler = handlers.get(mutation.name)
     return _command(envelope, mutation, handler) if handler else Decided(envelope, quarantined("unknown_mutation"))
 

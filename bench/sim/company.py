@@ -8,14 +8,14 @@ from typing import Any, Final
 
 import msgspec
 
+from bench.sim.apps import NEW, OLD, SERVER, started
 from bench.sim.place import Look, Place
 from bench.sim.promises import keep
 from sync.deciding import CONFLICT_DECIDE, DECIDE
 from sync.handler import Handler
-from sync.limits import SCHEMA
 from sync.protocol import Mutation, PullAnswer, PullRequest, PushAnswer, PushRequest, Status
 from sync.replica import Replica
-from tests.sync.handset import Handset, register, restored
+from tests.sync.handset import Handset, register
 from tests.sync.world import START, handlers_that
 
 HANDLERS: Final[Mapping[str, Handler[Any]]] = handlers_that(**{CONFLICT_DECIDE: DECIDE})
@@ -61,7 +61,7 @@ class Carried:
     late: list[LateAnswer | LateRequest] = field(default_factory=list[LateAnswer | LateRequest])
     made: list[str] = field(default_factory=list[str])
     ahead: timedelta = timedelta()
-    schema: int = SCHEMA
+    schema: int = NEW
 
     def save(self) -> None:
         """Write everything to the phone's disk."""
@@ -69,7 +69,7 @@ class Carried:
 
     def wake(self) -> None:
         """Start from what the disk holds."""
-        self.handset.replica, self.flaws = restored(self.disk), self.flaws_on_disk
+        self.handset.replica, self.flaws = started(self.disk, self.schema), self.flaws_on_disk
 
     def back_up(self) -> None:
         """Keep a copy of the disk."""
@@ -170,6 +170,11 @@ class Company:
     saved: Saved | None = None
     restores: int = 0
     """How often the servers were put back."""
+    cloned: bool = False
+    """Whether two phones have gone on under one identity; the servers are not put back then, nor a phone cloned after.
+
+    A copy that pulls first after a restore can use the numbers of what another copy had acknowledged.
+    """
     chores: int = 0
     """How often there was housekeeping."""
 
@@ -192,21 +197,22 @@ class Company:
             for job, person in ((0, world.li_wei), (0, world.zhang_min), (1, world.li_wei)):
                 self.assignments.append(await world.assign(person, self.jobs[job]))
             self.members.append(await world.join(world.zhang_min))
-        for person in (world.li_wei, world.li_wei, world.zhang_min):
-            self.phones.append(await self.new_phone(person))
+        for person, schema in ((world.li_wei, OLD), (world.li_wei, NEW), (world.zhang_min, OLD)):
+            self.phones.append(await self.new_phone(person, schema))
         return self
 
-    async def new_phone(self, person: str) -> Carried:
-        """Register a phone of a person."""
-        carried = Carried(self.handset(person, (await register(self.world, person)).replica))
+    async def new_phone(self, person: str, schema: int) -> Carried:
+        """Register a phone of a person, with an app of this schema."""
+        carried = Carried(self.handset(person, (await register(self.world, person)).replica), schema=schema)
         carried.save()
+        carried.wake()
         carried.back_up()
         return carried
 
     def handset(self, person: str, replica: Replica) -> Handset:
         """Return a phone that knows the business of this company."""
         handset = Handset(self.world, person, replica)
-        handset.handlers = HANDLERS
+        handset.handlers, handset.schemas = HANDLERS, SERVER
         return handset
 
     def look(self) -> Look:

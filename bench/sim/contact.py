@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from bench.sim.apps import as_held
 from bench.sim.company import Carried, Company, LateAnswer, LateRequest
 from bench.sim.place import ServerKilled, Watch
 from bench.sim.promises import keep
@@ -91,7 +92,7 @@ async def pull(
     if reconciles and needs_repair(carried.handset.replica):
         return await compare(company, carried, trip, max_bytes, meanwhile)
     request = carried.handset.replica.pull_request(max_bytes)
-    request = msgspec.structs.replace(request, schema=carried.schema, reconciles=reconciles)
+    request = msgspec.structs.replace(request, reconciles=reconciles)
     if trip.fault is Fault.REQUEST_LOST:
         return None
     if trip.fault is Fault.REQUEST_LATE:
@@ -152,7 +153,9 @@ async def _compared(
 ) -> PullAnswer | None:
     def ask(handset: Handset) -> Awaitable[PullAnswer | None]:
         puller, new_id = Puller(handset.device, SECRET), company.world.ids
-        return reconcile(handset.store, puller=puller, request=request, now=handset.now, new_id=new_id)
+        return reconcile(
+            handset.store, puller=puller, request=request, now=handset.now, new_id=new_id, schemas=handset.schemas
+        )
 
     answer = await _within_scope(company, carried, trip, meanwhile, ask)
     return None if answer is None else msgspec.json.decode(encode(answer), type=PullAnswer)
@@ -377,6 +380,7 @@ def _check_end(company: Company, handset: Handset, mutation: Mutation, result: R
         keep(28, result.code == "device_revoked")
     if mutation.name == CONFLICT_DECIDE:
         _check_decision(company, mutation, result)
+    keep(27, result.code not in ("newer_schema", "partial_group", "unknown_field", "unreadable_mutation"), result.code)
     if result.code in OUT_OF_REACH:
         return
     expected = company.books.expect(handset.device, mutation)
@@ -427,7 +431,7 @@ async def _check_complete(company: Company, carried: Carried, answer: PullAnswer
     if given_at is None or answer.v != look.v:
         return  # it arrived late, and the world has moved on
     if given_at == company.now:
-        expected = await company.world.expected(handset.person, company.now)
+        expected = as_held(carried.schema, await company.world.expected(handset.person, company.now))
         keep(2, _sound(carried, buckets(handset)) == _sound(carried, expected))
     shown = handset.replica.shown()
     holding = handset.replica.holding

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from bench.sim.apps import SERVER
 from bench.sim.company import HANDLERS, Company, Saved
 from bench.sim.place import Watch
 from bench.sim.promises import keep
@@ -57,7 +58,7 @@ async def settle(company: Company, place: int, how: str) -> None:
 async def _accept(company: Company, chosen: str) -> None:
     async with _desk(company) as tx:
         (entry,) = await tx.ledger(NOBODY, NOBODY, range(0), {chosen})
-        done = await accept(tx, HANDLERS, entry, now=company.now, new_id=company.world.ids)
+        done = await accept(tx, HANDLERS, entry, now=company.now, new_id=company.world.ids, schemas=SERVER)
     if not done.settled:
         return
     books, outcome = company.books, done.outcome
@@ -83,7 +84,7 @@ async def save_servers(company: Company) -> None:
 async def restore_servers(company: Company) -> None:
     """Bring the servers back from their newest backup; whoever was out of use is put out of use again."""
     saved = company.saved
-    if saved is None:
+    if saved is None or company.cloned:
         return
     await company.place.bring_back(saved.place)
     company.restores += 1

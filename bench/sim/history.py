@@ -7,6 +7,7 @@ from random import Random
 from typing import Any, Final
 
 from bench.sim import contact, desk, office, people
+from bench.sim.apps import as_held
 from bench.sim.company import Carried, Company
 from bench.sim.place import Place
 from bench.sim.promises import Broken, keep
@@ -162,7 +163,8 @@ async def _catch_up(company: Company, carried: Carried) -> None:
             break
     if carried.handset.device in company.books.revoked:
         await contact.rescue_all(company, carried)
-    _check_healed(company, carried, await company.world.expected(carried.handset.person, company.now))
+    expected = await company.world.expected(carried.handset.person, company.now)
+    _check_healed(company, carried, as_held(carried.schema, expected))
 
 
 ROUNDS: Final = 50

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from bench.sim.apps import NEW, OLD, started, words
 from bench.sim.company import Carried, Company, LateRequest
 from bench.sim.contact import arrive_at_server, take
 from bench.sim.promises import keep
@@ -14,7 +15,6 @@ from sync.deciding import CONFLICT_ENTITY
 from sync.outbox import Item
 from sync.protocol import PushAnswer
 from sync.replica import Replica
-from tests.sync.handset import restored
 
 NEW_ASSET: Final = {
     "asset_type": "elevator", "asset_model_id": None, "name": "电梯", "serial": None, "quantity": 1,
@@ -28,17 +28,19 @@ async def edit(company: Company, phone: int, entity: str, place: int, changes: M
     rows = sorted(carried.handset.replica.shown().all(entity))
     if not rows or carried.handset.replica.wiped:
         return
-    row = rows[place % len(rows)]
-    _do(company, carried, lambda replica, stamp: work.edit(replica, entity, row, changes, **stamp))
+    row, said = rows[place % len(rows)], words(carried.schema, entity, changes)
+    if said is None:
+        return
+    _do(company, carried, lambda replica, stamp: work.edit(replica, entity, row, said, **stamp))
     seen = carried.handset.replica.shown().get(entity, row) or {}
-    keep(18, {name: seen[name] for name in changes} == changes, "one's own work is seen at once")
+    keep(18, {name: seen[name] for name in said} == said, "one's own work is seen at once")
 
 
 async def add(company: Company, phone: int, site: int) -> None:
     """Add an asset to a site, whether the phone has it or not."""
-    fields = {"site_id": company.sites[site], **NEW_ASSET}
-    row = company.world.ids()
-    _do(company, company.phones[phone], lambda replica, stamp: work.add(replica, "asset", row, fields, **stamp))
+    carried, row = company.phones[phone], company.world.ids()
+    fields = words(carried.schema, "asset", {"site_id": company.sites[site], **NEW_ASSET}) or {}
+    _do(company, carried, lambda replica, stamp: work.add(replica, "asset", row, fields, **stamp))
     company.assets.append(row)
 
 
@@ -57,7 +59,8 @@ async def command(company: Company, phone: int, name: str, site: int) -> None:
     def done(replica: Replica, stamp: dict[str, Any]) -> Item:
         mark = str(stamp["mutation_id"])[:8]
         company.books.marks[stamp["mutation_id"]] = mark
-        args = {"site": company.sites[site], "mark": mark}
+        mark_name = "stamp" if (name, company.phones[phone].schema) == ("sign", OLD) else "mark"
+        args = {"site": company.sites[site], mark_name: mark}
         return work.command(replica, name, "mark", company.world.ids(), args, **stamp)
 
     _do(company, company.phones[phone], done)
@@ -115,9 +118,11 @@ async def restore(company: Company, phone: int) -> None:
 async def clone(company: Company, phone: int, other: int) -> None:
     """Set up another phone from a copy of this one's disk; both go on under one identity."""
     one, two = company.phones[phone], company.phones[other]
-    if one is two:
+    if one is two or company.restores:
         return
-    copy = Carried(company.handset(one.handset.person, restored(one.disk)), one.disk, flaws_on_disk=one.flaws_on_disk)
+    company.cloned = True
+    handset = company.handset(one.handset.person, started(one.disk, one.schema))
+    copy = Carried(handset, one.disk, flaws_on_disk=one.flaws_on_disk)
     copy.made, copy.schema, copy.flaws = list(one.made), one.schema, one.flaws_on_disk
     copy.back_up()
     company.phones[other] = copy
@@ -129,8 +134,11 @@ async def set_clock(company: Company, phone: int, days: int) -> None:
 
 
 async def upgrade(company: Company, phone: int) -> None:
-    """Install the next app: it asks for rows of a newer schema."""
-    company.phones[phone].schema += 1
+    """Install the next app: it asks for rows of a newer schema, and nobody waits for answers any more."""
+    carried = company.phones[phone]
+    carried.schema = NEW
+    carried.late = [late for late in carried.late if isinstance(late, LateRequest)]
+    carried.wake()
 
 
 async def revoke(company: Company, phone: int) -> None:

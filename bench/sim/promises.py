@@ -20,6 +20,7 @@ PROMISES: Final = {
     22: "an answer taken twice equals once",
     23: "hints change nothing",
     24: "no device's clock moves a time beyond its clamp",
+    27: "pushes of every shipped schema are taken, and its phones see what they know",
     28: "after revocation no data leaves, and unsent work reaches quarantine",
     29: "what servers lost, phones bring back",
     0: "nothing breaks",

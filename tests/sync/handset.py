@@ -26,6 +26,7 @@ from sync.protocol import (
 from sync.pull import Puller, pull
 from sync.push import Pusher, push
 from sync.replica import Pulled, Replica, Stored
+from sync.schemas import SHIPPED
 from tests.sync.world import SECRET, START, World, handlers_that
 
 
@@ -39,6 +40,7 @@ class Handset:
         self.now = START
         self.store: Any = world.store
         self.handlers: Mapping[str, Handler[Any]] = handlers_that()
+        self.schemas = SHIPPED
 
     @property
     def device(self) -> str:
@@ -65,14 +67,15 @@ class Handset:
     async def ask_pull(self, request: PullRequest) -> PullAnswer | None:
         puller = Puller(self.device, SECRET)
         answer = await pull(
-            self.store, puller=puller, request=decode_pull(encode(request)), now=self.now, new_id=self.world.ids
-        )
+            self.store, puller=puller, request=decode_pull(encode(request)), now=self.now, new_id=self.world.ids,
+            schemas=self.schemas,
+        )  # fmt: skip
         return None if answer is None else msgspec.json.decode(encode(answer), type=PullAnswer)
 
     async def ask_push(self, request: PushRequest, device_now: datetime | None = None) -> PushAnswer:
         answer = await push(
             self.store, self.handlers, pusher=Pusher(self.device, device_now or self.now),
-            request=decode_push(encode(request)), now=self.now, new_id=self.world.ids,
+            request=decode_push(encode(request)), now=self.now, new_id=self.world.ids, schemas=self.schemas,
         )  # fmt: skip
         return msgspec.json.decode(encode(answer), type=PushAnswer)
 
