@@ -32,6 +32,7 @@ from sync.client.courier import Courier
 from sync.client.disk import Disk
 from sync.client.files import Shelf
 from sync.client.phone import Line, Phone, enrol
+from sync.client.prefetch import Prefetcher
 from sync.client.transport import HttpTransport
 from sync.client.web import Web
 from sync.protocol import EnrolRequest
@@ -42,6 +43,8 @@ PASSWORD = "paigong-demo"
 ADMINISTRATOR, TECHNICIANS = "YQ018", [f"YQ00{number}" for number in range(1, 9)]
 REPORT = Path("report.pdf")
 WAIT_SECONDS = 30
+ROOM_BYTES = 200_000_000
+"""What this phone has room for."""
 
 
 class Handset:
@@ -155,9 +158,15 @@ def file_form(phone: Phone, assignment: dict[str, Any], owner: dict[str, Any], p
     return form
 
 
-async def send_photos(handset: Handset, shelf: Shelf, phone: Phone) -> None:
+async def fetch_ahead(shelf: Shelf, web: Web) -> None:
+    """Fetch drawings and manuals of the day's jobs while there is signal."""
+    fetched = await Prefetcher(shelf, web).fetch(ROOM_BYTES)
+    print(f"files fetched ahead: {len(fetched.files)}, {fetched.bytes} bytes")
+
+
+async def send_photos(phone: Phone, shelf: Shelf, web: Web) -> None:
     """Send what lies on the shelf; the form was taken without waiting for it."""
-    delivery = await Courier(phone, shelf, Web(handset.server, handset.token, handset.refresh)).deliver()
+    delivery = await Courier(phone, shelf, web).deliver()
     print(f"photos sent: {len(delivery.sent)}, refused: {len(delivery.refused)}")
 
 
@@ -209,10 +218,12 @@ def waiting_visits(phone: Phone) -> Iterator[dict[str, Any]]:
 
 async def play(handset: Handset, phone: Phone, assignment: dict[str, Any]) -> None:
     """Do one visit without signal, then deliver it."""
+    web = Web(handset.server, handset.token, handset.refresh)
+    phone.shelf = shelf = Shelf(handset.queue)
+    await fetch_ahead(shelf, web)
     for kind in ("depart", "arrive", "start"):
         tap(phone, assignment["visit_id"], kind)
     photo = photo_png(Random())
-    phone.shelf = shelf = Shelf(handset.queue)
     shelf.put(photo, "image/png")  # on the disk before the form that names it
     form = file_form(phone, assignment, handset.owner(), photo)
     tap(phone, assignment["visit_id"], "finish")
@@ -220,7 +231,7 @@ async def play(handset: Handset, phone: Phone, assignment: dict[str, Any]) -> No
     contact = await phone.contact()
     for item in contact.settled:
         print(f"  {item.mutation.name}: {phone.replica.state_of(item.id)}")
-    await send_photos(handset, shelf, phone)
+    await send_photos(phone, shelf, web)
     report = await fetch_report(handset, form)
     await asyncio.to_thread(REPORT.write_bytes, report)
     check = await asyncio.to_thread(verify_sealed, report, now=phone.clock())
