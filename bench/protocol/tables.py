@@ -42,7 +42,6 @@ LIMIT_MODULES: Final = (
     "sync.limits", "backend.devices.hints", "backend.devices.prefetch", "backend.devices.routes",
     "backend.devices.scope", "backend.attachments.schemas", "backend.attachments.store", "backend.attachments.tus",
     "backend.attachments.uploads", "backend.core.compression", "backend.people.sign_in", "backend.forms.schemas",
-    "backend.forms.signing",
 )  # fmt: skip
 SOURCES: Final = (
     (r'Refusal\((\d{3}), "(\w+)"', r"\1"), (r'_refusing\((\d{3}), "(\w+)"', r"\1"), (r'refused\("(\w+)"\)', "rejected"),
