@@ -115,11 +115,6 @@ class Outbox:
         lost = [item for item in self.items.values() if item.incarnation == self.incarnation and item.n >= expected_n]
         return [self._set(item, result=None) for item in lost if item.result and item.replaced_by is None]
 
-    def answered_beyond(self, acked_n: int) -> bool:
-        """Whether this incarnation has answers above the last number the server says it answered."""
-        own = (item for item in self.items.values() if item.incarnation == self.incarnation)
-        return any(item.result is not None and item.n > acked_n for item in own)
-
     def rewound(self, acked_n: int) -> list[Item]:
         """Send again what a restored server may have lost; return it. What it has after all, it knows by its id.
 
@@ -169,6 +164,12 @@ class Outbox:
     def _set(self, item: Item, **changes: Any) -> Item:
         self.items[item.id] = msgspec.structs.replace(item, **changes)
         return self.items[item.id]
+
+
+def answered_beyond(outbox: Outbox, acked_n: int) -> bool:
+    """Whether the outbox's incarnation has answers above the last number the server says it answered."""
+    own = (item for item in outbox.items.values() if item.incarnation == outbox.incarnation)
+    return any(item.result is not None and item.n > acked_n for item in own)
 
 
 def _numbered(payload: str, n: int) -> str:

@@ -15,7 +15,7 @@ import msgspec
 
 from sync.holding import Holding, damaged, swapped
 from sync.limits import BATCH_BYTES, BATCH_MUTATIONS, PULL_BYTES
-from sync.outbox import Item, Outbox
+from sync.outbox import Item, Outbox, answered_beyond
 from sync.policy import POLICY, Policy
 from sync.protocol import (
     EnrolAnswer,
@@ -240,7 +240,7 @@ def lost_again(replica: Replica, *, anew: bool) -> bool:
     Returns whether there is any. `anew`: the phone had no cookie by which a server could tell it of a restore; then it
     sees for itself that its answered work is not acknowledged.
     """
-    if not replica.rewinding and not (anew and replica.outbox.answered_beyond(replica.holding.acked_n)):
+    if not replica.rewinding and not (anew and answered_beyond(replica.outbox, replica.holding.acked_n)):
         return False
     replica.rewinding, replica.rewinds = False, replica.rewinds + 1
     return bool(replica.outbox.rewound(replica.holding.acked_n))
