@@ -143,7 +143,7 @@ class _Deciding:
         wanted = self.conflict.mine if choice.take is Take.MINE else choice.values
         gone = self.row is None or self.row.deleted
         if choice.take is Take.MINE and self._is_removal:
-            return None if self.row is None or gone else RowWrite(WriteKind.DELETE, self.row.key, {}, self.mutation_id)
+            return None if self.row is None or gone else await self._removed(self.row)
         self._check(wanted)
         return await self._restored(wanted) if self.row is None or gone else await self._changed(self.row, wanted)
 
@@ -158,6 +158,11 @@ class _Deciding:
             fits = wanted.keys() == self.conflict.mine.keys()
         if not fits:
             raise refusal("wrong_values")
+
+    async def _removed(self, row: Row) -> RowWrite:
+        write = RowWrite(WriteKind.DELETE, row.key, {}, self.mutation_id)
+        await self.tx.admitted(write, row, _Standing(self.tx))
+        return write
 
     async def _changed(self, row: Row, wanted: Fields) -> RowWrite | None:
         changes = {name: value for name, value in wanted.items() if not same(value, row.fields.get(name))}

@@ -117,7 +117,9 @@ class RowEdits:
         clash = merge_removal(call.mutation.fields, row.fields, rules, standing)
         if clash is not None:
             return await self._conflict(call, row, (clash,), "edited_meanwhile")
-        self.desk.change(row, RowWrite(WriteKind.DELETE, row.key, {}, call.mutation.id))
+        write = RowWrite(WriteKind.DELETE, row.key, {}, call.mutation.id)
+        await self.desk.tx.admitted(write, row, self.desk)
+        self.desk.change(row, write)
         return applied()
 
     async def _conflict(self, call: Call, row: Row, clashes: tuple[Clash, ...], code: str) -> Outcome:

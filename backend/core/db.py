@@ -1,7 +1,7 @@
 """What tables are made of: the base classes, the naming of constraints and the column types both databases share."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import MAXYEAR, UTC, date, datetime
 from typing import Any, ClassVar, Final, cast
 from uuid import UUID
 
@@ -35,7 +35,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value.tzinfo is None:
             msg = "an instant in storage must be aware"
             raise ValueError(msg)
-        utc = value.astimezone(UTC)
+        utc = _in_utc(value)
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
     @override
@@ -43,6 +43,14 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _in_utc(value: datetime) -> datetime:
+    """Return the instant in UTC; one beyond the calendar's ends (a phone with a broken clock) is kept as the end."""
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        return (datetime.max if value.year == MAXYEAR else datetime.min).replace(tzinfo=UTC)
 
 
 class Base(DeclarativeBase):

@@ -11,6 +11,12 @@ NOT_RESTORABLE = Fault(
     "请保留删除(take: theirs),需要时新建记录。",
     "Let it stay deleted (take: theirs); make a new record if one is needed.",
 )  # fmt: skip
+STILL_IN_USE = Fault(
+    "still_in_use", 409, "此记录仍被其他内容使用({uses_zh}),未删除。",
+    "Other records still refer to this ({uses_en}), so it was not removed.",
+    "请先移走或删除它们;不再使用的设备请由办公端报废。",
+    "Move or remove those first; equipment that is out of use is retired in the office.",
+)  # fmt: skip
 QUARANTINE_SETTLED = Fault(
     "quarantine_settled", 409, "这项内容已有另一种处理。", "This was settled the other way already.",
     "请查看处理结果;若仍需办理,请在办公端直接录入。",

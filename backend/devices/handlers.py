@@ -6,11 +6,13 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from backend.core.audit import Actor
-from backend.core.errors import Problem
+from backend.core.errors import CONSTRAINT, Problem
 from backend.devices.models import DeviceIncarnation
 from backend.devices.transaction import SqlTransaction
+from backend.devices.transience import may_pass
 from backend.devices.wording import invalid, rejection_of
 from backend.forms.schemas import FormFiling
 from backend.jobs.actions import add_note, open_work_order, use_part
@@ -165,6 +167,10 @@ def _refusing(run: Run, refusal: type[Rejection] = Rejection) -> Run:
             raise rejection_of(problem, refusal) from problem
         except _Unreadable as unreadable:
             raise rejection_of(unreadable.problem, refusal) from unreadable
+        except IntegrityError as error:  # as the office is answered: it clashes with what somebody else wrote
+            if may_pass(error):
+                raise
+            raise rejection_of(Problem(CONSTRAINT), refusal) from error
         return outcome
 
     return refusing

@@ -22,6 +22,7 @@ from backend.customers.schemas import (
     NewContactPoint,
     PointKind,
 )
+from backend.devices.removal import must_not_be_in_use
 from backend.devices.wording import invalid, rejection_of
 from backend.people.queries import no_such
 from backend.people.schemas import Instant, Latitude, Longitude
@@ -121,9 +122,13 @@ async def admitted_fields(
 ) -> Fields:
     """Return the fields of a phone's change as they are to be stored (see sync.store.Transaction.admitted).
 
-    Raises Problem `invalid`, naming the field, and `too_many_contact_points`.
+    Raises Problem `invalid`, naming the field, `too_many_contact_points`, and `still_in_use` for a removal.
     """
     entity = write.key.entity
+    if write.kind is WriteKind.DELETE:
+        await pending.flush()
+        await must_not_be_in_use(session, write.key)
+        return {}
     parent = POLICY.of(entity).parent_column
     asked = ADDED if write.kind is WriteKind.INSERT else EDITED
     try:

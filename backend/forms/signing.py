@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Final
@@ -17,6 +18,12 @@ from backend.forms.template import Bilingual, Method, Template
 MAX_POINTS: Final = 20_000
 """Points of one drawn signature; a slow, long name has about 1,500."""
 MAX_COORDINATE: Final = 1_000_000
+PHONE_MAXIMUM: Final = 20
+"""Characters of a signer's phone number, as long as its column."""
+NUL: Final = "\0"
+SHA256: Final = re.compile("[0-9a-f]{64}")
+EARLIEST_YEAR, LATEST_YEAR = 1, 9999
+"""The ends of the calendar: an instant in these years may have no local time."""
 CLOCK_TOLERANCE: Final = timedelta(minutes=2)
 """A phone may correct its clock between showing and signing."""
 
@@ -57,7 +64,7 @@ def signature_findings(signature: Signature, shown: bytes, template: Template | 
     form = read_shown(shown)
     signer = next((s for s in form.signers if s.role == signature.role), None)
     findings = list(_bond(signature, shown, form, signer))
-    findings += _act(signature)
+    findings += [*_act(signature), *_writing(signature)]
     allowed = next((s for s in template.signers if s.role == signature.role), None) if template else None
     if allowed is not None and signature.method not in allowed.methods:
         findings.append(_finding("method_not_allowed", signature, label=allowed.label))
@@ -65,9 +72,9 @@ def signature_findings(signature: Signature, shown: bytes, template: Template | 
 
 
 def _finding(
-    code: str, signature: Signature, severity: Severity = "error", *, label: Bilingual | None = None
+    code: str, signature: Signature, severity: Severity = "error", *, label: Bilingual | None = None, limit: int = 0
 ) -> FormFinding:
-    todo = texts.todo(code, label, {"role": signature.role})
+    todo = texts.todo(code, label, {"role": signature.role, "limit": limit})
     return FormFinding(code=code, path=f"signatures.{signature.role}", todo=todo, severity=severity)
 
 
@@ -78,6 +85,19 @@ def _bond(signature: Signature, shown: bytes, form: ShownForm, signer: ShownSign
         yield _finding("unknown_signer", signature)
     if signature.signed_at < datetime.fromisoformat(form.shown_at) - CLOCK_TOLERANCE:
         yield _finding("signed_before_shown", signature, "warning")
+
+
+def _writing(signature: Signature) -> Iterator[FormFinding]:
+    """What could not be stored, or not printed, as it was signed."""
+    told = (signature.name, signature.title, signature.phone, signature.reason, signature.assisted_by)
+    if any(NUL in text for text in told):
+        yield _finding("unprintable_text", signature)
+    if len(signature.phone) > PHONE_MAXIMUM:
+        yield _finding("phone_too_long", signature, limit=PHONE_MAXIMUM)
+    if signature.image_sha256 and SHA256.fullmatch(signature.image_sha256) is None:
+        yield _finding("image_missing", signature)
+    if not EARLIEST_YEAR < signature.signed_at.year < LATEST_YEAR:
+        yield _finding("time_impossible", signature)
 
 
 def _act(signature: Signature) -> Iterator[FormFinding]:

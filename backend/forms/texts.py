@@ -83,6 +83,18 @@ _TODO: Final[dict[str, tuple[str, str]]] = {
     "drawing_too_large": ("笔迹数据过多，请重新签名。", "The drawing has too many points; sign again."),
     "image_missing": ("请拍下签字盖章的纸质件。", "Photograph the signed paper with its seal."),
     "assistant_missing": ("请填写协助签名的人。", "Enter who helped to sign."),
+    "unprintable_text": (
+        "签字人的文字中有无法打印的字符，请重新填写。",
+        "What was written about the signer cannot be printed; write it again.",
+    ),
+    "phone_too_long": (
+        "签字人电话最多 {limit} 个字符：只填一个号码，其余写在职务一栏。",
+        "The signer's phone may have at most {limit} characters: one number only; write the rest under title.",
+    ),
+    "time_impossible": (
+        "签字时间不可能，请校准手机时钟后重新签字。",
+        "The time of signing is impossible; set the phone's clock and sign again.",
+    ),
     "signed_before_shown": (
         "签字时间早于出示时间，请核对手机时钟。",
         "Signed before it was shown; check the phone's clock.",

@@ -21,11 +21,12 @@ from backend.core.errors import INVALID, NOT_FOUND, Finding, Problem
 from backend.core.events import tell
 from backend.core.ids import new_id
 from backend.core.numbers import next_number
+from backend.core.taken import RECORD_ID_TAKEN, must_be_new
 from backend.customers.queries import survivor
 from backend.forms.models import ChecklistTemplateVersion
 from backend.jobs.assigning import assign_visit, claim_visit, withdraw_assignments
 from backend.jobs.cases import note_contact
-from backend.jobs.faults import NO_WINDOW, ORDER_CLOSED, RECORD_ID_TAKEN, VISIT_CLOSED
+from backend.jobs.faults import NO_WINDOW, ORDER_CLOSED, VISIT_CLOSED
 from backend.jobs.history import changed, locked_order, visit_history, visits_of
 from backend.jobs.models import JobNote, PartUse, Visit, WorkOrder
 from backend.jobs.presets import WorkOrderKind, known_priority, work_order_kind
@@ -68,10 +69,11 @@ Known = TypeVar("Known", bound=Base)
 async def open_work_order(session: AsyncSession, *, now: datetime, actor: Actor, new: NewWorkOrder) -> WorkOrder:
     """Open a work order with its first visit, unplanned. What `new` leaves out comes from request, kind and site.
 
-    Raises case_not_open, and invalid: an unknown kind, priority, skill, site or template, an asset or a request of
-    another site, a window that has ended or ends before it starts, times nobody can mean.
+    Raises case_not_open, record_id_taken, and invalid: an unknown kind, priority, skill, site or template, an asset or
+    a request of another site, a window that has ended or ends before it starts, times nobody can mean.
     """
     must_be_near(now, msgspec.structs.asdict(new))
+    await must_be_new(session, WorkOrder, id=new.id, device_number=new.device_number)
     site = await _standing(session, Site, new.site_id, "site_id")
     kind = await work_order_kind(session, new.kind)
     request = await _request_at(session, new.request_id, site)

@@ -82,8 +82,3 @@ RECEIPT_GIVEN = Fault(
     "receipt_given", 409, "这笔款项已开收据。", "A receipt was already given for this payment.",
     "请使用已开的收据。", "Use the receipt that was given.",
 )  # fmt: skip
-RECORD_ID_TAKEN = Fault(
-    "record_id_taken", 409, "这个编号已用于另一条记录,此次内容未保存。",
-    "This id names another record already, so nothing was stored.",
-    "请用新的编号重新提交。", "Send it again under a new id.",
-)  # fmt: skip

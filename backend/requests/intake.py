@@ -20,6 +20,7 @@ from backend.core.etags import given, set_fields
 from backend.core.events import tell
 from backend.core.ids import new_id
 from backend.core.numbers import next_number
+from backend.core.taken import must_be_new
 from backend.customers.models import Contact, ContactPoint, Customer
 from backend.customers.queries import survivor
 from backend.notifications.actions import enqueue
@@ -47,8 +48,9 @@ async def open_request(
     """Open a Case: its clocks start when it was received, whoever takes it owns it (A016), the customer gets a receipt.
 
     Raises invalid: no or an unknown site, an asset or contact of somebody else, a time in the future, an earlier one
-    without a reason, an unknown priority.
+    without a reason, an unknown priority; record_id_taken: an id or number that names another request.
     """
+    await must_be_new(session, ServiceRequest, id=new.id, device_number=new.device_number)
     site = await _site_of(session, new)
     customer = await survivor(session, Customer, site.customer_id)
     asset, contact = await _things_of(session, new, site, customer)

@@ -59,6 +59,7 @@ async def _run(given: argparse.Namespace, folder: Path, stack: ExitStack) -> int
     except Stuck as stuck:
         print(stuck, file=sys.stderr)
         return 1
+    await database.close()  # what it has open may be from before the database was killed
     figures = await reckon(database, writers)
     for writer in writers:
         await writer.close()

@@ -143,6 +143,24 @@ async def test_a_place_lies_within_another_of_its_site_and_never_in_itself(sql_w
     assert ends(await phone.push()) == [(Status.MERGED, "")]
 
 
+async def test_what_others_refer_to_is_not_removed_before_they_are(phone: Handset) -> None:
+    hall = phone.add("position", site_id=the(phone, "site"), name="大厅").mutation.row
+    corner = phone.add("position", site_id=the(phone, "site"), name="东角", parent_id=hall).mutation.row
+    await phone.push()
+    await phone.pull_all()
+    phone.remove("position", hall)
+    (result,) = await phone.push()
+    assert (result.status, result.code) == (Status.REJECTED, "still_in_use")
+    assert result.text is not None
+    assert "下级位置" in result.text.zh
+    assert "places within it" in result.text.en
+    await phone.pull_all()
+    assert await phone.world.fields("position", hall) is not None
+    phone.remove("position", corner)
+    phone.remove("position", hall)
+    assert ends(await phone.push()) == [(Status.APPLIED, "")] * 2
+
+
 async def test_a_contact_met_on_site_is_made_reached_and_asked_for_there(phone: Handset) -> None:
     site = the(phone, "site")
     contact = phone.add("contact", customer_id=the(phone, "customer"), name="赵敏").mutation.row
