@@ -4,21 +4,27 @@
 //
 // It registers, pulls in pages, sets out on a visit, edits a site, meets a conflict, decides it, hears a hint, and gives
 // itself back. `Phone` keeps its state as one JSON value; an app stores that before it shows anything to a person.
+// What a whole client does besides: compare (reconcile), gaps and restores of the server, `void`, rescue, files.
 import { createHash, generateKeyPairSync, randomBytes, sign } from "node:crypto"
 
 const SCHEMA = 1
 const PAUSES = [1, 2, 4, 8]
-const GROUPS = { site: [["address", "lat", "lon", "position_source", "position_confidence"]], asset: [["asset_type", "asset_model_id"]],
-  contact_point: [["kind", "address"], ["consent", "consented_at"]] }
+const GROUPS = {
+  site: [["address", "lat", "lon", "position_source", "position_confidence"]],
+  asset: [["asset_type", "asset_model_id"]],
+  contact_point: [["kind", "address"], ["consent", "consented_at"]],
+}
+const ANSWER = "application/problem+json"
+const now = () => new Date().toISOString()
 const sha256 = (text) => createHash("sha256").update(text).digest()
 const share = (entity, row, body) => BigInt("0x" + sha256(`${entity}|${row}|${body}`).subarray(0, 6).toString("hex"))
 const wait = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000))
 
 // A UUIDv7: 48 bits of milliseconds, then random bits.
-export function newId(now = Date.now()) {
-  const hex = now.toString(16).padStart(12, "0") + randomBytes(10).toString("hex")
+export function newId() {
+  const hex = Date.now().toString(16).padStart(12, "0") + randomBytes(10).toString("hex")
   const variant = ((parseInt(hex[16], 16) & 3) | 8).toString(16)
-  return [hex.slice(0, 8), hex.slice(8, 12), "7" + hex.slice(13, 16), variant + hex.slice(17, 20), hex.slice(20, 32)].join("-")
+  return [hex.slice(0, 8), hex.slice(8, 12), "7" + hex.slice(13, 16), variant + hex.slice(17, 20), hex.slice(20)].join("-")
 }
 
 // The end of the JSON value that begins at `start`.
@@ -65,7 +71,10 @@ export function swapped(held, pages) {
 }
 
 export class Refused extends Error {
-  constructor(status, problem) { super(`${status} ${problem.code}`); Object.assign(this, { status, code: problem.code, problem }) }
+  constructor(status, problem) {
+    super(`${status} ${problem.code}`)
+    Object.assign(this, { status, code: problem.code, problem })
+  }
 }
 
 export class Phone {
@@ -95,7 +104,7 @@ export class Phone {
         const said = JSON.parse(text)
         return said.ops ? { ...said, bodies: bodiesOf(said, text) } : said
       }
-      const again = !answer || [408, 425, 429].includes(answer.status) || answer.status >= 500 || !type.startsWith("application/problem+json")
+      const again = !answer || [408, 425, 429].includes(answer.status) || answer.status >= 500 || !type.startsWith(ANSWER)
       if (!again && answer.status === 401 && path.startsWith("/sync/") && await this.refresh()) continue
       if (!again || pause === null) throw again ? new Error("offline") : new Refused(answer.status, JSON.parse(text))
       await wait(Math.min(Math.max(pause, Number(answer?.headers.get("retry-after")) || 0), 60))
@@ -104,19 +113,21 @@ export class Phone {
 
   once(path, body) {
     const { identity, tokens } = this.state
-    const headers = { "Content-Type": "application/json", "Device-Time": new Date().toISOString(),
+    const headers = { "Content-Type": "application/json", "Device-Time": now(),
       "Device-Monotonic": String(Math.round(performance.now())) }
     if (tokens) headers.Authorization = `Bearer ${tokens.access_token}`
     if (identity) {
       headers["Device-Id"] = identity.device
-      headers["Device-Signature"] = sign(null, Buffer.from(`${path}\n${body}`), this.key.privateKey).toString("base64url")
+      const signature = sign(null, Buffer.from(`${path}\n${body}`), this.key.privateKey)
+      headers["Device-Signature"] = signature.toString("base64url")
     }
     return fetch(this.server + path, { method: "POST", body, headers, redirect: "error" })
   }
 
   async refresh() {
     const { identity, tokens } = this.state
-    const answer = await this.once("/auth/refresh", JSON.stringify({ refresh_token: tokens.refresh_token, device_id: identity.device }))
+    const offer = { refresh_token: tokens.refresh_token, device_id: identity.device }
+    const answer = await this.once("/auth/refresh", JSON.stringify(offer))
     if (answer.ok) this.state.tokens = await answer.json()
     return answer.ok
   }
@@ -124,17 +135,18 @@ export class Phone {
   // What a person does: numbered, kept, and sent at the next contact.
   did(name, entity, row, content) {
     if (this.state.wiped) throw new Error("wiped")
-    const mutation = { id: newId(), n: ++this.state.made, name, schema: SCHEMA, occurred_at: new Date().toISOString(), entity, row,
-      base_v: this.state.v, ...content }
+    const known = { id: newId(), n: ++this.state.made, name, schema: SCHEMA, occurred_at: now(), base_v: this.state.v }
+    const mutation = { ...known, entity, row, ...content }
     this.state.outbox.push({ ...mutation, result: null })
     return mutation.id
   }
 
   edit(entity, row, changes) {
     const seen = this.shown(entity, row)
-    const names = Object.keys(changes).flatMap((name) => GROUPS[entity]?.find((group) => group.includes(name)) ?? [name])
-    const fields = Object.fromEntries([...new Set(names)].map((name) => [name, { was: seen[name], now: name in changes ? changes[name] : seen[name] }]))
-    return this.did("edit", entity, row, { fields })
+    const groupOf = (name) => GROUPS[entity]?.find((group) => group.includes(name)) ?? [name]
+    const after = { ...seen, ...changes }
+    const edits = Object.keys(changes).flatMap(groupOf).map((name) => [name, { was: seen[name], now: after[name] }])
+    return this.did("edit", entity, row, { fields: Object.fromEntries(edits) })
   }
 
   decide(conflict, take, values = {}) {
@@ -161,7 +173,7 @@ export class Phone {
   }
 
   take({ results, notices = [] }) {
-    for (const result of results) Object.assign(this.state.outbox.find((item) => item.id === result.id) ?? {}, { result })
+    for (const item of this.state.outbox) item.result ??= results.find((result) => result.id === item.id) ?? null
     if (notices.includes("wipe")) this.wipe()
   }
 
@@ -176,7 +188,9 @@ export class Phone {
   async pull(maxBytes = 1 << 20) {
     for (let pages = 1; ; pages++) {
       const { identity: { incarnation }, cookie } = this.state, page = this.state.pages.at(-1)?.page ?? null
-      const answer = await this.ask("/sync/v1/pull", { incarnation, schema: SCHEMA, cookie, page, max_bytes: maxBytes })
+      const question = { incarnation, schema: SCHEMA, cookie, page, max_bytes: maxBytes }
+      const answer = await this.ask("/sync/v1/pull", question).catch((error) => this.mend(error))
+      if (answer === undefined) continue
       if (answer === null) return 0
       if (answer.of !== digest(incarnation, cookie, page)) continue
       if (answer.notices?.includes("wipe")) return this.wipe()
@@ -186,10 +200,21 @@ export class Phone {
     }
   }
 
+  // What a refused pull asks for; anything else waits for the next contact.
+  async mend(error) {
+    if (error.code === "bad_cookie" && !this.state.pages.length) this.state.cookie = null
+    else if (error.code === "unknown_incarnation") await this.renew()
+    else if (!["bad_cookie", "page_expired"].includes(error.code)) throw error
+    this.state.pages = []
+  }
+
   // Change over to the new rows at once; without their checks, ask for everything next time.
   swap(last) {
     const buckets = swapped(this.state.buckets, this.state.pages)
-    const good = Object.entries(last.checks ?? {}).every(([name, check]) => JSON.stringify(checkOf(buckets[name])) === JSON.stringify(check))
+    const good = Object.entries(last.checks ?? {}).every(([name, check]) => {
+      const mine = checkOf(buckets[name])
+      return mine.count === check.count && mine.sum === check.sum
+    })
     Object.assign(this.state, { buckets, cookie: good ? last.cookie : null, v: last.v, acked: last.acked_n, pages: [] })
     return good
   }
@@ -215,8 +240,8 @@ export class Phone {
   }
 
   all(entity) {
-    const keys = Object.values(this.state.buckets).flatMap((rows) => Object.keys(rows)).filter((key) => key.startsWith(entity + "/"))
-    return keys.map((key) => this.shown(...key.split("/")))
+    const keys = Object.values(this.state.buckets).flatMap((rows) => Object.keys(rows))
+    return keys.filter((key) => key.startsWith(entity + "/")).map((key) => this.shown(...key.split("/")))
   }
 
   // Wait for the server to tell of a `v` above ours.
@@ -267,10 +292,11 @@ async function day(server, login, password) {
 }
 
 async function work(phone, other) {
-  console.log(`pages: ${await phone.pull(65536)}, visits: ${phone.all("visit").length}, sites: ${phone.all("site").length}`)
+  const pages = await phone.pull(65536)
+  console.log(`pages: ${pages}, visits: ${phone.all("visit").length}, sites: ${phone.all("site").length}`)
   await other.pull()
   const visit = phone.all("visit").find((one) => one.state === "planned"), [site] = phone.all("site")
-  phone.did("visit.event", "visit", visit.id, { args: { id: newId(), kind: "depart", claimed_at: new Date().toISOString() } })
+  phone.did("visit.event", "visit", visit.id, { args: { id: newId(), kind: "depart", claimed_at: now() } })
   phone.edit("site", site.id, { access_notes: `north gate ${newId()}` })
   await phone.push()
   other.edit("site", site.id, { access_notes: "south gate" })
