@@ -9,9 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import httpx
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from backend.attachments.models import Upload
+from backend.attachments.models import BlobUpload, Upload
 from backend.attachments.store import BlobStore
 from backend.backup.actions import take_backup
 from bench.acceptance.paperwork import photo_png
@@ -26,7 +26,7 @@ from sync.limits import KEPT_DAYS, UPLOAD_PIECE_BYTES
 from sync.shelf import FileState
 from tests.api.test_backup import closed, quiet, restored
 from tests.api.test_devices import Pocket, phone_of
-from tests.api.test_prefetch import put
+from tests.api.test_prefetch import PDF, put
 from tests.api.test_upload_cuts import listening, photo
 from tests.api.test_uploads import metadata
 from tests.cutting import CuttingProxy, sent_again
@@ -123,6 +123,7 @@ async def test_a_photo_crosses_a_bad_line_and_a_killed_phone_with_little_sent_tw
         await proxy.stop()
     assert BlobStore(office.settings.blob_dir).read(sha256(content)) == content
     again = sent_again(proxy.crossings)
+    print(f"{len(again)} cuts; sent again: {max(again)} bytes at most, {sum(again)} in all")  # noqa: T201 - the figure
     assert len(again) >= 3, "a connection that is never cut proves nothing"
     assert 0 <= min(again) <= max(again) <= LOST_AT_MOST
 
@@ -158,6 +159,15 @@ async def test_what_is_never_taken_is_said_once_and_not_sent_again(sqlite_office
         await album.contact()
         delivery = await album.courier.deliver()
         assert delivery.sent == [sha256(PICTURE)], "one bad file holds up no other"
+        shared = PDF.ljust(9_000, b" ")
+        assert await put(await office.sign_in(HE_LI), "site", office.house.site, "manual", 9_000) == sha256(shared)
+        album.names(shared)
+        await album.contact()
+        same = await album.courier.deliver()
+        assert (same.sent, same.bytes) == ([sha256(shared)], 0), "announcing is enough where the server has the bytes"
+        async with office.database.read() as session:
+            senders = select(BlobUpload.person_id).where(BlobUpload.sha256 == sha256(shared))
+            assert office.house.id_of(LI_WEI) in (await session.execute(senders)).scalars().all(), "it vouches as well"
         files = album.shelf.files()
         codes = {name: file.code for name, file in files.items() if file.state is FileState.REFUSED}
         assert codes == {sha256(bad): "blob_type_refused", sha256(damaged): "damaged_on_phone"}

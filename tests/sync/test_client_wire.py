@@ -204,8 +204,9 @@ async def test_a_server_that_knows_no_zstd_is_sent_what_it_knows(known: tuple[st
 
 
 async def test_a_revoked_phone_hands_over_its_photos_deletes_everything_and_the_office_sees_it(
-    office: Office, tmp_path: Path
+    sqlite_office: Office, tmp_path: Path
 ) -> None:
+    office = sqlite_office
     _, _, visit_id = await sent(office)
     phone = await keyed_phone(office, tmp_path)
     await phone.contact()
