@@ -19,9 +19,27 @@ import msgspec
 
 from bench.sim.history import Ending, drawn, play
 from bench.sim.place import MemoryPlace, ServerKilled
-from sync import edits, feed, ledger, memory, merge, pages, protocol, pull, push, replica
+from sync import (
+    accepting,
+    deciding,
+    edits,
+    feed,
+    keeping,
+    ledger,
+    memory,
+    merge,
+    pages,
+    protocol,
+    pull,
+    push,
+    reconcile,
+    replica,
+    rescue,
+    schemas,
+)
 from sync.desk import Desk, Reach
 from sync.holding import swapped
+from sync.outbox import Outbox
 
 SEEDS: Final = 200
 STEPS: Final = 200
@@ -266,10 +284,143 @@ def clones_mixed() -> AbstractContextManager[None]:
     return replaced(ledger, _step=careless)
 
 
+def restore_forgets_the_epoch() -> AbstractContextManager[None]:
+    """The servers are put back as one puts a file back: nobody says that it happened."""
+
+    def silently(self: memory.MemoryStore, backup: Any, *, epoch: str) -> None:  # noqa: ARG001 - that is the bug
+        self.__dict__["_tables"] = backup.tables.copy()
+
+    return replaced(memory.MemoryStore, restore=silently)
+
+
+def rewind_sends_nothing() -> AbstractContextManager[None]:
+    """A phone that hears of a restore pulls anew, and keeps to itself what the server lost."""
+
+    def keeping(self: Outbox, acked_n: int) -> list[Any]:  # noqa: ARG001 - that is the bug
+        return []
+
+    return replaced(Outbox, rewound=keeping)
+
+
+def forgotten_before_a_backup() -> AbstractContextManager[None]:
+    """A phone forgets its work as soon as it is acknowledged, whether a backup holds it or not."""
+
+    def careless(*_: Any) -> bool:
+        return True
+
+    return replaced(keeping, _safe=careless)
+
+
+def compaction_drops_a_live_exit() -> AbstractContextManager[None]:
+    """Deletions are forgotten, and the phones that have not heard of them go on as if there had been none."""
+    compact = part(memory.MemoryStore, "compact")
+
+    def carelessly(self: memory.MemoryStore, floor: int) -> None:
+        with replaced(feed.View, outlives=lambda *_: True):
+            compact(self, floor)
+
+    return replaced(memory.MemoryStore, compact=carelessly)
+
+
+def compaction_forgets_unfinished_pulls() -> AbstractContextManager[None]:
+    """Of views only their own age counts: an unfinished pull goes on without the deletions it still had to tell."""
+    return replaced(feed.View, outlives=lambda view, floor: view.v >= floor)
+
+
+def decision_not_stamped() -> AbstractContextManager[None]:
+    """A decision is written down, and no phone ever hears of it."""
+    save = part(memory.MemoryConflicts, "save_conflicts")
+
+    async def silently(self: Any, conflicts: Sequence[Any]) -> None:
+        touched = set(self.touched)
+        await save(self, conflicts)
+        if all(conflict.decision for conflict in conflicts):
+            self.touched = touched
+
+    return replaced(memory.MemoryConflicts, save_conflicts=silently)
+
+
+def decided_unseen() -> AbstractContextManager[None]:
+    """A phone decides on a value it never saw."""
+    original = deciding.decide
+
+    async def decide(tx: Any, conflict_id: str, choice: Any, **named: Any) -> Any:
+        return await original(tx, conflict_id, replace(choice, seen=None), **named)
+
+    return replaced(deciding, decide=decide)
+
+
+def accepted_twice_as_much() -> AbstractContextManager[None]:
+    """What is accepted is done, and then done once more."""
+    do = part(accepting, "_Accepting").do
+
+    async def twice(self: Any, *args: Any) -> Any:
+        await do(self, *args)
+        return await do(self, *args)
+
+    return replaced(part(accepting, "_Accepting"), do=twice)
+
+
+def flaw_unnoticed() -> AbstractContextManager[None]:
+    """A phone does not compare what it holds with the server's sums."""
+    return replaced(replica, damaged=lambda *_: [])
+
+
+def comparison_keeps_the_stranger() -> AbstractContextManager[None]:
+    """A comparison sends what is missing, and leaves what should not be there."""
+    differences = part(reconcile, "_differences")
+
+    async def only_missing(page: Any, bucket: str, listed: Mapping[str, int]) -> bool:
+        done = await differences(page, bucket, listed)
+        page.ops[:] = [op for op in page.ops if not isinstance(op, protocol.Del)]
+        return done
+
+    return replaced(reconcile, _differences=only_missing)
+
+
+def adapter_drops_a_field() -> AbstractContextManager[None]:
+    """What an older app says of a renamed field is dropped on the way to today's words."""
+    raised = part(schemas, "_raised")
+
+    def lossy(mutation: Any, step: Any) -> Any:
+        told = raised(mutation, step)
+        return msgspec.structs.replace(told, fields={name: told.fields[name] for name in told.fields if name != "note"})
+
+    return replaced(schemas, _raised=lossy)
+
+
+def sums_of_todays_rows() -> AbstractContextManager[None]:
+    """An older app is sent rows it knows with the sums of rows it does not."""
+
+    async def as_they_are(self: Any, person: str, now: datetime) -> feed.Scope:
+        return await self.snapshot.scope(person, now)
+
+    return replaced(schemas.Lowered, scope=as_they_are)
+
+
+def rescue_leaves_some() -> AbstractContextManager[None]:
+    """A rescue answers for everything and keeps all but the last."""
+    keep = part(rescue, "_keep")
+
+    async def all_but_one(tx: Any, found: Sequence[Any], *args: Any) -> list[Any]:
+        record = tx.record
+
+        async def fewer(entries: Sequence[Any]) -> None:
+            await record(entries[:-1])
+
+        tx.record = fewer
+        return await keep(tx, found, *args)
+
+    return replaced(rescue, _keep=all_but_one)
+
+
 BUGS: Final[Sequence[Bug]] = (
     cursor_before_commit, cursor_outside_the_snapshot, missing_exit, tombstone_forgotten, ack_before_commit,
     merge_drops_theirs, repeat_differs, done_twice, scope_leak, half_a_pull_shown, order_of_n_violated,
     row_lost_between_pages, time_alone_forgotten, revoked_phone_served, reach_unchecked, clones_mixed,
+    restore_forgets_the_epoch, rewind_sends_nothing, forgotten_before_a_backup, compaction_drops_a_live_exit,
+    compaction_forgets_unfinished_pulls, decision_not_stamped, decided_unseen, accepted_twice_as_much, flaw_unnoticed,
+    comparison_keeps_the_stranger, adapter_drops_a_field, sums_of_todays_rows, rescue_leaves_some,
 )  # fmt: skip
 
 

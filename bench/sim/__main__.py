@@ -31,10 +31,10 @@ def main() -> int:
     began = time.perf_counter()
     figures = _counted(walk_all(runs, processes=given.processes))
     seconds = time.perf_counter() - began
+    print(f"histories={len(runs)} store={given.store} sqlite={sum(run.store == 'sqlite' for run in runs)}")
     print(
         f"seeds={given.seeds} steps={given.steps} violations={figures.violations} mutations={figures.mutations} "
-        f"lost={figures.lost} duplicated={figures.duplicated} histories={len(runs)} store={given.store} "
-        f"seconds={seconds:.0f}"
+        f"lost={figures.lost} duplicated={figures.duplicated} seconds={seconds:.0f}"
     )
     return 1 if figures.violations or figures.lost or figures.duplicated else 0
 
@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--steps", type=int, default=200, help="steps of each history")
     parser.add_argument("--store", choices=("memory", "sqlite", "both"), default="both")
-    parser.add_argument("--sqlite-every", type=int, default=10, help="with both: which seeds SQLite walks too")
+    parser.add_argument("--sqlite-every", type=int, default=4, help="with both: which seeds SQLite walks too")
     parser.add_argument("--processes", type=int, default=min(LONGEST_PROCESSES, os.cpu_count() or 1))
     return parser
 

@@ -46,6 +46,8 @@ LOST: Final = (
 OUT_OF_REACH = ("not_granted", "left_scope", "device_revoked")
 """Codes of mutations whose end the independent look does not foresee."""
 Meanwhile = Callable[[], Awaitable[None]]
+UNADAPTED: Final = ("newer_schema", "partial_group", "unknown_field", "unreadable_mutation", "no_edit")
+"""Ends of what an app could not have sent if its adapters were right."""
 QUESTIONS: Final = 100
 """After which a comparison has come to its end."""
 COMPLETE: Final = (Pulled.DONE, Pulled.REWOUND)
@@ -380,7 +382,7 @@ def _check_end(company: Company, handset: Handset, mutation: Mutation, result: R
         keep(28, result.code == "device_revoked")
     if mutation.name == CONFLICT_DECIDE:
         _check_decision(company, mutation, result)
-    keep(27, result.code not in ("newer_schema", "partial_group", "unknown_field", "unreadable_mutation"), result.code)
+    keep(27, result.code not in UNADAPTED, result.code)
     if result.code in OUT_OF_REACH:
         return
     expected = company.books.expect(handset.device, mutation)

@@ -65,7 +65,7 @@ class Figures:
 def walk_all(runs: Sequence[Run], *, processes: int) -> Iterator[Walked]:
     """Walk histories on several processes; yields each when its part is done."""
     parts = [runs[at : at + SEEDS_A_PART] for at in range(0, len(runs), SEEDS_A_PART)]
-    with migrated_file() as template:
+    with migrated_file(needed=any(run.store == "sqlite" for run in runs)) as template:
         if processes == 1:
             for part in parts:
                 yield from walk_part(part, template)
@@ -110,12 +110,13 @@ async def _fails(place: Place, as_before: Ending, steps: Sequence[Step]) -> bool
 
 
 @contextmanager
-def migrated_file() -> Generator[Path]:
-    """Give the path of a migrated SQLite file, for the length of the block."""
+def migrated_file(*, needed: bool = True) -> Generator[Path]:
+    """Give the path of a SQLite file, migrated if that is needed, for the length of the block."""
     parent = IN_MEMORY if IN_MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="paigong-sim-", dir=parent) as folder:
         template = Path(folder) / "migrated.db"
-        upgrade(f"sqlite+aiosqlite:///{template}")
+        if needed:
+            upgrade(f"sqlite+aiosqlite:///{template}")
         yield template
 
 

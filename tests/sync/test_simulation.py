@@ -1,4 +1,4 @@
-"""Any history of work, office and faults keeps every promise (invariants 1-13, 18-20, 22, 24, 25, 28 and 30)."""
+"""Any history of work, office and faults keeps every promise; docs/decisions/0310 says which, and where."""
 
 import asyncio
 import subprocess
@@ -19,7 +19,7 @@ from bench.sim.history import do, drawn, heal, play
 from bench.sim.place import MemoryPlace
 from bench.sim.runs import Run, opened, walk
 from bench.sim.shrink import as_python, shrunk
-from bench.sim.steps import CLOCKS, COMMANDS, WHOLE, Fault, Step, Trip
+from bench.sim.steps import CLOCKS, COMMANDS, SETTLEMENTS, SPOILT, TAKES, WHOLE, Fault, Step, Trip
 from sync.limits import PULL_BYTES, PULL_BYTES_LEAST
 from tests.databases import Databases
 
@@ -122,6 +122,22 @@ class History(RuleBasedStateMachine):
     def something_befalls_a_phone(self, phone: int, what: str) -> None:
         self.do(what, phone)
 
+    @rule(place=st.integers(0, 9), take=st.sampled_from(TAKES), phone=st.none() | PHONES)
+    def somebody_decides(self, place: int, take: str, phone: int | None) -> None:
+        self.do(*(("decide_at_desk", place, take) if phone is None else ("decide", phone, place, take)))
+
+    @rule(place=st.integers(0, 9), how=st.sampled_from(SETTLEMENTS))
+    def a_dispatcher_settles(self, place: int, how: str) -> None:
+        self.do("settle", place, how)
+
+    @rule(what=st.sampled_from(["save_servers", "restore_servers", "keep_house"]))
+    def something_befalls_the_servers(self, what: str) -> None:
+        self.do(what)
+
+    @rule(phone=PHONES, place=st.integers(0, 9), how=st.sampled_from(SPOILT))
+    def a_row_is_spoilt(self, phone: int, place: int, how: str) -> None:
+        self.do("spoil", phone, place, how)
+
     @rule(phone=PHONES, other=PHONES, days=st.sampled_from(CLOCKS))
     def a_phone_is_cloned_and_its_clock_is_wrong(self, phone: int, other: int, days: int) -> None:
         self.do("clone", phone, other)
@@ -213,6 +229,32 @@ HISTORIES: dict[str, Sequence[Step]] = {
         Step("revoke", 2),
         Step("pull", 2, WHOLE, 4096),
         Step("edit", 2, "asset", 671, {"note": "东门"}),
+    ],
+    "a phone that never pulled, and a server that lost what it had pushed": [
+        Step("save_servers"),
+        Step("command", 2, "refuse", 1),
+        Step("push", 2, Trip(), 3),
+        Step("restore_servers"),
+    ],
+    "housekeeping in the middle of a pull": [
+        Step("pull", 1, Trip(), 1048576),
+        Step("delete_asset", 524),
+        Step("add", 0, 0),
+        Step("assign", 2, 0, 3),
+        Step("push", 0, Trip(), 3),
+        Step("change_asset", 325, "南门"),
+        Step("pull", 1, Trip(), 4096, False),
+        Step("keep_house"),
+        Step("keep_house"),
+    ],
+    "a conflict decided while the answer that told of it was still on its way": [
+        Step("pull", 0, Trip(), 1048576, False),
+        Step("edit", 0, "site", 723, {"name": "西门"}),
+        Step("pull", 2, Trip(paused_at=1, meanwhile=Step("change_site", 0, "name", "南门")), 1048576, False),
+        Step("push", 0, Trip(fault=Fault.ANSWER_LATE), 200),
+        Step("pull", 0, Trip(), 4096, False),
+        Step("edit", 0, "site", 971, {"name": "西门"}),
+        Step("decide_at_desk", 297, "values"),
     ],
 }
 """Short histories that once looked like a broken promise, as `make sim` printed them."""
