@@ -18,7 +18,7 @@ find-python = for p in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
 	  exit 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup runtime demo test check lint format types imports docs acceptance sim sim-bugs chaos bench-sync bench-memory bench-planner schemathesis lock
+.PHONY: help setup runtime demo test check lint format types imports docs acceptance sim sim-bugs chaos bench-sync bench-memory bench-uploads bench-planner schemathesis lock
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 16
@@ -72,6 +72,9 @@ bench-sync: setup ## sync's speeds beside Kinto and the bare database, on databa
 
 bench-memory: setup ## a server's memory while 200 phones pull everything at once (OPTIONS=... are passed on)
 	@$(PY) -m bench.sync.memory $(OPTIONS)
+
+bench-uploads: setup ## uploads to servers that are killed and changed meanwhile, and a server's memory while 20 come at once (OPTIONS=--s3)
+	@$(PY) -m bench.uploads $(OPTIONS)
 
 bench-planner: setup ## how good and how fast plans are, beside the same planner given longer
 	@$(PY) -m bench.planner $(OPTIONS)

@@ -8,11 +8,12 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 import obstore
 from obstore.exceptions import BaseError
@@ -38,6 +39,10 @@ TRIED_SECONDS: Final = 10
 """ ... and for how long."""
 PART_BYTES: Final = 5 * 1024 * 1024
 """Larger files are sent in parts of this size, one after the other: what an upload has in memory."""
+SENT_AT_ONCE: Final = 8
+"""Files a process sends into the bucket at once; each has up to three times PART_BYTES in memory."""
+TURN_SECONDS: Final = 20
+"""How long a file waits for its turn; then the store is too slow to be called reachable."""
 ASK_AGAIN_SECONDS: Final = 5
 """When to try again while the store cannot be reached."""
 PROBE: Final = "paigong-probe"
@@ -53,6 +58,7 @@ class BucketPlace:
     """The objects below one prefix of a bucket; the same for every process that has the setting."""
 
     def __init__(self, bucket: Bucket) -> None:
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
         config: S3Config = {}
         if bucket.endpoint:
             config["endpoint"] = bucket.endpoint
@@ -91,8 +97,20 @@ class BucketPlace:
                 there = None
         if there == (await asyncio.to_thread(source.stat)).st_size:
             return
-        with _reached(writing=True):
-            await obstore.put_async(self._store, key_of(sha256), source, chunk_size=PART_BYTES, max_concurrency=1)
+        async with self._turn():
+            with _reached(writing=True):
+                await obstore.put_async(self._store, key_of(sha256), source, chunk_size=PART_BYTES, max_concurrency=1)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[None]:
+        """Wait until few others are sending; raises blob_store_unreachable after TURN_SECONDS."""
+        turns = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(SENT_AT_ONCE))
+        with _reached():
+            await asyncio.wait_for(turns.acquire(), TURN_SECONDS)
+        try:
+            yield
+        finally:
+            turns.release()
 
     def blocks(self, sha256: str) -> Iterator[bytes]:
         """Read all of it; raises FileNotFoundError, blob_store_unreachable."""

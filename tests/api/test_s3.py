@@ -20,7 +20,7 @@ from sqlalchemy import select
 from backend.app import TOKEN_KEY_FILE, create_app
 from backend.attachments.models import Blob
 from backend.attachments.places import key_of
-from backend.attachments.s3 import PART_BYTES
+from backend.attachments.s3 import PART_BYTES, SENT_AT_ONCE
 from backend.attachments.store import blob_store, check_place
 from backend.attachments.uploads import UPLOAD_DAYS
 from backend.backup.actions import take_backup
@@ -30,7 +30,7 @@ from backend.backup.restore import restore_backup
 from backend.cli import main
 from backend.core.housekeeping import start_housekeeping
 from backend.settings import Settings, SettingsError, read_settings
-from tests.api.test_attachments import attach_to_site, code_of, send, sha256
+from tests.api.test_attachments import attach_to_site, code_of, png, send, sha256
 from tests.api.test_thumbnails import photo
 from tests.api.test_uploads import begin, go_on, offset_of, part_files
 from tests.databases import Databases
@@ -94,6 +94,13 @@ async def test_a_file_goes_into_the_bucket_and_comes_back_whole_and_in_parts(s3:
         part = await desk.get(f"/blobs/{sha256(DRAWING)}", headers={"Range": asked})
         assert part.headers["Content-Range"] == f"bytes {first}-{last}/{len(DRAWING)}"
         assert (part.status_code, part.content == DRAWING[first : last + 1]) == (206, True), asked
+
+
+async def test_more_files_at_once_than_are_sent_at_once_all_arrive(s3: S3Server, s3_office: Office) -> None:
+    desk, pictures = await s3_office.sign_in(HE_LI), [png(shade) for shade in range(SENT_AT_ONCE + 4)]
+    answers = await asyncio.gather(*(send(desk, picture) for picture in pictures))
+    assert {answer.status_code for answer in answers} == {201}
+    assert s3.keys(PREFIX) == {key_of(sha256(picture)): len(picture) for picture in pictures}
 
 
 async def test_an_object_that_is_there_is_not_sent_again_and_a_broken_one_is(s3: S3Server, s3_office: Office) -> None:
