@@ -316,15 +316,22 @@ def compaction_drops_a_live_exit() -> AbstractContextManager[None]:
     compact = part(memory.MemoryStore, "compact")
 
     def carelessly(self: memory.MemoryStore, floor: int) -> None:
-        with replaced(feed.View, outlives=lambda *_: True):
+        with replaced(feed.View, outlives=always):
             compact(self, floor)
+
+    def always(*_: Any) -> bool:
+        return True
 
     return replaced(memory.MemoryStore, compact=carelessly)
 
 
 def compaction_forgets_unfinished_pulls() -> AbstractContextManager[None]:
     """Of views only their own age counts: an unfinished pull goes on without the deletions it still had to tell."""
-    return replaced(feed.View, outlives=lambda view, floor: view.v >= floor)
+
+    def by_age(view: feed.View, floor: int) -> bool:
+        return view.v >= floor
+
+    return replaced(feed.View, outlives=by_age)
 
 
 def decision_not_stamped() -> AbstractContextManager[None]:
@@ -363,7 +370,11 @@ def accepted_twice_as_much() -> AbstractContextManager[None]:
 
 def flaw_unnoticed() -> AbstractContextManager[None]:
     """A phone does not compare what it holds with the server's sums."""
-    return replaced(replica, damaged=lambda *_: [])
+
+    def unseen(*_: Any) -> list[str]:
+        return []
+
+    return replaced(replica, damaged=unseen)
 
 
 def comparison_keeps_the_stranger() -> AbstractContextManager[None]:

@@ -126,7 +126,8 @@ class Books:
     def opened(self, device: str, mutation: Mutation, conflicts: tuple[str, ...]) -> None:
         """Remember which conflict a one-field edit of a site opened or joined."""
         if mutation.name == "edit" and mutation.entity == "site" and len(mutation.fields) == 1:
-            self.conflict_of |= dict.fromkeys(conflicts, (device, mutation.row, *mutation.fields))
+            (name,) = mutation.fields
+            self.conflict_of |= dict.fromkeys(conflicts, (device, mutation.row, name))
 
     def decided(self, conflict: str, value: Mapping[str, Any] | None) -> None:
         """Take a decision: the conflict is closed, and its field has another value unless that is None."""

@@ -126,6 +126,7 @@ async def compare(
 ) -> Pulled | None:
     """Compare what is held with what should be until both agree; return what that meant, if it came to an end."""
     repair, meant = Repair.begun(carried.handset.replica), Pulled.MORE
+    answer: PullAnswer | None = None
     for _ in range(QUESTIONS):
         request = decode_reconcile(encode(repair.request(company.world.ids(), max_bytes)))
         try:
@@ -143,7 +144,7 @@ async def compare(
         trip, meanwhile = msgspec.structs.replace(trip, killed_at=0), None
     keep(20, meant is not Pulled.MORE, "a comparison without end")
     keep(20, meant is not Pulled.DAMAGED, "a comparison that damages")
-    if meant in COMPLETE:
+    if meant in COMPLETE and answer is not None:
         carried.flaws = frozenset()
         await _check_complete(company, carried, answer, company.now)
     _to_disk(carried, trip.fault)

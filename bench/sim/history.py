@@ -138,7 +138,8 @@ async def heal(company: Company) -> None:
 async def _touch_sites(company: Company) -> None:
     """A flaw is found when its bucket is next written to."""
     for site, row in enumerate(company.sites):
-        other = DATES[company.books.values[row]["acceptance_on"] == DATES[0]]
+        undated = company.books.values[row]["acceptance_on"] is None
+        other = DATES[1] if undated else DATES[0]
         await office.change_site(company, site, "acceptance_on", other)
 
 

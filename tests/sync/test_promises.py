@@ -48,6 +48,8 @@ async def test_the_trail_folded_over_the_beginning_is_the_present(sql_world: Sql
         entries = (await session.execute(trail.order_by(AuditEntry.at, AuditEntry.id))).all()
     assert len(entries) == 4
     for before, after in entries:
+        assert before is not None
+        assert after is not None
         assert {name: state[name] for name in before} == before
         state |= after
     assert state == await sql_world.fields("site", site)

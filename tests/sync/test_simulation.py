@@ -124,7 +124,10 @@ class History(RuleBasedStateMachine):
 
     @rule(place=st.integers(0, 9), take=st.sampled_from(TAKES), phone=st.none() | PHONES)
     def somebody_decides(self, place: int, take: str, phone: int | None) -> None:
-        self.do(*(("decide_at_desk", place, take) if phone is None else ("decide", phone, place, take)))
+        if phone is None:
+            self.do("decide_at_desk", place, take)
+        else:
+            self.do("decide", phone, place, take)
 
     @rule(place=st.integers(0, 9), how=st.sampled_from(SETTLEMENTS))
     def a_dispatcher_settles(self, place: int, how: str) -> None:
