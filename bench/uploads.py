@@ -38,7 +38,7 @@ from backend.imports.presets import load_presets
 from backend.settings import Settings
 from backend.tables import metadata
 from bench.postgres import free_port, throwaway_postgres
-from bench.sync.memory import Watch
+from bench.sync.memory import MIB, Watch
 from bench.sync.servers import ADDRESS, Process, process
 from bench.table import Figure, report
 from tests.s3_server import ENVIRONMENT, running
