@@ -134,8 +134,7 @@ def ack_before_commit() -> AbstractContextManager[None]:
             async with write(self) as tx:
                 yield tx
         except ServerKilled:
-            kept = durable.get(id(self), before)
-            self.restore(kept, epoch=kept.tables.epoch)
+            self.__dict__["_tables"] = durable.get(id(self), before).tables
             raise
         durable[id(self)] = before
 
