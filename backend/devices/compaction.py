@@ -34,7 +34,7 @@ async def forget_old_deletions(session: AsyncSession, now: datetime) -> int:
 
 
 async def _forget_views(session: AsyncSession, floor: int) -> None:
-    """Forget views that would have to tell of a deletion that is forgotten: an unfinished one may be newer than that."""
+    """Forget views that would have to tell of a deletion that is forgotten: an unfinished one can be newer."""
     await session.execute(delete(DeviceView).where(DeviceView.v < floor))
     for row in (await session.execute(select(*_VIEW.columns))).all():
         view = View(str(row.generation), row.v, row.buckets, row.valid_until, row.served_at)
