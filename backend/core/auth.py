@@ -6,8 +6,9 @@ which records that covers, the queries of each capability decide from the reach.
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -27,6 +28,8 @@ PASSWORD_MAXIMUM: Final = 200
 REFRESH_BYTES: Final = 32
 IDENTITY_ONLY: Final = "identity_only"
 """Routes that say `opt={IDENTITY_ONLY: True}` ask who it is and on which phone: a Principal without grants."""
+TOKENS_KNOWN: Final = 4_096
+"""Access tokens whose signature need not be checked again: those of the people at work."""
 LEVELS: Final = ("read", "propose", "comment", "assist", "write", "approve")
 REACHES: Final = ("own", "crew", "kind", "unit", "all")
 
@@ -84,13 +87,14 @@ class Principal(msgspec.Struct, frozen=True):
         return frozenset(unit for reach in ("unit", "kind", "all") for unit in reaches.get(reach, frozenset[UUID]()))
 
 
-Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
+Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]
+"""Asynchronous, though none waits for anything: the framework would hand a plain function to a thread."""
 
 
 def requires(area: str, level: str) -> Guard:
     """Return a guard that lets in people whose roles allow (area, level) for at least some record."""
 
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
         if not signed_in(connection).may(area, level):
             raise Problem(FORBIDDEN)
 
@@ -100,7 +104,7 @@ def requires(area: str, level: str) -> Guard:
 def requires_any(*needs: tuple[str, str]) -> Guard:
     """Return a guard that lets in people whose roles allow one of the (area, level) pairs for at least some record."""
 
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
         principal = signed_in(connection)
         if not any(principal.may(area, level) for area, level in needs):
             raise Problem(FORBIDDEN)
@@ -108,12 +112,12 @@ def requires_any(*needs: tuple[str, str]) -> Guard:
     return guard
 
 
-def anyone_signed_in(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+async def anyone_signed_in(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
     """Guard: any signed-in person; the handler serves only their own records."""
     signed_in(connection)
 
 
-def public(_connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+async def public(_connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
     """Guard that says aloud: this route needs no sign-in."""
 
 
@@ -147,6 +151,8 @@ class AccessToken(msgspec.Struct, frozen=True):
 
     person_id: UUID
     session_id: UUID
+    expires: float
+    """Seconds of the epoch."""
 
 
 def issue_access_token(key: bytes, *, person_id: UUID, session_id: UUID, now: datetime, lifetime: timedelta) -> str:
@@ -157,18 +163,23 @@ def issue_access_token(key: bytes, *, person_id: UUID, session_id: UUID, now: da
 
 def read_access_token(key: bytes, token: str, *, now: datetime) -> AccessToken:
     """Check a token's signature and lifetime against `now`; raises not_signed_in."""
+    said = _signed(key, token)
+    if now.timestamp() >= said.expires:
+        raise Problem(NOT_SIGNED_IN)
+    return said
+
+
+@lru_cache(maxsize=TOKENS_KNOWN)
+def _signed(key: bytes, token: str) -> AccessToken:
+    """Check a token's signature. It stays true; whether the token has expired, or its session ended, does not."""
     try:
         claims = jwt.decode(
             token, key, algorithms=["HS256"],
             options={"require": ["sub", "sid", "exp"], "verify_exp": False, "verify_iat": False, "verify_nbf": False},
         )  # fmt: skip
-        read = AccessToken(person_id=UUID(claims["sub"]), session_id=UUID(claims["sid"]))
-        expired = now.timestamp() >= float(claims["exp"])
+        return AccessToken(UUID(claims["sub"]), UUID(claims["sid"]), float(claims["exp"]))
     except (jwt.InvalidTokenError, ValueError, TypeError) as error:
         raise Problem(NOT_SIGNED_IN) from error
-    if expired:
-        raise Problem(NOT_SIGNED_IN)
-    return read
 
 
 def new_secret() -> str:

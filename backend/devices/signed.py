@@ -31,7 +31,7 @@ class Caller:
     actor: Actor
 
 
-def signed_in_or_signed(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+async def signed_in_or_signed(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
     """Guard: somebody signed in, or a phone that signs its request; `caller_of` checks the signature."""
     user: object = connection.scope.get("user")  # pyright: ignore[reportUnknownMemberType]
     if not isinstance(user, Principal) and not all(name in connection.headers for name in PROOF):
