@@ -41,7 +41,7 @@ from backend.devices import conflict_routes, prefetch_routes, quarantine_routes,
 from backend.devices import routes as devices_routes
 from backend.devices.compaction import forget_old_deletions
 from backend.devices.hints import HintBoard
-from backend.devices.turns import Turns
+from backend.devices.service import SyncService, cookie_secret
 from backend.dispatch import routes as dispatch_routes
 from backend.dispatch.actions import RUN_PLAN
 from backend.dispatch.runner import PlanRunner
@@ -295,7 +295,7 @@ def _dependencies(settings: Settings, database: Database, hints: HintBoard) -> d
         "hints": constant(hints),
         "settings": constant(settings),
         "token_key": constant(token_key),
-        "first_pulls": constant(Turns()),
+        "sync": constant(SyncService(database, clock.now, cookie_secret(token_key))),
     }
 
 

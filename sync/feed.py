@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from sync.limits import VIEWS_KEPT
 
 CHECKSUM_MODULUS: Final = 2**48
@@ -29,16 +31,15 @@ class Head:
     checksum: int = 0
 
 
-@dataclass(frozen=True)
-class Entry:
-    """The newest change of one row in one bucket; `body` is the row as JSON text, empty when it is deleted."""
+class Entry(msgspec.Struct, frozen=True):
+    """The newest change of one row in one bucket; `body` is the row as JSON in UTF-8, empty when it is deleted."""
 
     bucket: str
     entity: str
     row: str
     v: int
     deleted: bool
-    body: str
+    body: bytes
 
     @property
     def position(self) -> "Position":

@@ -79,9 +79,9 @@ class _Tables:
             if not entry.deleted:
                 self._count(entry, -1)
                 if row.deleted or entry.bucket != row.bucket:
-                    self._enter(replace(entry, v=self.v, deleted=True, body=""))
+                    self._enter(msgspec.structs.replace(entry, v=self.v, deleted=True, body=b""))
         if not row.deleted:
-            body = msgspec.json.encode(row.fields, order="sorted").decode()
+            body = msgspec.json.encode(row.fields, order="sorted")
             entry = Entry(row.bucket, key.entity, key.row, self.v, deleted=False, body=body)
             self._enter(entry)
             self._count(entry, 1)
@@ -92,7 +92,7 @@ class _Tables:
 
     def _count(self, entry: Entry, by: int) -> None:
         head = self.heads[entry.bucket]
-        checksum = (head.checksum + by * entry_sum(entry.entity, entry.row, entry.body)) % CHECKSUM_MODULUS
+        checksum = (head.checksum + by * entry_sum(entry.entity, entry.row, entry.body.decode())) % CHECKSUM_MODULUS
         self.heads[entry.bucket] = replace(head, count=head.count + by, checksum=checksum)
 
 

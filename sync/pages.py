@@ -1,6 +1,6 @@
 """What pull and reconcile share: who may be sent rows, filling a page, and storing the view before the answer goes."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -97,14 +97,21 @@ class Page:
         """Add the wanted entries beyond `after`; return where the page was full, or None when it holds all of them."""
         while want.fresh or want.stayed:
             entries = await self.snapshot.entries(want, after, PULL_ENTRIES)
-            for entry in entries:
-                if self.budget <= 0:
-                    return after or START
-                self.add(entry)
-                after = entry.position
+            added = self._add_all(entries)
+            after = entries[added - 1].position if added else after
+            if added < len(entries):
+                return after or START
             if len(entries) < PULL_ENTRIES:
                 break
         return None
+
+    def _add_all(self, entries: Sequence[Entry]) -> int:
+        """Add entries until the page is full; return how many."""
+        for added, entry in enumerate(entries):
+            if self.budget <= 0:
+                return added
+            self.add(entry)
+        return len(entries)
 
     def add(self, entry: Entry) -> None:
         """Send an entry: its row, or that it is gone."""
@@ -112,4 +119,4 @@ class Page:
         if entry.deleted:
             self.ops.append(Del(entry.bucket, entry.entity, entry.row))
         else:
-            self.ops.append(Put(entry.bucket, entry.entity, entry.row, msgspec.Raw(entry.body.encode())))
+            self.ops.append(Put(entry.bucket, entry.entity, entry.row, msgspec.Raw(entry.body)))

@@ -76,7 +76,7 @@ async def _differences(page: Page, bucket: str, listed: Mapping[str, int]) -> bo
         entries = await page.snapshot.entries(Want((bucket,), (), 0), after, PULL_ENTRIES)
         for entry in entries:
             after = entry.position
-            if gone.pop(f"{entry.entity}/{entry.row}", None) == entry_sum(entry.entity, entry.row, entry.body):
+            if gone.pop(f"{entry.entity}/{entry.row}", None) == entry_sum(entry.entity, entry.row, entry.body.decode()):
                 continue
             if page.budget <= 0:
                 return False

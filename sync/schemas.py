@@ -91,8 +91,8 @@ class Schemas:
         if entry.deleted or not self._touches(entry.entity, schema):
             return entry
         fields: dict[str, Any] = msgspec.json.decode(entry.body)
-        body = msgspec.json.encode(self._row(entry.entity, fields, schema), order="sorted").decode()
-        return replace(entry, body=body)
+        body = msgspec.json.encode(self._row(entry.entity, fields, schema), order="sorted")
+        return msgspec.structs.replace(entry, body=body)
 
     def _row(self, entity: str, fields: Fields, schema: int) -> dict[str, Any]:
         if entity != CONFLICT:
@@ -163,7 +163,7 @@ def seen_by(snapshot: Snapshot, schemas: Schemas, schema: int) -> Snapshot:
 
 
 def _share(entry: Entry) -> int:
-    return entry_sum(entry.entity, entry.row, entry.body)
+    return entry_sum(entry.entity, entry.row, entry.body.decode())
 
 
 def _raised(mutation: Mutation, step: SchemaStep) -> Mutation:

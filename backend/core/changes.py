@@ -8,7 +8,7 @@ The clock row is the last lock a transaction takes, after its buckets in sorted 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from string import Formatter
@@ -24,21 +24,21 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    RowMapping,
+    Select,
     String,
     Table,
     Text,
     Uuid,
     bindparam,
     delete,
+    literal_column,
     select,
     text,
-    tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from backend.core.bulk import among, update_many, upsert_many
 from backend.core.db import Base, insert_ignoring
 from sync.feed import CHECKSUM_MODULUS, entry_sum
 
@@ -82,6 +82,7 @@ change = Table(
     Column("checksum", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
     Index("ix_change_bucket_v", "bucket", "v"),
+    Index("ix_change_page", "bucket", "entity", "row_id"),
 )
 never = Table("never", Base.metadata, Column("id", Integer, CheckConstraint("1 = 0", name="empty"), primary_key=True))
 unstamped = Table(
@@ -160,10 +161,7 @@ class _Entry:
 
 def stamp(session: Session) -> int | None:
     """Give everything this transaction wrote to synced tables the next `v`; return it, or None if nothing was."""
-    mine = unstamped.c.tx == _transaction_id(session)
-    touched = [
-        (row.entity, row.row_id) for row in session.execute(select(unstamped.c.entity, unstamped.c.row_id).where(mine))
-    ]
+    touched = [(row.entity, row.row_id) for row in session.execute(_OF_THIS_TRANSACTION[_dialect(session)]).all()]
     if not touched:
         return None
     old = _standing(session, touched)
@@ -173,13 +171,13 @@ def stamp(session: Session) -> int | None:
     if buckets:  # rows no phone holds leave no entry, only the step of the clock
         _write(session, v, fresh, old, buckets)
         _hint(session, v, buckets)
-    session.execute(delete(unstamped).where(mine))
+    session.execute(_STAMPED[_dialect(session)])
     return v
 
 
 def _hint(session: Session, v: int, names: Collection[str]) -> None:
     """Let who watches the feed know, once this commits; where the database cannot tell, they look for themselves."""
-    if session.get_bind().dialect.name != "postgresql":
+    if _dialect(session) != "postgresql":
         return
     told = " ".join((str(v), *names))
     payload = told if len(told.encode()) <= HINT_BYTES else str(v)
@@ -192,45 +190,59 @@ def current(session: Session) -> tuple[int, UUID]:
     return row.v, row.epoch
 
 
-def _transaction_id(session: Session) -> int:
-    if session.get_bind().dialect.name == "sqlite":
-        return 0
-    return session.execute(text("SELECT pg_current_xact_id()::text::bigint")).scalar_one()
+def _dialect(session: Session) -> str:
+    return session.get_bind().dialect.name
+
+
+_MINE: Final = {
+    "sqlite": unstamped.c.tx == 0,
+    "postgresql": unstamped.c.tx == literal_column("pg_current_xact_id()::text::bigint"),
+}
+"""SQLite has one writer at a time."""
+_OF_THIS_TRANSACTION: Final = {
+    name: select(unstamped.c.entity, unstamped.c.row_id).where(mine) for name, mine in _MINE.items()
+}
+_STAMPED: Final = {name: delete(unstamped).where(mine) for name, mine in _MINE.items()}
 
 
 def _standing(session: Session, touched: Sequence[tuple[str, UUID]]) -> dict[tuple[str, UUID, str], int]:
     """Return the live entries of the touched rows, each with its checksum; they may be in a bucket the row has left."""
-    standing: dict[tuple[str, UUID, str], int] = {}
-    for some in _chunks(touched):
-        rows = session.execute(
-            select(change.c.entity, change.c.row_id, change.c.bucket, change.c.checksum).where(
-                tuple_(change.c.entity, change.c.row_id).in_(some), change.c.deleted.is_(False)
-            )
-        )
-        standing |= {(row.entity, row.row_id, row.bucket): row.checksum for row in rows}
-    return standing
+    return {
+        (entity, row_id, name): checksum
+        for entity, row_ids in _by_entity(touched).items()
+        for row_id, name, checksum in session.execute(_STANDING, {"entity": entity, "ids": row_ids}).all()
+    }
 
 
 def _fresh(session: Session, touched: Sequence[tuple[str, UUID]]) -> list[_Entry]:
     """Read the touched rows as they are now and encode each as phones will get it."""
-    ids: defaultdict[str, list[UUID]] = defaultdict(list)
-    for entity, row_id in touched:
-        ids[entity].append(row_id)
     entries: list[_Entry] = []
-    for entity, row_ids in ids.items():
+    for entity, row_ids in _by_entity(touched).items():
         source = SYNCED[entity]
-        columns = source.columns()
-        for some in _chunks(row_ids):
-            rows = session.execute(select(source.table).where(source.table.c.id.in_(some))).mappings()
-            for row in rows:
-                name = source.bucket_of(row)
-                if name is not None:
-                    entries.append(_Entry(entity, row["id"], name, _encode(columns, row)))
+        private = [column.name for column in source.table.columns if column.info.get("private")]
+        names = source.table.columns.keys()
+        for values in session.execute(_rows_of(entity), {"ids": row_ids}).all():
+            row = dict(zip(names, values, strict=True))
+            name = source.bucket_of(row)
+            if name is not None:
+                row_id = row["id"]
+                for hidden in private:
+                    del row[hidden]
+                entries.append(_Entry(entity, row_id, name, msgspec.json.encode(row, order="sorted").decode()))
     return entries
 
 
-def _encode(columns: Sequence[Column[Any]], row: RowMapping) -> str:
-    return msgspec.json.encode({column.name: row[column.name] for column in columns}, order="sorted").decode()
+@cache
+def _rows_of(entity: str) -> Select[Any]:
+    table = SYNCED[entity].table
+    return select(*table.columns).where(among(table.c.id, "ids"))
+
+
+def _by_entity(touched: Sequence[tuple[str, UUID]]) -> dict[str, list[UUID]]:
+    ids: defaultdict[str, list[UUID]] = defaultdict(list)
+    for entity, row_id in touched:
+        ids[entity].append(row_id)
+    return ids
 
 
 def _lock_buckets(session: Session, names: set[str]) -> dict[str, tuple[int, int]]:
@@ -238,13 +250,14 @@ def _lock_buckets(session: Session, names: set[str]) -> dict[str, tuple[int, int
 
     That is (live rows, checksum).
     """
-    ordered = sorted(names)
-    locked: dict[str, tuple[int, int]] = {}
-    for some in _chunks(ordered):
-        empty = [{"name": name, "head_v": 0, "live_count": 0, "checksum": 0} for name in some]
-        insert_ignoring(session, bucket, empty)
-        rows = session.execute(select(bucket).where(bucket.c.name.in_(some)).order_by(bucket.c.name).with_for_update())
-        locked |= {row.name: (row.live_count, row.checksum) for row in rows}
+    wanted = {"names": sorted(names)}
+    locked = {row.name: (row.live_count, row.checksum) for row in session.execute(_LOCKED, wanted)}
+    missing = [name for name in wanted["names"] if name not in locked]
+    if missing:
+        insert_ignoring(
+            session, bucket, [{"name": name, "head_v": 0, "live_count": 0, "checksum": 0} for name in missing]
+        )
+        locked = {row.name: (row.live_count, row.checksum) for row in session.execute(_LOCKED, wanted)}
     return locked
 
 
@@ -264,32 +277,23 @@ def _write(
         count, total = buckets[entry.bucket]
         buckets[entry.bucket] = (count + 1, (total + entry.checksum) % CHECKSUM_MODULUS)
     _upsert(session, v, [*fresh, *gone])
-    session.execute(
-        update(bucket).where(bucket.c.name == bindparam("key")).values(
-            head_v=v, live_count=bindparam("count"), checksum=bindparam("total")
-        ),
-        [{"key": name, "count": count, "total": total} for name, (count, total) in buckets.items()],
+    update_many(
+        session, bucket, ("name", "head_v", "live_count", "checksum"),
+        [(name, v, count, total) for name, (count, total) in buckets.items()],
     )  # fmt: skip
 
 
 def _upsert(session: Session, v: int, entries: Sequence[_Entry]) -> None:
-    make = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    statement = make(change)
-    new = statement.excluded
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[change.c.entity, change.c.row_id, change.c.bucket],
-            set_={"v": new.v, "deleted": new.deleted, "checksum": new.checksum, "body": new.body},
-        ),
+    upsert_many(
+        session, change, ("entity", "row_id", "bucket", "v", "deleted", "checksum", "body"),
         [
-            {
-                "entity": entry.entity, "row_id": entry.row_id, "bucket": entry.bucket, "v": v,
-                "deleted": not entry.body, "checksum": entry.checksum, "body": entry.body,
-            }
+            (entry.entity, entry.row_id, entry.bucket, v, not entry.body, entry.checksum, entry.body)
             for entry in entries
         ],
     )  # fmt: skip
 
 
-def _chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    return (items[start : start + ROWS_A_STATEMENT] for start in range(0, len(items), ROWS_A_STATEMENT))
+_STANDING: Final = select(change.c.row_id, change.c.bucket, change.c.checksum).where(
+    change.c.entity == bindparam("entity"), among(change.c.row_id, "ids"), change.c.deleted.is_(False)
+)
+_LOCKED: Final = select(bucket).where(among(bucket.c.name, "names")).order_by(bucket.c.name).with_for_update()

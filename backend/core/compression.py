@@ -44,18 +44,25 @@ class ZstdAnswer(CompressionFacade):
 
     def __init__(self, buffer: BytesIO, compression_encoding: str, config: CompressionConfig) -> None:  # noqa: ARG002 - the framework calls it with these names
         self._buffer = buffer
-        self._frame = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
+        self._compressing: Any = None
 
     @override
     def write(self, body: bytes) -> None:
         """Compress a part; what it gives goes out at once."""
-        self._buffer.write(self._frame.compress(body))
-        self._buffer.write(self._frame.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
+        self._buffer.write(self._frame().compress(body))
+        self._buffer.write(self._frame().flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
 
     @override
     def close(self) -> None:
-        """End the frame."""
-        self._buffer.write(self._frame.flush())
+        """End the frame, if there is one."""
+        if self._compressing is not None:
+            self._buffer.write(self._compressing.flush())
+
+    def _frame(self) -> Any:
+        """Begin the frame when there is something to compress: most answers are too small, or empty."""
+        if self._compressing is None:
+            self._compressing = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
+        return self._compressing
 
 
 COMPRESSION: Final = CompressionConfig(

@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from backend.core.sessions import prepare_sqlite
+from backend.core.sqlite import prepare_sqlite
 
 ROOT = Path(__file__).resolve().parents[2]
 

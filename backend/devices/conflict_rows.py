@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Any, Final, cast
 from uuid import UUID
 
-from sqlalchemy import Select, Table, insert, select, tuple_
+from sqlalchemy import Select, Table, bindparam, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.audit import Actor, AuditEntry
+from backend.core.bulk import among
 from backend.core.db import upsert
 from backend.core.ids import new_id
 from backend.devices.models import FieldConflict
@@ -27,13 +28,9 @@ class SqlConflicts:
 
     async def conflicts(self, device: str, keys: Collection[RowKey]) -> Sequence[Conflict]:
         """See sync.store.Conflicts; locked, so that nobody decides one that an edit is just joining."""
-        listed = (
-            select(*_CONFLICT.columns)
-            .where(FieldConflict.device_id == UUID(device), FieldConflict.decided_at.is_(None))
-            .where(tuple_(FieldConflict.entity, FieldConflict.subject_id).in_([(k.entity, UUID(k.row)) for k in keys]))
-            .order_by(FieldConflict.id)
-        )
-        return [conflict_of(row) for row in await self.session.execute(_locked(listed))]
+        rows = {key.row for key in keys}
+        found = (await self.session.execute(_OPEN, {"device": UUID(device), "rows": rows})).all()
+        return [conflict for conflict in map(conflict_of, found) if conflict.key in keys]
 
     async def conflict(self, conflict_id: str) -> Conflict | None:
         """See sync.store.Conflicts."""
@@ -97,3 +94,9 @@ def _row(conflict: Conflict) -> dict[str, Any]:
 
 
 _CONFLICT: Final = cast("Table", FieldConflict.__table__)
+_OPEN: Final = _locked(
+    select(*_CONFLICT.columns)
+    .where(_CONFLICT.c.device_id == bindparam("device"), _CONFLICT.c.decided_at.is_(None))
+    .where(among(_CONFLICT.c.subject_id, "rows"))
+    .order_by(_CONFLICT.c.id)
+)

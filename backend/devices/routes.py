@@ -1,6 +1,5 @@
 """Routes of sync (docs/reference/sync-protocol.md). Bodies are read and written by sync/, byte for byte."""
 
-import hashlib
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
@@ -25,9 +24,9 @@ from backend.core.problems import MEDIA_TYPE
 from backend.core.sessions import Database
 from backend.devices.handlers import HANDLERS
 from backend.devices.hints import HintBoard
+from backend.devices.service import SyncService
 from backend.devices.signed import NO_DEVICE, caller_of, claimed_device, has_signed, signed_in_or_signed
 from backend.devices.store import Glance, MoreNeeded, SqlStore
-from backend.devices.turns import Turns
 from sync.enrol import enrol, renew
 from sync.limits import PUSH_BYTES, RECONCILE_BYTES, RESCUE_BYTES
 from sync.protocol import (
@@ -99,18 +98,16 @@ async def post_incarnation(
 
 
 @post(PULL_PATH, guards=[signed_in_or_signed], opt=KNOWN_BY_NAME, status_code=200, request_max_body_size=SMALL_BODY)
-async def post_pull(
-    request: Request[Any, Any, Any], database: NamedDependency[Database], now: NamedDependency[datetime],
-    token_key: NamedDependency[bytes], first_pulls: NamedDependency[Turns],
-) -> Response[bytes]:  # fmt: skip
+async def post_pull(request: Request[Any, Any, Any], sync: NamedDependency[SyncService]) -> Response[bytes]:
     """Send a phone what changed in its scope; 204 when nothing did."""
+    now = sync.now()
     body = await read_body(request, SMALL_BODY)
-    puller = Puller((await caller_of(request, database, body)).device, _cookie_secret(token_key))
+    puller = await _puller(request, sync, body)
 
     async def pulled() -> PullAnswer | None:
         asked = decode_pull(body)
-        async with first_pulls.turn() if asked.cookie is None or asked.page else nullcontext():
-            return await _pulled(database, puller, asked, now)
+        async with sync.first_pulls.turn() if asked.cookie is None or asked.page else nullcontext():
+            return await _pulled(sync.database, puller, asked, now)
 
     return await _answer(now, pulled)
 
@@ -119,14 +116,12 @@ async def post_pull(
     RECONCILE_PATH, guards=[signed_in_or_signed], opt=KNOWN_BY_NAME, status_code=200,
     request_max_body_size=RECONCILE_BYTES,
 )  # fmt: skip
-async def post_reconcile(
-    request: Request[Any, Any, Any], database: NamedDependency[Database], now: NamedDependency[datetime],
-    token_key: NamedDependency[bytes],
-) -> Response[bytes]:  # fmt: skip
+async def post_reconcile(request: Request[Any, Any, Any], sync: NamedDependency[SyncService]) -> Response[bytes]:
     """Compare what a phone holds with its scope; send the differences."""
+    now = sync.now()
     body = await read_body(request, RECONCILE_BYTES)
-    puller = Puller((await caller_of(request, database, body)).device, _cookie_secret(token_key))
-    store = SqlStore(database, now=now)
+    puller = await _puller(request, sync, body)
+    store = SqlStore(sync.database, now=now)
     return await _answer(
         now, lambda: reconcile(store, puller=puller, request=decode_reconcile(body), now=now, new_id=_new_id)
     )
@@ -139,14 +134,13 @@ async def post_reconcile(
     status_code=200,
     request_max_body_size=PUSH_BYTES + ENVELOPE_BYTES,
 )
-async def post_push(
-    request: Request[Any, Any, Any], database: NamedDependency[Database], now: NamedDependency[datetime]
-) -> Response[bytes]:
+async def post_push(request: Request[Any, Any, Any], sync: NamedDependency[SyncService]) -> Response[bytes]:
     """Take a batch of mutations; each gets exactly one result, and all of it is durable before the answer."""
+    now = sync.now()
     body = await read_body(request, PUSH_BYTES + ENVELOPE_BYTES)
-    caller = await caller_of(request, database, body)
+    caller = await caller_of(request, sync.database, body)
     pusher = Pusher(caller.device, _device_time(request))
-    store = SqlStore(database, caller.actor, now=now)
+    store = SqlStore(sync.database, caller.actor, now=now)
     return await _answer(
         now, lambda: push(store, HANDLERS, pusher=pusher, request=decode_push(body), now=now, new_id=_new_id)
     )
@@ -184,6 +178,10 @@ async def get_hints(principal: NamedDependency[Principal], hints: NamedDependenc
         await hints.open(principal, device), media_type=EVENTS,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )  # fmt: skip
+
+
+async def _puller(request: Request[Any, Any, Any], sync: SyncService, body: bytes) -> Puller:
+    return Puller((await caller_of(request, sync.database, body)).device, sync.cookie_secret)
 
 
 async def _pulled(database: Database, puller: Puller, request: PullRequest, now: datetime) -> PullAnswer | None:
@@ -230,11 +228,6 @@ def _device_time(request: Request[Any, Any, Any]) -> datetime | None:
         return parse_instant(request.headers[DEVICE_TIME])
     except (KeyError, ValueError):
         return None
-
-
-def _cookie_secret(token_key: bytes) -> bytes:
-    """A key of its own, so that a cookie can never be taken for a token."""
-    return hashlib.sha256(b"paigong sync cookie" + token_key).digest()
 
 
 def _new_id() -> str:

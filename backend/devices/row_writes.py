@@ -9,12 +9,13 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Integer, String, Table, bindparam, delete, insert, update
+from sqlalchemy import BigInteger, Column, Integer, String, Table, delete, insert
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.util import identity_key
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from backend.core.audit import Actor, AuditEntry
+from backend.core.bulk import insert_many, update_many
 from backend.core.changes import SYNCED
 from backend.core.db import Base
 from backend.core.ids import new_id
@@ -45,8 +46,7 @@ def write_rows(session: Session, writes: Sequence[RowWrite], actor: Actor, now: 
     for (kind, _), steps in groupby(done, key=_run):
         _MAKE[kind](session, list(steps))
     _forget(session, done)
-    if done:
-        session.execute(insert(_AUDIT), [_audit_row(step, actor, now) for step in done])
+    insert_many(session, _AUDIT, _AUDITED, [_audit_row(step, actor, now) for step in done])
     return [step.bucket for step in done]
 
 
@@ -164,16 +164,13 @@ def _update(session: Session, done: Sequence[_Done]) -> None:
     merged: dict[RowKey, dict[str, Any]] = {}
     for step in done:
         merged.setdefault(step.write.key, {}).update(step.values)
-    alike: defaultdict[tuple[str, tuple[str, ...]], list[dict[str, Any]]] = defaultdict(list)
+    alike: defaultdict[tuple[str, tuple[str, ...]], list[tuple[Any, ...]]] = defaultdict(list)
     for key, values in merged.items():
-        new = {f"new_{name}": value for name, value in values.items()}
-        alike[key.entity, tuple(sorted(values))].append({"row_id": UUID(key.row), **new})
+        names = tuple(sorted(values))
+        alike[key.entity, names].append((key.row, *(values[name] for name in names)))
     for (entity, names), rows in alike.items():
-        if not names:
-            continue
-        table = SYNCED[entity].table
-        changed = update(table).where(table.c.id == bindparam("row_id"))
-        session.execute(changed.values({name: bindparam(f"new_{name}") for name in names}), rows)
+        if names:
+            update_many(session, SYNCED[entity].table, ("id", *names), rows)
 
 
 def _delete(session: Session, done: Sequence[_Done]) -> None:
@@ -187,6 +184,8 @@ _AUDIT: Final = cast("Table", AuditEntry.__table__)
 
 def _forget(session: Session, done: Sequence[_Done]) -> None:
     """Let the session read these rows anew: its own objects do not know of changes made in sets."""
+    if not session.identity_map:
+        return
     models = {mapper.local_table: mapper.class_ for mapper in Base.registry.mappers}
     for step in done:
         known = session.identity_map.get(identity_key(models[step.table], step.row_id))
@@ -194,14 +193,19 @@ def _forget(session: Session, done: Sequence[_Done]) -> None:
             session.expire(known) if step.after is not None else session.expunge(known)
 
 
-def _audit_row(done: _Done, actor: Actor, now: datetime) -> dict[str, Any]:
+_AUDITED: Final = (
+    "id", "at", "person_id", "device_id", "mutation_id", "import_batch_id", "action", "entity", "subject_id", "before",
+    "after", "reason",
+)  # fmt: skip
+
+
+def _audit_row(done: _Done, actor: Actor, now: datetime) -> tuple[Any, ...]:
     write = done.write
     touched = done.table.columns if write.kind is WriteKind.DELETE else (done.table.c[name] for name in done.values)
     columns = [column for column in touched if not column.info.get("private")]
-    return {
-        "id": new_id(), "at": now, "person_id": actor.person_id, "device_id": actor.device_id,
-        "mutation_id": UUID(write.mutation_id) if write.mutation_id else None, "import_batch_id": None,
-        "action": f"{write.key.entity}.{DONE[write.kind]}", "entity": write.key.entity, "subject_id": done.row_id,
-        "before": json_values(done.before, columns) if done.before is not None else None,
-        "after": json_values(done.after, columns) if done.after is not None else None, "reason": None,
-    }  # fmt: skip
+    return (
+        new_id(), now, actor.person_id, actor.device_id, write.mutation_id or None, None,
+        f"{write.key.entity}.{DONE[write.kind]}", write.key.entity, done.row_id,
+        json_values(done.before, columns) if done.before is not None else None,
+        json_values(done.after, columns) if done.after is not None else None, None,
+    )  # fmt: skip

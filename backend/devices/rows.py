@@ -2,13 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Column, RowMapping, Table, select, tuple_
+from sqlalchemy import Column, RowMapping, Select, Table, bindparam, select
 from sqlalchemy.orm import Session
 
+from backend.core.bulk import among
 from backend.core.changes import SYNCED, change
 from sync.limits import SUCCESSOR_HOPS
 from sync.policy import SUCCESSOR
@@ -42,17 +44,25 @@ def known_rows(session: Session, keys: Collection[RowKey]) -> dict[RowKey, Row]:
     return found
 
 
-def live_rows(session: Session, keys: Collection[RowKey]) -> dict[RowKey, RowMapping]:
+def live_rows(session: Session, keys: Collection[RowKey]) -> dict[RowKey, Mapping[str, Any]]:
     """Read and lock rows in one order, so that two writers never wait for each other in a circle.
 
     The lock leaves rows that merely refer to these alone.
     """
-    live: dict[RowKey, RowMapping] = {}
+    live: dict[RowKey, Mapping[str, Any]] = {}
     for entity, row_ids in by_entity(keys).items():
-        table = SYNCED[entity].table
-        wanted = select(table).where(table.c.id.in_(row_ids)).order_by(table.c.id).with_for_update(key_share=True)
-        live |= {RowKey(entity, str(row["id"])): row for row in session.execute(wanted).mappings()}
+        names = SYNCED[entity].table.columns.keys()
+        for values in session.execute(_locked(entity), {"ids": row_ids}).all():
+            row = dict(zip(names, values, strict=True))
+            live[RowKey(entity, str(row["id"]))] = row
     return live
+
+
+@cache
+def _locked(entity: str) -> Select[Any]:
+    table = SYNCED[entity].table
+    wanted = select(*table.columns).where(among(table.c.id, "ids"))
+    return wanted.order_by(table.c.id).with_for_update(key_share=True)
 
 
 def seen_row(session: Session, key: RowKey) -> Row | None:
@@ -72,11 +82,11 @@ def _seen(session: Session, table: Table, row_id: UUID) -> RowMapping | None:
     return session.execute(select(table).where(table.c.id == row_id)).mappings().one_or_none()
 
 
-def by_entity(keys: Iterable[RowKey]) -> dict[str, list[UUID]]:
+def by_entity(keys: Iterable[RowKey]) -> dict[str, list[str]]:
     """Return the ids of each table's rows; tables by name."""
-    ids: defaultdict[str, list[UUID]] = defaultdict(list)
+    ids: defaultdict[str, list[str]] = defaultdict(list)
     for key in sorted(set(keys), key=lambda key: (key.entity, key.row)):
-        ids[key.entity].append(UUID(key.row))
+        ids[key.entity].append(key.row)
     return ids
 
 
@@ -92,12 +102,15 @@ def json_values(row: Mapping[Any, Any], columns: Iterable[Column[Any]]) -> dict[
 
 def _standing(session: Session, keys: Collection[RowKey]) -> dict[RowKey, Standing]:
     """Return each row's newest entry: the bucket it is in, or the one it left last."""
-    wanted = [(key.entity, UUID(key.row)) for key in keys]
-    if not wanted:
-        return {}
-    listed = (
-        select(change.c.entity, change.c.row_id, change.c.bucket, change.c.v)
-        .where(tuple_(change.c.entity, change.c.row_id).in_(wanted))
-        .order_by(change.c.v, change.c.deleted.desc())
-    )
-    return {RowKey(row.entity, str(row.row_id)): Standing(row.bucket, row.v) for row in session.execute(listed)}
+    return {
+        RowKey(entity, str(row_id)): Standing(bucket, v)
+        for entity, row_ids in by_entity(keys).items()
+        for row_id, bucket, v in session.execute(_LISTED, {"entity": entity, "ids": row_ids}).all()
+    }
+
+
+_LISTED: Final = (
+    select(change.c.row_id, change.c.bucket, change.c.v)
+    .where(change.c.entity == bindparam("entity"), among(change.c.row_id, "ids"))
+    .order_by(change.c.v, change.c.deleted.desc())
+)

@@ -1,13 +1,18 @@
 """Sync's storage in SQL: the snapshot pulls read, and the store both sides are opened from (see sync/store.py)."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import String, Uuid, and_, bindparam, or_, select, tuple_
+from sqlalchemy import Executable, String, Uuid, and_, bindparam, or_, select, tuple_, type_coerce
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import NullType
 
 from backend.core.audit import SYSTEM, Actor
 from backend.core.changes import change, commit_clock
@@ -21,6 +26,7 @@ from sync.feed import Entry, Position, Scope, View, Want
 from sync.protocol import is_uuid
 from sync.store import DeviceState
 
+UUID_DIGITS: Final = 32
 NOWHERE: Final = UUID(int=0)
 """Before every row, and the name of no numbering."""
 
@@ -42,17 +48,12 @@ class SqlSnapshot:
 
     async def entries(self, want: Want, after: Position | None, limit: int) -> Sequence[Entry]:
         """See sync.store.Snapshot."""
-        asked: dict[str, Any] = {"fresh": want.fresh, "stayed": want.stayed, "since": want.since, "most": limit}
-        wanted = _ENTRIES
+        wanted, asked = _WANTED[bool(want.fresh), bool(want.stayed)], {"most": limit, **_named(want)}
         if after is not None:
-            wanted = _ENTRIES_BEYOND
+            wanted = wanted.where(_BEYOND)
             row_id = UUID(after.row) if after.row else NOWHERE
             asked |= {"after_bucket": after.bucket, "after_entity": after.entity, "after_row": row_id}
-        found = await (await self._session.connection()).execute(wanted, asked)
-        return [
-            Entry(name, entity, str(row_id), v, deleted=deleted, body=body)
-            for name, entity, row_id, v, deleted, body in found.all()
-        ]
+        return await self._session.run_sync(_entries, wanted, asked)
 
 
 class MoreNeeded(Exception):
@@ -102,14 +103,37 @@ class SqlStore:
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[SqlSnapshot]:
         """Open one snapshot."""
-        async with reachable(self._database.read()) as session:
+        async with reachable(self._database.read(short=True)) as session:
             yield SqlSnapshot(session)
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[SqlTransaction]:
         """Open one transaction; leaving it stamps and commits, an exception undoes it."""
-        async with reachable(self._database.write()) as session:
+        async with reachable(self._database.write(short=True)) as session:
             yield SqlTransaction(session, self._actor, self._now)
+
+
+def _entries(session: Session, wanted: Executable, asked: Mapping[str, Any]) -> list[Entry]:
+    """Read rows of the feed as the driver gives them: of five thousand, what is done to each counts."""
+    found: Iterable[Sequence[Any]] = session.connection().execute(wanted, asked).all()
+    return [
+        Entry(name, entity, _hyphened(row_id), v, bool(deleted), body)
+        for name, entity, row_id, v, deleted, body in found
+    ]
+
+
+def _named(want: Want) -> dict[str, Any]:
+    """Return the parameters of what is wanted, of the parts that are."""
+    asked: dict[str, Any] = {"fresh": want.fresh} if want.fresh else {}
+    return asked | ({"stayed": want.stayed, "since": want.since} if want.stayed else {})
+
+
+def _hyphened(row_id: Any) -> str:
+    """Return an id as UUID text; SQLite keeps it as 32 digits."""
+    text = str(row_id)
+    if len(text) == UUID_DIGITS:
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return text
 
 
 def _asked_of(device: str, incarnation: str) -> dict[str, UUID]:
@@ -151,23 +175,44 @@ _DEVICE: Final = (
     .outerjoin(DeviceView, DeviceView.device_id == Device.id)
     .where(Device.id == bindparam("device"))
 )  # fmt: skip
+
+
+class _Utf8(FunctionElement[Any]):
+    """A text as its bytes, which go out as they are: nothing is gained by making characters of them."""
+
+    type = NullType()
+    inherit_cache = True
+
+
+@compiles(_Utf8, "sqlite")
+def _blob(element: _Utf8, compiler: SQLCompiler, **options: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **options)} AS BLOB)"
+
+
+@compiles(_Utf8, "postgresql")
+def _bytea(element: _Utf8, compiler: SQLCompiler, **options: Any) -> str:
+    return f"convert_to({compiler.process(element.clauses, **options)}, 'UTF8')"
+
+
 _POSITION: Final = (change.c.bucket, change.c.entity, change.c.row_id)
+_FRESH: Final = and_(change.c.bucket.in_(bindparam("fresh", expanding=True)), change.c.deleted.is_(False))
+_STAYED: Final = and_(change.c.bucket.in_(bindparam("stayed", expanding=True)), change.c.v > bindparam("since"))
 _ENTRIES: Final = (
-    select(*_POSITION, change.c.v, change.c.deleted, change.c.body)
-    .where(
-        or_(
-            and_(change.c.bucket.in_(bindparam("fresh", expanding=True)), change.c.deleted.is_(False)),
-            and_(change.c.bucket.in_(bindparam("stayed", expanding=True)), change.c.v > bindparam("since")),
-        )
+    select(
+        change.c.bucket, change.c.entity, type_coerce(change.c.row_id, NullType()), change.c.v,
+        type_coerce(change.c.deleted, NullType()), _Utf8(change.c.body),
     )
     .order_by(*_POSITION)
     .limit(bindparam("most"))
-)
-_ENTRIES_BEYOND: Final = _ENTRIES.where(
-    tuple_(*_POSITION)
-    > tuple_(
-        bindparam("after_bucket", type_=String()),
-        bindparam("after_entity", type_=String()),
-        bindparam("after_row", type_=Uuid()),
-    )
+)  # fmt: skip
+_WANTED: Final = {
+    (True, True): _ENTRIES.where(or_(_FRESH, _STAYED)),
+    (True, False): _ENTRIES.where(_FRESH),
+    (False, True): _ENTRIES.where(_STAYED),
+}
+"""By what is wanted, fresh buckets or stayed ones: a database that is asked for one finds it without sorting."""
+_BEYOND: Final = tuple_(*_POSITION) > tuple_(
+    bindparam("after_bucket", type_=String()),
+    bindparam("after_entity", type_=String()),
+    bindparam("after_row", type_=Uuid()),
 )

@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any, Final, cast
 from uuid import UUID
 
-from sqlalchemy import Table, and_, delete, insert, or_, select, update
+from sqlalchemy import Table, and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.audit import Actor
+from backend.core.bulk import among, insert_many
 from backend.core.db import upsert
 from backend.core.ids import new_id
 from backend.devices.conflict_rows import SqlConflicts
@@ -69,17 +70,15 @@ class SqlTransaction(SqlRegistry, SqlRules, SqlConflicts):
 
     async def ledger(self, device: str, incarnation: str, ns: range, ids: Collection[str]) -> Sequence[Entry]:
         """See sync.store.Transaction."""
-        numbered = and_(
-            LedgerEntry.device_id == UUID(device), LedgerEntry.incarnation == UUID(incarnation),
-            LedgerEntry.n >= ns.start, LedgerEntry.n < ns.stop,
-        )  # fmt: skip
-        named = LedgerEntry.mutation_id.in_([UUID(mutation_id) for mutation_id in ids])
-        found = select(*_LEDGER.columns).where(or_(numbered, named))
-        return [_entry(row) for row in await self.session.execute(found)]
+        asked = {
+            "device": UUID(device), "incarnation": UUID(incarnation), "first": ns.start, "beyond": ns.stop,
+            "ids": list(ids),
+        }  # fmt: skip
+        return [_entry(row) for row in (await self.session.execute(_KNOWN, asked)).all()]
 
     async def record(self, entries: Sequence[Entry]) -> None:
         """See sync.store.Transaction."""
-        await self.session.execute(insert(_LEDGER), [_ledger_row(entry) for entry in entries])
+        await self.session.run_sync(insert_many, _LEDGER, _LEDGER_NAMES, [_ledger_row(entry) for entry in entries])
         waiting = (entry for entry in entries if entry.status is Status.QUARANTINED and entry.repeats is None)
         aside = [_quarantined(entry) for entry in waiting]
         if aside:
@@ -109,10 +108,8 @@ class SqlTransaction(SqlRegistry, SqlRules, SqlConflicts):
     async def grant(self, device: str, buckets: Collection[str], now: datetime) -> None:
         """See sync.store.Transaction."""
         known = await self.grants(device, buckets)
-        fresh = [name for name in sorted(buckets) if name not in known or known[name].until is not None]
-        rows = [{"device_id": UUID(device), "bucket": name, "granted_at": now, "ended_at": None} for name in fresh]
-        if rows:
-            await self.session.run_sync(upsert, DeviceGrant.__table__, rows)
+        fresh = [name for name in buckets if name not in known or known[name].until is not None]
+        await self._begin_grants(UUID(device), fresh, now)
 
     async def rows(self, keys: Collection[RowKey]) -> Mapping[RowKey, Row]:
         """See sync.store.Transaction."""
@@ -129,31 +126,29 @@ class SqlTransaction(SqlRegistry, SqlRules, SqlConflicts):
     ) -> bool:
         """See sync.store.Transaction."""
         device_id = UUID(device)
-        counted = (
-            update(Device)
-            .where(Device.id == device_id, Device.view_revision == revision)
-            .values(view_revision=revision + 1, last_seen_at=now)
-            .returning(Device.id)
-        )
-        if (await self.session.execute(counted)).first() is None:
+        counted = {"device": device_id, "revision": revision, "following": revision + 1, "now": now}
+        if (await self.session.execute(_COUNTED, counted)).first() is None:
             return False
         kept = [UUID(generation) for generation in keep]
-        stale = delete(DeviceView).where(DeviceView.device_id == device_id, DeviceView.generation.not_in(kept))
-        await self.session.execute(stale)
+        await self.session.execute(_STALE, {"device": device_id, "kept": kept})
         stored = {
             "device_id": device_id, "generation": UUID(view.generation), "v": view.v, "buckets": dict(view.buckets),
             "valid_until": view.valid_until, "served_at": view.served_at,
         }  # fmt: skip
-        await self.session.run_sync(upsert, DeviceView.__table__, [stored])
-        await self.grant(device, view.buckets, now)
-        if complete:
-            await self._end_grants(device_id, view.buckets, now)
+        await self.session.run_sync(upsert, _VIEW, [stored])
+        granted = set(await self.session.scalars(_GRANTED, {"device": device_id}))
+        await self._begin_grants(device_id, view.buckets.keys() - granted, now)
+        left = granted.difference(view.buckets) if complete else ()
+        if left:
+            await self.session.execute(_LEFT, {"device": device_id, "left": sorted(left), "now": now})
         return True
 
-    async def _end_grants(self, device_id: UUID, held: Collection[str], now: datetime) -> None:
-        left = DeviceGrant.bucket.not_in(list(held))
-        ended = update(DeviceGrant).where(DeviceGrant.device_id == device_id, DeviceGrant.ended_at.is_(None), left)
-        await self.session.execute(ended.values(ended_at=now))
+    async def _begin_grants(self, device_id: UUID, buckets: Collection[str], now: datetime) -> None:
+        rows = [
+            {"device_id": device_id, "bucket": name, "granted_at": now, "ended_at": None} for name in sorted(buckets)
+        ]
+        if rows:
+            await self.session.run_sync(upsert, _GRANT, rows)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncGenerator[None]:
@@ -165,6 +160,37 @@ class SqlTransaction(SqlRegistry, SqlRules, SqlConflicts):
 
 _LEDGER: Final = cast("Table", LedgerEntry.__table__)
 _QUARANTINE: Final = cast("Table", QuarantinedMutation.__table__)
+_DEVICE: Final = cast("Table", Device.__table__)
+_VIEW: Final = cast("Table", DeviceView.__table__)
+_GRANT: Final = cast("Table", DeviceGrant.__table__)
+
+_KNOWN: Final = select(*_LEDGER.columns).where(
+    or_(
+        and_(
+            _LEDGER.c.device_id == bindparam("device"), _LEDGER.c.incarnation == bindparam("incarnation"),
+            _LEDGER.c.n >= bindparam("first"), _LEDGER.c.n < bindparam("beyond"),
+        ),
+        among(_LEDGER.c.mutation_id, "ids"),
+    )
+)  # fmt: skip
+
+# Built once: they are asked at every pull.
+_COUNTED: Final = (
+    update(_DEVICE)
+    .where(_DEVICE.c.id == bindparam("device"), _DEVICE.c.view_revision == bindparam("revision"))
+    .values(view_revision=bindparam("following"), last_seen_at=bindparam("now"))
+    .returning(_DEVICE.c.id)
+)
+_STALE: Final = delete(_VIEW).where(
+    _VIEW.c.device_id == bindparam("device"), _VIEW.c.generation.not_in(bindparam("kept", expanding=True))
+)
+_OPEN: Final = and_(_GRANT.c.device_id == bindparam("device"), _GRANT.c.ended_at.is_(None))
+_GRANTED: Final = select(_GRANT.c.bucket).where(_OPEN)
+_LEFT: Final = (
+    update(_GRANT)
+    .where(_OPEN, _GRANT.c.bucket.in_(bindparam("left", expanding=True)))
+    .values(ended_at=bindparam("now"))
+)
 
 
 def _entry(row: Any) -> Entry:
@@ -176,13 +202,18 @@ def _entry(row: Any) -> Entry:
     )  # fmt: skip
 
 
-def _ledger_row(entry: Entry) -> dict[str, Any]:
-    return {
-        "device_id": UUID(entry.device), "person_id": UUID(entry.person), "incarnation": UUID(entry.incarnation),
-        "n": entry.n, "mutation_id": _uuid(entry.mutation_id), "repeats_id": _uuid(entry.repeats), "name": entry.name,
-        "payload": entry.payload, "payload_sum": entry.payload_sum, "status": entry.status.value, "code": entry.code,
-        "result": entry.result, "fault": entry.fault.replace("\0", "?"), "received_at": entry.received_at,
-    }  # fmt: skip
+_LEDGER_NAMES: Final = (
+    "device_id", "person_id", "incarnation", "n", "mutation_id", "repeats_id", "name", "payload", "payload_sum",
+    "status", "code", "result", "fault", "received_at",
+)  # fmt: skip
+
+
+def _ledger_row(entry: Entry) -> tuple[Any, ...]:
+    return (
+        entry.device, entry.person, entry.incarnation, entry.n, entry.mutation_id, entry.repeats, entry.name,
+        entry.payload, entry.payload_sum, entry.status.value, entry.code, entry.result,
+        entry.fault.replace("\0", "?"), entry.received_at,
+    )  # fmt: skip
 
 
 def _quarantined(entry: Entry) -> dict[str, Any]:
@@ -190,10 +221,6 @@ def _quarantined(entry: Entry) -> dict[str, Any]:
         "id": new_id(), "device_id": UUID(entry.device), "incarnation": UUID(entry.incarnation), "n": entry.n,
         "person_id": UUID(entry.person), "name": entry.name, "code": entry.code, "received_at": entry.received_at,
     }  # fmt: skip
-
-
-def _uuid(text: str | None) -> UUID | None:
-    return UUID(text) if text else None
 
 
 def _text(value: UUID | None) -> str | None:

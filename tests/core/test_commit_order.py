@@ -39,7 +39,7 @@ class Writer:
     committed: list["Writer"] = field(default_factory=list)
 
     async def open(self) -> None:
-        self.session = self.database._write_sessions()
+        self.session = self.database._writers()
         await self.session.begin()
         self.pid = (await self.session.execute(text("SELECT pg_backend_pid()"))).scalar_one()
 
@@ -81,7 +81,7 @@ async def test_every_interleaving_of_two_writers_is_read_without_a_gap(postgresq
         committed: list[Writer] = []
         writers = [Writer(database, marks(house, sharing, number), committed=committed) for number in range(2)]
         seen, cursor = set[Any](), await newest(database)
-        async with database._write_sessions() as watch:
+        async with database._writers() as watch:
             await watch.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
             for writer in writers:
                 await writer.open()
@@ -99,7 +99,7 @@ async def test_every_interleaving_of_two_writers_is_read_without_a_gap(postgresq
 async def test_the_same_schedules_catch_a_cursor_made_of_a_sequence(postgresql_furnished: str) -> None:
     """The control: without the clock as last lock, some interleaving hides a commit from a reader for ever."""
     database = Database(postgresql_furnished)
-    async with database._write_sessions() as session, session.begin():
+    async with database._writers() as session, session.begin():
         await session.execute(text("CREATE SEQUENCE bare"))
         await session.execute(text("CREATE TABLE told (v bigint PRIMARY KEY)"))
 
@@ -113,7 +113,7 @@ async def test_the_same_schedules_catch_a_cursor_made_of_a_sequence(postgresql_f
     for schedule in SCHEDULES:
         writers = [Writer(database, mark) for _ in range(2)]
         seen, cursor = set[int](), 0
-        async with database._write_sessions() as watch:
+        async with database._writers() as watch:
             await watch.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
             cursor = (await watch.execute(text("SELECT coalesce(max(v), 0) FROM told"))).scalar_one()
             for writer in writers:

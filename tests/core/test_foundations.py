@@ -138,7 +138,7 @@ async def test_writers_wait_for_each_other_and_lose_nothing(office: Office) -> N
 
 async def test_an_instant_without_a_zone_is_never_stored(office: Office) -> None:
     naive = AccessEntry(at=datetime(2026, 3, 2), person_id=new_id(), what="x", entity="x")  # noqa: DTZ001
-    async with office.database._write_sessions() as session:
+    async with office.database._writers() as session:
         session.add(naive)
         with pytest.raises(StatementError, match="aware"):
             await session.flush()

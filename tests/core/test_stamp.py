@@ -85,7 +85,7 @@ async def test_an_unstamped_write_is_refused_at_commit(furnished_url: str, act: 
     """The session's own transaction, without Database.write: what a forgotten path would do."""
     house, database = await load_house_from(furnished_url), Database(furnished_url)
     before = await rows_of(database)
-    async with database._write_sessions() as session:
+    async with database._writers() as session:
         await session.begin()
         await act(session, house)
         await session.flush()
