@@ -43,7 +43,7 @@ class Desk:
     state: LedgerState
     now: datetime
     targets: Collection[RowKey]
-    """The rows all mutations of the batch are about."""
+    """Every row the mutations of the batch name; they are read and locked with the first."""
     upcoming: Collection[RowKey] = ()
     """The rows the next mutations read, as far as nothing else can change them in between."""
     _rows: dict[RowKey, Row | None] = field(default_factory=dict[RowKey, Row | None])
@@ -60,7 +60,7 @@ class Desk:
         """Return the bucket a row is or was in, or None if there never was such a row."""
         await self._born(key)
         if key not in self._places and key not in self._absent:
-            await self._fetch({key, *self.targets} - self._places.keys())
+            await self._fetch({key} - self._places.keys())
         return self._places.get(key)
 
     async def row(self, key: RowKey) -> Row | None:
@@ -157,6 +157,7 @@ class Desk:
             await self.flush()
 
     async def _fetch(self, keys: Collection[RowKey]) -> None:
+        keys, self.targets = {*keys, *self.targets}, ()
         found = await self.tx.rows(keys)
         self._rows |= {key: found.get(key) for key in keys}
         self._places |= {key: row.bucket for key, row in found.items()}

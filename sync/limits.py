@@ -28,6 +28,8 @@ RECONCILE_ROWS: Final = 20_000
 
 PUSH_MUTATIONS: Final = 500
 """Mutations in a push."""
+COLLISIONS_MOST: Final = 3
+"""Times a push is begun anew after it and another transaction waited for each other."""
 PUSH_BYTES: Final = 4_194_304
 """Bytes of a push, uncompressed; the route refuses a larger body with 413."""
 N_MOST: Final = 2_147_483_647

@@ -31,6 +31,10 @@ class Transient(Exception):
     """The database could not do it now; the same work may succeed later. Answered with 503, and sent again."""
 
 
+class Collided(Transient):
+    """Two transactions waited for each other, and this one was given up; done again at once, it will likely succeed."""
+
+
 @dataclass(frozen=True)
 class RowKey:
     """Which row: its table's name and its id."""

@@ -50,7 +50,7 @@ def _in_utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError:
-        return (datetime.max if value.year == MAXYEAR else datetime.min).replace(tzinfo=UTC)
+        return datetime.max.replace(tzinfo=UTC) if value.year == MAXYEAR else datetime.min.replace(tzinfo=UTC)
 
 
 class Base(DeclarativeBase):

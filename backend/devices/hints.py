@@ -15,17 +15,19 @@ from time import monotonic
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import Uuid, bindparam, or_, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from backend.core.auth import Principal
 from backend.core.changes import HINT_CHANNEL, bucket, commit_clock
+from backend.core.db import UtcDateTime
 from backend.core.errors import BUSY, Problem
 from backend.core.sessions import Database
 from backend.devices.scope import scope_of
-from backend.people.models import Device, Person, SignInSession
+from backend.jobs.models import Assignment
+from backend.people.models import CrewMember, Device, Person, SignInSession
 
 STREAMS_MOST: Final = 1_000
 """Streams one process keeps open; a phone has one, its newest."""
@@ -37,6 +39,10 @@ LOOK_SECONDS: Final = 0.5
 """How often a SQLite file is looked at."""
 SIGN_OF_LIFE: Final = b": \n\n"
 """A comment, which readers of events pass over."""
+JOB: Final = "job:"
+CREW: Final = "crew:"
+GONE: Final = ""
+"""No notification: the connection is lost."""
 RETRY_SECONDS: Final = 2.0
 """Between attempts to watch a database that has gone away."""
 
@@ -118,7 +124,9 @@ class HintBoard:
                 return False
             scope = await session.run_sync(scope_of, str(principal.person_id), self.clock())
             v = (await session.execute(select(commit_clock.c.v))).scalar_one()
-        listener.buckets = frozenset(scope.heads)
+            in_crews = {"person": principal.person_id, "now": self.clock()}
+            crews = [_crew(crew_id) for crew_id in (await session.execute(_CREWS, in_crews)).scalars()]
+        listener.buckets = frozenset((*scope.heads, *crews))
         listener.v = max(listener.v, v)
         return True
 
@@ -159,24 +167,37 @@ class HintBoard:
                 names = list(changed.scalars())
                 seen = await _clock_of(connection)
                 if names:
-                    self.tell(seen, names)
+                    await self._tell_crews_too(connection, seen, names)
             await asyncio.sleep(LOOK_SECONDS)
 
+    async def _tell_crews_too(self, connection: Any, v: int, names: Collection[str]) -> None:
+        """Wake also the crews that were given one of these jobs: nobody in them holds its bucket yet."""
+        jobs = [UUID(name.removeprefix(JOB)) for name in names if name.startswith(JOB)]
+        crews: list[str] = []
+        if jobs and any(name.startswith(CREW) for one in self._listeners.values() for name in one.buckets):
+            given = await connection.execute(_GIVEN, {"jobs": jobs})
+            crews = [_crew(crew_id) for crew_id in given.scalars()]
+        self.tell(v, [*names, *crews])
+
     async def _hear(self, connection: Any) -> None:
-        lost = asyncio.Event()
+        told: asyncio.Queue[str] = asyncio.Queue()
 
         def heard(_connection: object, _pid: int, _channel: str, payload: str) -> None:
-            v, *names = payload.split(" ")
-            self.tell(int(v), names or None)
+            told.put_nowait(payload)
 
         def gone(_connection: object) -> None:
-            lost.set()
+            told.put_nowait(GONE)
 
         driver: Any = (await connection.get_raw_connection()).driver_connection
         driver.add_termination_listener(gone)
         await driver.add_listener(HINT_CHANNEL, heard)
         self.tell(0, None)
-        await lost.wait()
+        while (payload := await told.get()) != GONE:
+            v, *names = payload.split(" ")
+            if names:
+                await self._tell_crews_too(connection, int(v), names)
+            else:
+                self.tell(int(v), None)
 
 
 @asynccontextmanager
@@ -194,10 +215,24 @@ async def _clock_of(connection: Any) -> int:
     return (await connection.execute(select(commit_clock.c.v))).scalar_one()
 
 
+def _crew(crew_id: UUID) -> str:
+    """Name a crew as if it were a bucket: what it is given concerns everybody in it."""
+    return f"{CREW}{crew_id}"
+
+
 def _event(v: int) -> bytes:
     return f"data: {v}\n\n".encode()
 
 
+_CREWS: Final = select(CrewMember.crew_id).where(
+    CrewMember.person_id == bindparam("person", type_=Uuid()),
+    CrewMember.valid_from <= bindparam("now", type_=UtcDateTime()),
+    or_(CrewMember.valid_until.is_(None), CrewMember.valid_until > bindparam("now", type_=UtcDateTime())),
+)
+_GIVEN: Final = select(Assignment.crew_id).where(
+    Assignment.work_order_id.in_(bindparam("jobs", expanding=True)), Assignment.crew_id.is_not(None),
+    Assignment.withdrawn_at.is_(None),
+)  # fmt: skip
 _WELCOME: Final = (
     select(SignInSession.id)
     .join(Person, Person.id == SignInSession.person_id)

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sync.store import Transient
+from sync.store import Collided, Transient
 
 SQLITE_PRIMARY: Final = 0xFF
 """The bits of SQLite's extended error code that say what kind of error it is."""
@@ -29,6 +29,9 @@ PASSING_POSTGRESQL: Final = ("08", "25006", "40", "53", "55P03", "57", "58")
 """Beginnings of SQLSTATE: connection lost, only a standby, serialisation and deadlock, no resources, lock not free,
 ended by the operator, system error."""
 
+COLLISION: Final = "40"
+"""Serialisation and deadlock."""
+
 
 def may_pass(error: DBAPIError) -> bool:
     """Whether the same work may succeed later. An error met while undoing another is judged by the other, too."""
@@ -43,9 +46,10 @@ async def telling_transient() -> AsyncGenerator[None]:
     except NoConnectionFree as error:
         raise Transient(str(error)) from error
     except DBAPIError as error:
-        if may_pass(error):
-            raise Transient(str(error)) from error
-        raise
+        if not may_pass(error):
+            raise
+        kind = Collided if any(_collided(one) for one in _with_its_causes(error)) else Transient
+        raise kind(str(error)) from error
 
 
 @asynccontextmanager
@@ -66,6 +70,10 @@ def _with_its_causes(error: BaseException) -> Iterator[DBAPIError]:
         if isinstance(following, DBAPIError):
             yield following
         following = following.__context__
+
+
+def _collided(error: DBAPIError) -> bool:
+    return str(getattr(error.orig, "sqlstate", "")).startswith(COLLISION)
 
 
 def _passes(error: DBAPIError) -> bool:

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from backend.core.auth import Principal
+from backend.core.changes import commit_clock
 from backend.core.clock import SystemClock
 from backend.core.errors import Problem
 from backend.core.ids import new_id
@@ -21,6 +23,9 @@ from bench.sync.phone import Note, Phone, phone_of, statuses
 from bench.sync.servers import Process, ours
 from sync.client.hints import hinted
 from sync.client.transport import NoAnswer
+from tests.make import Office
+from tests.personas import LI_WEI, WANG_FANG
+from tests.work import change, ok, opened
 
 SOON = 10
 
@@ -87,20 +92,39 @@ async def test_a_phone_is_woken_on_sqlite(sqlite_url: str, tmp_path: Path) -> No
 
 
 async def _signed_in(house: House, at: int) -> tuple[Principal, Device]:
+    return await _signed_in_as(house.database, house.people[at], at)
+
+
+async def _signed_in_as(database: Database, person: UUID, at: int) -> tuple[Principal, Device]:
     now = SystemClock().now()
     device = Device(
-        person_id=house.people[at], prefix=f"K{at}", public_key="", name="", app_version="", schema_version=1,
+        person_id=person, prefix=f"K{at}", public_key="", name="", app_version="", schema_version=1,
         incarnation=new_id(), incarnations=1, view_revision=0, enrolled_at=now,
     )  # fmt: skip
     opened = SignInSession(
-        person_id=house.people[at], device_id=device.id, next_hashes=[], started_at=now, last_used_at=now,
+        person_id=person, device_id=device.id, next_hashes=[], started_at=now, last_used_at=now,
         expires_at=now, address="",
     )  # fmt: skip
-    async with house.database.write() as session:
+    async with database.write() as session:
         session.add(device)
         await session.flush()
         session.add(opened)
-    return Principal(house.people[at], opened.id, device.id, "zh", ()), device
+    return Principal(person, opened.id, device.id, "zh", ()), device
+
+
+async def test_who_is_in_a_crew_hears_of_the_work_it_is_given(office: Office) -> None:
+    board = HintBoard(office.database, lambda: office.now)
+    principal, device = await _signed_in_as(office.database, office.house.id_of(LI_WEI), 1)
+    events = await board.open(principal, device.id)
+    assert (await _next(events)).startswith(b"data: ")
+    assert (await _next(events)).startswith(b"data: "), "the watcher begins, and wakes whoever listens"
+    wang_fang = await office.sign_in(WANG_FANG)
+    visit_id = (await opened(wang_fang, office))["visits"][0]["id"]
+    async with office.database.read() as session:
+        before = (await session.execute(select(commit_clock.c.v))).scalar_one()
+    ok(await change(wang_fang, visit_id, "assign", {"crew_id": str(office.house.crew)}))
+    assert int((await _next(events)).removeprefix(b"data: ")) > before
+    await board.close()
 
 
 async def test_a_board_tells_only_whom_it_concerns_and_ends_revoked_streams(database_url: str) -> None:

@@ -10,11 +10,14 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 import pytest
 import pytest_asyncio
+from sqlalchemy import update
 
+from backend.sites.models import Site
 from sync.holding import place
 from sync.protocol import PushAnswer, PushRequest
 from sync.replica import Pulled
@@ -25,6 +28,8 @@ from tests.sync.sql_world import SqlWorld
 
 SCHEDULES: Final = int(os.environ.get("SCHEDULES", "200"))
 PARTS: Final = 4
+CROSSINGS: Final = 6
+"""Pairs of pushes of which each touches first what the other touches last."""
 NAMES: Final = ("东门", "西门", "南门", "北门")
 SEARCH: Final = range(80, 230)
 """Schedules within which a bad cursor must be caught; usually one of the first dozen is enough."""
@@ -123,6 +128,48 @@ class Scene:
         for entry in entries:
             if entry["entity"] == "site":
                 assert await self.watcher.fetchval(ROW_TX, entry["row_id"]) == entry["tx"]
+
+
+async def test_pushes_that_cross_end_without_one_being_told_to_come_again(scene: Scene) -> None:
+    """Each begins with what the other ends with: a lock taken as it is needed would wait in a circle."""
+    li_wei, zhang_min = scene.phones[1:]
+    for seed in range(CROSSINGS):
+        there, back = scene.sites if seed % 2 else reversed(scene.sites)
+        for phone, first, last in ((li_wei, there, back), (zhang_min, back, there)):
+            phone.do("sign", first, f"{seed};")
+            phone.edit("site", last, name=f"{phone.person[:4]} {seed}")
+        actors = {name: _pushing(phone) for name, phone in (("one", li_wei), ("two", zhang_min))}
+        stage = Stage(random.Random(seed), scene.watcher)  # noqa: S311 - a schedule that repeats is the purpose
+        with stage.listening():
+            ended = await stage.play(actors)
+        assert not [end for end in ended.values() if isinstance(end, BaseException)], (seed, ended)
+    assert await scene.watcher.fetch(EFFECTS) == [], "one effect a mutation"
+
+
+async def test_a_push_that_waits_in_a_circle_with_the_office_is_done_again(scene: Scene) -> None:
+    """The office takes rows in any order; whoever the database gives up then, it is not the phone that hears of it."""
+    phone = scene.phones[1]
+    for seed in range(CROSSINGS):
+        for site in scene.sites:
+            phone.edit("site", site, name=f"{seed}")
+        order = sorted(scene.sites, reverse=True)
+
+        async def office(order: list[str] = order, seed: int = seed) -> None:
+            async with scene.world.database.write() as session:
+                for site in order:
+                    noted = update(Site).where(Site.id == UUID(site)).values(access_notes=f"门卫 {seed}")
+                    await session.execute(noted)
+
+        stage = Stage(random.Random(seed), scene.watcher)  # noqa: S311 - a schedule that repeats is the purpose
+        with stage.listening():
+            ended = await stage.play({"office": office, "phone": _pushing(phone)})
+        assert not isinstance(ended["phone"], BaseException), (seed, ended["phone"])
+
+
+def _pushing(phone: Handset) -> Callable[[], Awaitable[PushAnswer]]:
+    request = phone.replica.push_request()
+    assert request is not None
+    return lambda: _pushed(phone, request)
 
 
 async def _pushed(phone: Handset, request: PushRequest) -> PushAnswer:
