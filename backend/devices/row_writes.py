@@ -19,6 +19,7 @@ from backend.core.bulk import insert_many, update_many
 from backend.core.changes import SYNCED
 from backend.core.db import Base
 from backend.core.ids import new_id
+from backend.devices.primaries import with_consequences
 from backend.devices.row_rules import beside
 from backend.devices.rows import json_values, live_rows
 from sync.store import Fields, RowKey, RowWrite, WriteKind
@@ -41,13 +42,15 @@ def write_rows(session: Session, writes: Sequence[RowWrite], actor: Actor, now: 
 
     Raises ValueError for a value its column cannot hold, for a row that is not there, and for one that already is.
     """
-    batch = _Batch({key: dict(row) for key, row in live_rows(session, [write.key for write in writes]).items()})
-    done = [batch.take(write) for write in writes]
+    all_writes = with_consequences(session, writes)
+    batch = _Batch({key: dict(row) for key, row in live_rows(session, [write.key for write in all_writes]).items()})
+    done = [batch.take(write) for write in all_writes]
     for (kind, _), steps in groupby(done, key=_run):
         _MAKE[kind](session, list(steps))
     _forget(session, done)
     insert_many(session, _AUDIT, _AUDITED, [_audit_row(step, actor, now) for step in done])
-    return [step.bucket for step in done]
+    asked = {id(write) for write in writes}
+    return [step.bucket for step in done if id(step.write) in asked]
 
 
 @dataclass(frozen=True)

@@ -176,6 +176,27 @@ async def test_a_contact_met_on_site_is_made_reached_and_asked_for_there(phone: 
     assert ends(await phone.push()) == [(Status.APPLIED, "")]
 
 
+async def test_one_contact_of_a_site_is_called_first(sql_world: SqlWorld, phone: Handset) -> None:
+    site = the(phone, "site")
+    people = [await sql_world.contact(sql_world.customer) for _ in range(3)]
+    links = [phone.add("site_contact", site_id=site, contact_id=one, primary=True).mutation.row for one in people]
+    assert ends(await phone.push()) == [(Status.APPLIED, "")] * 3
+
+    async def firsts() -> list[bool]:
+        return [(await sql_world.fields("site_contact", link) or {})["primary"] for link in links]
+
+    assert await firsts() == [False, False, True]
+    await phone.pull_all()
+    for link in links[:2]:
+        phone.edit("site_contact", link, primary=True)
+    assert ends(await phone.push()) == [(Status.APPLIED, "")] * 2
+    assert await firsts() == [False, True, False]
+    await phone.pull_all()
+    assert [row["primary"] for _, row in sorted(phone.replica.shown().all("site_contact").items())] == [
+        link == links[1] for link in sorted(links)
+    ]
+
+
 @pytest.mark.parametrize(
     ("entity", "fields", "field"),
     [
