@@ -34,7 +34,7 @@ EXAMPLES: Final = int(os.environ.get("HOSTILE", "15"))
 NEW: Final = "an id nobody has used"
 HERE: Final = (
     "visit", "work_order", "site", "position", "asset", "contact", "customer", "site_contact", "contact_point", "part",
-    "person", "elsewhere", "version", "form", "note", "event", "conflict",
+    "person", "elsewhere", "version", "form", "note", "event", "conflict", "request", "order",
 )  # fmt: skip
 """What a value may name by `@`: rows of the house, the form and the note of this test, and a site of another unit."""
 TEXTS: Final = (
@@ -286,7 +286,7 @@ async def sender(office: Office, folder: Path) -> Sender:
         "asset": house.camera, "contact": house.contact, "customer": house.customer, "site_contact": asked_for,
         "contact_point": point, "part": await a_part(office), "person": house.id_of(LI_WEI),
         "elsewhere": house.north_site, "version": pocket.paper()["template_version_id"], "form": new_id(),
-        "note": new_id(), "event": new_id(),
+        "note": new_id(), "event": new_id(), "request": new_id(), "order": new_id(),
     }  # fmt: skip
     made = Sender(
         pocket, {"@page": "长" * 5000, "@long": "长" * 100_000} | {f"@{name}": str(row) for name, row in rows.items()}
@@ -365,6 +365,12 @@ ODDITIES: Final[Sequence[tuple[Mutation, str]]] = (
     (signed(strokes=[[[0, 0, 2**63], [9, 9, 2**70]]]), ""),
     (of("request.create", occurred_at=LATE), "invalid"),
     (of("work_order.create", due_at=LATE), "invalid"),
+    ({**of("request.create", device_number="K7-1"), "row": "@request"}, ""),
+    ({**of("request.create"), "row": "@request"}, "record_id_taken"),
+    (of("request.create", device_number="K7-1"), "record_id_taken"),
+    ({**of("work_order.create", device_number="K7-2"), "row": "@order"}, ""),
+    ({**of("work_order.create"), "row": "@order"}, "record_id_taken"),
+    (of("work_order.create", device_number="K7-2"), "record_id_taken"),
     (of("work_order.create", window_starts_at=EARLY, window_ends_at=LATE), "invalid"),
     (of("part.use", quantity=1_000_000), ""),
     ({"name": "edit", "entity": "asset", "row": "@asset", "fields": {"quantity": {"was": 1, "now": 2**31}}}, "invalid"),
