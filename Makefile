@@ -64,8 +64,8 @@ sim: setup ## sync under every fault, every promise checked: make sim [SEED=1] [
 sim-bugs: setup ## known bugs put into sync one at a time: the simulation must catch each
 	@$(PY) -m bench.seeded_bugs $(OPTIONS)
 
-chaos: setup ## two servers killed at random under eight writing phones: what was missed, lost, done twice (MUTATIONS=100000)
-	@$(PY) -m bench.chaos $(if $(MUTATIONS),--mutations $(MUTATIONS)) $(OPTIONS)
+chaos: setup ## two servers killed at random under eight phones on bad lines: what was missed, lost, done twice (MUTATIONS=100000 SEED=1; OPTIONS=--kill-database kills PostgreSQL, too)
+	@$(PY) -m bench.chaos $(if $(MUTATIONS),--mutations $(MUTATIONS)) $(if $(SEED),--seed $(SEED)) $(OPTIONS)
 
 bench-sync: setup ## sync's speeds beside Kinto and the bare database, on databases that wait for the disk (OPTIONS=... are passed on)
 	@$(PY) -m bench.sync $(OPTIONS)

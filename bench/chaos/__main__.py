@@ -29,7 +29,7 @@ from bench.chaos.furnish import ZONE, furnish
 from bench.chaos.proxy import BadLine, Fault
 from bench.chaos.servers import Servers, crash_database
 from bench.chaos.watching import Stuck, Watch
-from bench.chaos.writers import Writer
+from bench.chaos.writers import Notebook, Writer
 from bench.postgres import Server, throwaway_postgres
 from sync.holding import place
 from sync.protocol import Status
@@ -114,7 +114,7 @@ async def _hired(servers: Servers, folder: Path, database: Database, seed: int) 
         site, own, shared = places[number]
         line_of = BadLine(servers.ports, random.Random(seed * 1000 + WRITERS + number))
         dice = random.Random(seed * 1000 + number)
-        writer = Writer(login, site, places[-1][0], dict.fromkeys([*own, *shared], ""), dice, line_of)
+        writer = Writer(Notebook(login, places[-1][0], dict.fromkeys([*own, *shared], ""), dice), line_of)
         await writer.begin(admin.post(f"/people/{person}/enrolment-codes")["code"], folder)
         held = writer.phone.replica.holding.buckets
         if place("asset", own[0]) not in held.get(f"site:{site}", {}):

@@ -58,7 +58,7 @@ async def reckon(database: Database, writers: list[Writer]) -> Figures:
     for writer in writers:
         items = writer.phone.replica.outbox.items.values()
         told = {item.id: item.result.status for item in items if item.result is not None}
-        figures.mutations += writer.made
+        figures.mutations += writer.book.made
         figures.undelivered += writer.waiting
         figures.ends.update(told.values())
         figures.lost += _lost(writer, told, stored)
@@ -68,11 +68,11 @@ async def reckon(database: Database, writers: list[Writer]) -> Figures:
 
 def _lost(writer: Writer, told: dict[str, Status], stored: _Stored) -> int:
     """Count what the phone was told is done and the database does not know, and what the notebook says otherwise."""
-    lost = writer.made - len(told) - writer.waiting
+    lost = writer.book.made - len(told) - writer.waiting
     lost += sum(stored.ledger.get(name) != status.value for name, status in told.items())
     lost += sum(status in DONE and name not in stored.trail for name, status in told.items())
-    lost += sum(stored.assets.get(asset, ("", None))[1] != note for asset, note in writer.notes.items())
-    return lost + sum((asset in stored.assets) is (asset in writer.removed) for asset in writer.added)
+    lost += sum(stored.assets.get(asset, ("", None))[1] != note for asset, note in writer.book.notes.items())
+    return lost + sum((asset in stored.assets) is (asset in writer.book.removed) for asset in writer.book.added)
 
 
 def _missed(writer: Writer, stored: _Stored) -> int:

@@ -72,7 +72,7 @@ class Watch:
 
     def _progress(self, phase: str, seconds: float) -> dict[str, Any]:
         return {
-            "phase": phase, "seconds": round(seconds), "made": sum(writer.made for writer in self.writers),
+            "phase": phase, "seconds": round(seconds), "made": sum(writer.book.made for writer in self.writers),
             "settled": sum(writer.settled for writer in self.writers), "kills": self.servers.kills,
             "faults": sum(writer.bad.faults.total() for writer in self.writers),
         }  # fmt: skip

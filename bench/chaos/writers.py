@@ -41,94 +41,18 @@ CLOCK: Final = SystemClock()
 
 
 @dataclass
-class Writer:
-    """One person. `notes` holds what they last wrote about each of their assets."""
+class Notebook:
+    """What one person does, and what is to be there afterwards. `notes` holds what they last wrote about each asset."""
 
     login: str
-    site: str
     shared: str
     notes: dict[str, str]
     dice: random.Random
-    bad: BadLine
-    phone: Phone = field(init=False)
-    client: httpx.AsyncClient = field(init=False)
-    tokens: dict[str, Any] = field(default_factory=dict[str, Any])
     added: list[str] = field(default_factory=list[str])
     removed: set[str] = field(default_factory=set[str])
     made: int = 0
-    settled: int = 0
-    last: Contact = field(default_factory=Contact)
-    asks: str = ""
-    """What the phone waits for at this moment, since `asks_since` (monotonic seconds)."""
-    asks_since: float = 0.0
 
-    async def begin(self, code: str, folder: Path) -> None:
-        """Register the phone and sign in on it."""
-        self.client = httpx.AsyncClient(base_url=await self.bad.start(), timeout=PATIENCE_SECONDS)
-        self._transport = HttpTransport(self.client, self._token, CLOCK.now, time.monotonic)
-        line = Line(self._asked, _pause, self._refresh)
-        key = base64.urlsafe_b64encode(self.dice.randbytes(32)).decode().rstrip("=")
-        identity = await enrol(line, EnrolRequest(code, key, f"phone of {self.login}", "chaos", 1))
-        disk = Disk(folder / f"{self.login}.phone")
-        self.phone = Phone(Replica.fresh(identity), disk, line, CLOCK.now, made_id)
-        await self._sign_in()
-        await self._contact()
-
-    @property
-    def waiting(self) -> int:
-        """Mutations that have no result yet."""
-        return len(self.phone.replica.outbox.unanswered())
-
-    @property
-    def reached(self) -> tuple[int, ...]:
-        """How far this phone is: whatever changes here is progress."""
-        replica = self.phone.replica
-        return self.made, self.settled, replica.holding.v, len(replica.pages)
-
-    async def write(self, mutations: int, until: float) -> None:
-        """Work and send until so much is done, or the time is over."""
-        self.bad.healed = False
-        while self.made < mutations and time.monotonic() < until:
-            self.phone.do(self._batch)
-            await self._contact()
-
-    async def heal(self) -> None:
-        """On a good line: send and fetch everything, however many contacts it takes; whoever watches sets the limit."""
-        self.bad.healed = True
-        await self.bad.quiet()
-        while await self._contact() is not Ended.COMPLETE or self.waiting:
-            await _pause(PAUSE_MOST)
-
-    def state(self) -> str:
-        """Say in one line what this phone waits for."""
-        asking = f"asks {self.asks} for {time.monotonic() - self.asks_since:.0f} s" if self.asks else "asks nothing"
-        waiting = self.phone.replica.outbox.unanswered()
-        first = f", first n={waiting[0].n} {waiting[0].mutation.name}" if waiting else ""
-        return (
-            f"{self.login}: made {self.made}, settled {self.settled}, waiting {len(waiting)}{first}, "
-            f"v {self.phone.replica.holding.v}, pages {len(self.phone.replica.pages)}, {asking}, "
-            f"last contact {self.last.ended} {self.last.reason}".rstrip()
-        )
-
-    async def close(self) -> None:
-        """Hang up."""
-        await self.client.aclose()
-        await self.bad.stop()
-        self.phone.disk.close()
-
-    async def _contact(self) -> Ended:
-        self.last = await self.phone.contact()
-        self.settled += len(self.last.settled)
-        return self.last.ended
-
-    async def _asked(self, path: str, body: bytes) -> Reply:
-        self.asks, self.asks_since = path, time.monotonic()
-        try:
-            return await self._transport(path, body)
-        finally:
-            self.asks = ""
-
-    def _batch(self, replica: Replica) -> Item:
+    def batch(self, replica: Replica) -> Item:
         """Do a batch of work; it is on disk at once."""
         done = [self._remove(replica, asset) for asset in self._removable(replica)]
         done += [self._add(replica) for _ in range(ADDED)]
@@ -164,11 +88,93 @@ class Writer:
         edits = {name: Edit(value, None) for name, value in POLICY.of("asset").editable_part(held).items()}
         return _put(replica, "remove", "asset", asset, fields=edits)
 
+
+@dataclass
+class Writer:
+    """One person with a phone."""
+
+    book: Notebook
+    bad: BadLine
+    phone: Phone = field(init=False)
+    client: httpx.AsyncClient = field(init=False)
+    tokens: dict[str, Any] = field(default_factory=dict[str, Any])
+    settled: int = 0
+    last: Contact = field(default_factory=Contact)
+    asks: str = ""
+    """What the phone waits for at this moment, since `asks_since` (monotonic seconds)."""
+    asks_since: float = 0.0
+
+    async def begin(self, code: str, folder: Path) -> None:
+        """Register the phone and sign in on it."""
+        self.client = httpx.AsyncClient(base_url=await self.bad.start(), timeout=PATIENCE_SECONDS)
+        self._transport = HttpTransport(self.client, self._token, CLOCK.now, time.monotonic)
+        line = Line(self._asked, _pause, self._refresh)
+        key = base64.urlsafe_b64encode(self.book.dice.randbytes(32)).decode().rstrip("=")
+        identity = await enrol(line, EnrolRequest(code, key, f"phone of {self.book.login}", "chaos", 1))
+        disk = Disk(folder / f"{self.book.login}.phone")
+        self.phone = Phone(Replica.fresh(identity), disk, line, CLOCK.now, made_id)
+        await self._sign_in()
+        await self._contact()
+
+    @property
+    def waiting(self) -> int:
+        """Mutations that have no result yet."""
+        return len(self.phone.replica.outbox.unanswered())
+
+    @property
+    def reached(self) -> tuple[int, ...]:
+        """How far this phone is: whatever changes here is progress."""
+        replica = self.phone.replica
+        return self.book.made, self.settled, replica.holding.v, len(replica.pages)
+
+    async def write(self, mutations: int, until: float) -> None:
+        """Work and send until so much is done, or the time is over."""
+        self.bad.healed = False
+        while self.book.made < mutations and time.monotonic() < until:
+            self.phone.do(self.book.batch)
+            await self._contact()
+
+    async def heal(self) -> None:
+        """On a good line: send and fetch everything, however many contacts it takes; whoever watches sets the limit."""
+        self.bad.healed = True
+        await self.bad.quiet()
+        while await self._contact() is not Ended.COMPLETE or self.waiting:
+            await _pause(PAUSE_MOST)
+
+    def state(self) -> str:
+        """Say in one line what this phone waits for."""
+        asking = f"asks {self.asks} for {time.monotonic() - self.asks_since:.0f} s" if self.asks else "asks nothing"
+        waiting = self.phone.replica.outbox.unanswered()
+        first = f", first n={waiting[0].n} {waiting[0].mutation.name}" if waiting else ""
+        return (
+            f"{self.book.login}: made {self.book.made}, settled {self.settled}, waiting {len(waiting)}{first}, "
+            f"v {self.phone.replica.holding.v}, pages {len(self.phone.replica.pages)}, {asking}, "
+            f"last contact {self.last.ended} {self.last.reason}".rstrip()
+        )
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self.client.aclose()
+        await self.bad.stop()
+        self.phone.disk.close()
+
+    async def _contact(self) -> Ended:
+        self.last = await self.phone.contact()
+        self.settled += len(self.last.settled)
+        return self.last.ended
+
+    async def _asked(self, path: str, body: bytes) -> Reply:
+        self.asks, self.asks_since = path, time.monotonic()
+        try:
+            return await self._transport(path, body)
+        finally:
+            self.asks = ""
+
     def _token(self) -> str:
         return self.tokens.get("access_token", "")
 
     async def _sign_in(self) -> None:
-        body = {"login": self.login, "password": PASSWORD, "device_id": self.phone.replica.identity.device}
+        body = {"login": self.book.login, "password": PASSWORD, "device_id": self.phone.replica.identity.device}
         answer = await self.client.post("/auth/sign-in", json=body)
         self.tokens = answer.raise_for_status().json()
 
