@@ -63,12 +63,14 @@ class _Tables:
     codes: dict[str, EnrolmentCode] = field(default_factory=dict[str, EnrolmentCode])
     former: dict[RowKey, Fields] = field(default_factory=dict[RowKey, Fields])
     """What rows were when they were deleted."""
+    restored: frozenset[str] = frozenset()
+    """The phones that were enrolled when everything was last put back to a backup."""
 
     def copy(self) -> "_Tables":
         return _Tables(
             self.epoch, self.v, dict(self.rows), dict(self.entries), dict(self.heads), dict(self.conflicts),
             dict(self.phones), dict(self.acked), dict(self.durable), dict(self.ledger), dict(self.mutations),
-            dict(self.grants), dict(self.codes), dict(self.former),
+            dict(self.grants), dict(self.codes), dict(self.former), self.restored,
         )  # fmt: skip
 
     def stamp(self, key: RowKey) -> None:
@@ -247,6 +249,7 @@ class MemoryTransaction(MemoryRegistry, MemoryRules, MemoryConflicts):
             person=phone.device.person, revoked=not phone.device.active,
             acked_n=self.tables.acked.get((device, incarnation)),
             served=tuple((view.v, view.served_at) for view in phone.views.values()), enrolled_at=phone.enrolled_at,
+            restored=device in self.tables.restored,
         )  # fmt: skip
 
     async def ledger(self, device: str, incarnation: str, ns: range, ids: Collection[str]) -> Sequence[LedgerEntry]:
@@ -382,6 +385,7 @@ class MemoryStore:
         tables = self._tables = backup.tables.copy()
         tables.epoch = epoch
         tables.durable |= tables.acked
+        tables.restored = frozenset(tables.phones)
         tables.phones = {device: replace(phone, views={}) for device, phone in tables.phones.items()}
 
     @property

@@ -35,6 +35,8 @@ BARRED: Final[Mapping[Reach, Outcome]] = {
     Reach.STALE: quarantined("left_scope"),
 }
 """How a mutation ends whose row is out of the device's reach."""
+PERHAPS_LOST: Final = quarantined("perhaps_lost")
+"""How it ends where the server may have lost what it once granted: what its phone says of it only brings a person."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,7 @@ class _Turn(Generic[Tx]):
         row = await self.desk.row(task.target)
         reach = Reach.NONE if row is None else await self.desk.reach(row.bucket)
         if row is None or reach in BARRED:
-            return BARRED[reach]
+            return self._barred(reach)
         edits = RowEdits(self.desk, task.policy, self.batch.new_id)
         outcome = await edits.do(self._call(task.mutation, reach), row)
         held = self.batch.schemas.held(task.mutation.entity, outcome.held, task.mutation.schema)
@@ -211,7 +213,7 @@ class _Turn(Generic[Tx]):
     async def _command_done(self, task: Command[Tx]) -> Outcome:
         reach = await self._reach(task.target)
         if reach in BARRED:
-            return BARRED[reach]
+            return self._barred(reach)
         await self.desk.flush()
         try:
             outcome = await task.handler.run(self.tx, self._call(task.mutation, reach))
@@ -221,6 +223,9 @@ class _Turn(Generic[Tx]):
         self.desk.forget()
         await self.desk.grant(outcome.granted)
         return _told(outcome, reach)
+
+    def _barred(self, reach: Reach) -> Outcome:
+        return PERHAPS_LOST if self.state.restored and reach is Reach.NONE else BARRED[reach]
 
     async def _reach(self, target: RowKey | None) -> Reach:
         if target is None:

@@ -102,6 +102,8 @@ class LedgerState:
     served: tuple[tuple[int, datetime], ...]
     """(v, served_at) of the views the device was sent, as far as they are remembered."""
     enrolled_at: datetime
+    restored: bool = False
+    """Whether the server was put back to a backup since the device was enrolled: it may have lost rows and grants."""
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,11 @@ TEXTS: Final[Mapping[str, Text]] = {
         "此任务离开您的范围已久,已保留给调度处理。",
         "This left your scope long ago; your edit is kept for a dispatcher.",
     ),
+    "perhaps_lost": Text(
+        "服务器从备份恢复过,此记录或授权可能已丢失;您的工作已保留给调度处理。",
+        "The server was restored from a backup and may have lost this record or your grant; your work is kept for a "
+        "dispatcher.",
+    ),
     "not_granted": Text("您无权修改此记录,或此记录不存在。", "There is no such record, or you may not change it."),
     "id_taken": Text("此编号已用于另一项内容。", "This id was used for something else."),
     "server_decides": Text(

@@ -14,7 +14,6 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
-from uuid import uuid4
 
 from alembic import command
 from alembic.config import Config
@@ -27,6 +26,7 @@ from backend.backup.archive import ArchiveReader, Manifest, Progress, opened, sy
 from backend.backup.faults import BackupRefusedError, damaged, reaching_files
 from backend.backup.rows import RowReader
 from backend.core import migrate
+from backend.core.ids import id_made_at
 from backend.settings import Settings
 from backend.tables import metadata
 
@@ -74,7 +74,7 @@ def restore_backup(
         if on_sqlite:
             aside += _build_sqlite(reader, _file_of(settings), now, progress)
         else:
-            migrate.in_transaction(settings.database_url, _loading(reader, progress))
+            migrate.in_transaction(settings.database_url, _loading(reader, now, progress))
     return manifest, aside
 
 
@@ -106,7 +106,7 @@ def _restore_files(reader: ArchiveReader, data_dir: Path, now: datetime) -> list
     return aside
 
 
-def _loading(reader: ArchiveReader, progress: Progress) -> Callable[[Config], None]:
+def _loading(reader: ArchiveReader, now: datetime, progress: Progress) -> Callable[[Config], None]:
     """Return the work of one transaction: make the tables, fill them, bring them to the newest schema."""
 
     def load(config: Config) -> None:
@@ -118,14 +118,14 @@ def _loading(reader: ArchiveReader, progress: Progress) -> Callable[[Config], No
         for on_table, name, definition in keys:
             connection.execute(text(f"ALTER TABLE {on_table} ADD CONSTRAINT {name} {definition}"))
         command.upgrade(config, "head")
-        begin_epoch(connection)
+        begin_epoch(connection, now)
 
     return load
 
 
-def begin_epoch(connection: Connection) -> None:
+def begin_epoch(connection: Connection, now: datetime) -> None:
     """Let phones learn that the database was brought back: each sends again what it may have lost."""
-    connection.execute(text("UPDATE commit_clock SET epoch = :epoch"), {"epoch": _epoch(connection)})
+    connection.execute(text("UPDATE commit_clock SET epoch = :epoch"), {"epoch": _epoch(connection, now)})
     connection.execute(text("UPDATE device_incarnation SET durable_n = acked_n"))
     connection.execute(text("DELETE FROM device_view"))
 
@@ -164,8 +164,9 @@ def _without_foreign_keys(connection: Connection) -> Sequence[tuple[str, str, st
     return keys
 
 
-def _epoch(connection: Connection) -> object:
-    epoch = uuid4()
+def _epoch(connection: Connection, now: datetime) -> object:
+    """Return an epoch that says when it began (see backend.core.ids.made_at)."""
+    epoch = id_made_at(now)
     return epoch.hex if connection.dialect.name == "sqlite" else epoch
 
 
@@ -206,7 +207,7 @@ def _build_sqlite(reader: ArchiveReader, path: Path, now: datetime, progress: Pr
     try:
         for part in parts:
             part.unlink(missing_ok=True)
-        migrate.in_transaction(f"sqlite+aiosqlite:///{fresh}", _loading(reader, progress))
+        migrate.in_transaction(f"sqlite+aiosqlite:///{fresh}", _loading(reader, now, progress))
         aside = [_put_aside(path, now)] if path.exists() else []
         for end in ("-wal", "-shm"):
             path.with_name(path.name + end).unlink(missing_ok=True)

@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.audit import Actor
 from backend.core.bulk import among, insert_many
+from backend.core.changes import commit_clock
 from backend.core.db import upsert
-from backend.core.ids import new_id
+from backend.core.ids import made_at, new_id
 from backend.devices.conflict_rows import SqlConflicts
 from backend.devices.models import (
     DeviceGrant,
@@ -48,7 +49,9 @@ class SqlTransaction(SqlRegistry, SqlRules, SqlConflicts):
 
     async def ledger_state(self, device: str, incarnation: str) -> LedgerState | None:
         """See sync.store.Transaction; the device's row is the lock, and only then is anything else read."""
-        locked = select(Device.person_id, Device.revoked_at, Device.enrolled_at).where(Device.id == UUID(device))
+        locked = select(Device.person_id, Device.revoked_at, Device.enrolled_at, _EPOCH).where(
+            Device.id == UUID(device)
+        )
         known = (await self.session.execute(locked.with_for_update(key_share=True))).one_or_none()
         if known is None:
             return None
@@ -57,7 +60,7 @@ class SqlTransaction(SqlRegistry, SqlRules, SqlConflicts):
             person=str(known.person_id), revoked=known.revoked_at is not None,
             acked_n=await self._acked_n(device, incarnation),
             served=tuple((row.v, row.served_at) for row in await self.session.execute(served)),
-            enrolled_at=known.enrolled_at,
+            enrolled_at=known.enrolled_at, restored=_restored(known.epoch, known.enrolled_at),
         )  # fmt: skip
 
     async def _acked_n(self, device: str, incarnation: str) -> int | None:
@@ -163,6 +166,7 @@ _QUARANTINE: Final = cast("Table", QuarantinedMutation.__table__)
 _DEVICE: Final = cast("Table", Device.__table__)
 _VIEW: Final = cast("Table", DeviceView.__table__)
 _GRANT: Final = cast("Table", DeviceGrant.__table__)
+_EPOCH: Final = select(commit_clock.c.epoch).scalar_subquery().label("epoch")
 
 _KNOWN: Final = select(*_LEDGER.columns).where(
     or_(
@@ -191,6 +195,12 @@ _LEFT: Final = (
     .where(_OPEN, _GRANT.c.bucket.in_(bindparam("left", expanding=True)))
     .values(ended_at=bindparam("now"))
 )
+
+
+def _restored(epoch: UUID, enrolled_at: datetime) -> bool:
+    """Whether the server was put back since; the epoch of one that never was does not tell a time."""
+    begun_at = made_at(epoch)
+    return begun_at is not None and enrolled_at <= begun_at
 
 
 def _entry(row: Any) -> Entry:

@@ -62,6 +62,8 @@ class Carried:
     made: list[str] = field(default_factory=list[str])
     ahead: timedelta = timedelta()
     schema: int = NEW
+    gone: frozenset[str] = frozenset()
+    """What it had handed over and deleted when the servers lost it."""
 
     def save(self) -> None:
         """Write everything to the phone's disk."""

@@ -43,7 +43,7 @@ LOST: Final = (
     Fault.REQUEST_LOST, Fault.REQUEST_CUT, Fault.REQUEST_LATE, Fault.ANSWER_LOST, Fault.ANSWER_CUT, Fault.ANSWER_LATE,
 )  # fmt: skip
 """Ends of a question that a phone gives up, to ask another."""
-OUT_OF_REACH = ("not_granted", "left_scope", "device_revoked")
+OUT_OF_REACH = ("not_granted", "perhaps_lost", "left_scope", "device_revoked")
 """Codes of mutations whose end the independent look does not foresee."""
 Meanwhile = Callable[[], Awaitable[None]]
 UNADAPTED: Final = ("newer_schema", "partial_group", "unknown_field", "unreadable_mutation", "no_edit")
@@ -383,6 +383,8 @@ def _check_end(company: Company, handset: Handset, mutation: Mutation, result: R
         keep(28, result.code == "device_revoked")
     if mutation.name == CONFLICT_DECIDE:
         _check_decision(company, mutation, result)
+    elif company.restores:
+        keep(29, result.code != "not_granted", f"{mutation.id} is kept before nobody")
     keep(27, result.code not in UNADAPTED, result.code)
     if result.code in OUT_OF_REACH:
         return
@@ -417,7 +419,8 @@ def _check_reach(company: Company, handset: Handset, mutation: Mutation, result:
     elif bucket in company.books.perhaps.get(handset.device, set()):
         pass
     elif bucket not in company.books.granted.get(handset.device, set()):
-        keep(4, result.code == "not_granted", f"{mutation.id} was never granted")
+        code = "perhaps_lost" if company.restores else "not_granted"
+        keep(29 if company.restores else 4, result.code == code, f"{mutation.id} was never granted")
     else:
         keep(4, not result.held)
 

@@ -86,7 +86,7 @@ async def restore_servers(company: Company) -> None:
     saved = company.saved
     if saved is None or company.cloned:
         return
-    await company.place.bring_back(saved.place)
+    await company.place.bring_back(saved.place, company.now)
     company.restores += 1
     company.books = company.books.brought_back(saved.books)
     company.assignments, company.members = list(saved.assignments), list(saved.members)
@@ -100,6 +100,9 @@ def _check_kept(company: Company) -> None:
     ends = company.look().ends
     for carried in company.phones:
         replica = carried.handset.replica
+        if replica.wiped:
+            handed_over = (item.id for item in replica.outbox.items.values() if item.result is not None)
+            carried.gone |= {done for done in handed_over if done not in ends}
         for done in () if replica.wiped else carried.made:
             keep(29, done in ends or done in replica.outbox.items, f"{done} is nowhere")
 

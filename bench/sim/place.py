@@ -108,7 +108,7 @@ class Place(Protocol):
         """Copy everything, as a backup does."""
         ...
 
-    async def bring_back(self, saved: Any) -> None:
+    async def bring_back(self, saved: Any, now: datetime) -> None:
         """Put the servers back to what was copied, as a restore does: phones learn of it by the epoch."""
         ...
 
@@ -214,7 +214,7 @@ class MemoryPlace:
         """See Place."""
         return self._memory.store.backup(), dict(self._marks)
 
-    async def bring_back(self, saved: Any) -> None:
+    async def bring_back(self, saved: Any, now: datetime) -> None:  # noqa: ARG002 - here no epoch has a time
         """See Place."""
         snapshot, marks = saved
         self._marks = dict(marks)
@@ -315,11 +315,11 @@ class SqlitePlace:
         self._sql.backup(copy)
         return copy
 
-    async def bring_back(self, saved: Any) -> None:
+    async def bring_back(self, saved: Any, now: datetime) -> None:
         """See Place."""
         saved.backup(self._sql)
         async with self.databases[2].write() as session:
-            await session.run_sync(lambda restored: begin_epoch(restored.connection()))
+            await session.run_sync(lambda restored: begin_epoch(restored.connection(), now))
 
     async def compact(self, at: datetime) -> None:
         """See Place."""

@@ -116,10 +116,10 @@ def restored(text: bytes) -> Replica:
     return Replica.restored(msgspec.json.decode(text, type=Stored))
 
 
-async def register(world: World, person: str) -> Handset:
+async def register(world: World, person: str, now: datetime = START) -> Handset:
     """Enrol a new phone of a person."""
-    request = enrol_request(world, await world.code(person))
-    identity = await enrol(world.store, request, now=START, new_id=world.ids, random_bytes=world.ids.bytes)
+    request = enrol_request(world, await world.code(person, now))
+    identity = await enrol(world.store, request, now=now, new_id=world.ids, random_bytes=world.ids.bytes)
     return Handset(world, person, Replica.fresh(identity))
 
 

@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import Table, delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.backup.restore import begin_epoch
 from backend.core.changes import SYNCED, commit_clock, unstamped
 from backend.core.sessions import Database
 from backend.devices.models import LedgerEntry
@@ -303,6 +304,11 @@ class SqlWorld:
         async with self.database.read() as session:
             found = await session.execute(listed.where(same[0] == UUID(device)).order_by(LedgerEntry.n))
             return list(found.scalars())
+
+    async def put_back(self) -> None:
+        """Bring everything back from a backup made this instant, as the phones see it."""
+        async with self.database.write() as session:
+            await session.run_sync(lambda restored: begin_epoch(restored.connection(), START))
 
     async def _insert(self, entity: str, row: str, **fields: Any) -> str:
         table = _table(entity)

@@ -96,6 +96,7 @@ class World(Crewed, Protocol):
     async def code(self, person: str, now: datetime = START) -> str: ...
     async def revoke(self, device: str) -> None: ...
     async def quarantined(self, device: str) -> list[bytes]: ...
+    async def put_back(self) -> None: ...
 
 
 def bucket_of(key: RowKey, fields: Fields) -> str:
@@ -271,6 +272,10 @@ class MemoryWorld:
     async def quarantined(self, device: str) -> list[bytes]:
         """Read the payloads that wait for a person."""
         return [entry.payload for entry in self.store.quarantine if entry.device == device]
+
+    async def put_back(self) -> None:
+        """Bring everything back from a backup made this instant."""
+        self.store.restore(self.store.backup(), epoch=self.ids())
 
     async def _insert(self, entity: str, row: str, **fields: Any) -> str:
         await self._write(RowWrite(WriteKind.INSERT, RowKey(entity, row), fields, ""))

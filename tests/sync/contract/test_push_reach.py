@@ -252,3 +252,24 @@ async def test_rows_locked_by_a_push_include_what_it_wrote(world: World, site: s
         after = (await tx.rows([key]))[key]
     assert (within.fields["name"], within.v) == ("西门", before.v)
     assert after.v > before.v
+
+
+async def test_after_a_restore_what_may_have_been_granted_is_put_before_a_person(
+    world: World, li_wei: Handset, site: str
+) -> None:
+    await li_wei.pull_all()
+    await world.put_back()
+    elsewhere = await world.site(name="别处")
+    for target in (elsewhere, world.ids()):
+        li_wei.do("sign", target, "a")
+        li_wei.replica.outbox.put(
+            "edit", world.ids(), START, entity="site", row=target, fields={"name": {"was": "别处", "now": "我的"}}
+        )
+    payloads = [item.payload.encode() for item in li_wei.replica.outbox.items.values()]
+    results = await li_wei.push()
+    assert {(result.status, result.code) for result in results} == {(Status.QUARANTINED, "perhaps_lost")}
+    assert await world.quarantined(li_wei.device) == payloads
+    assert await marks(world, elsewhere) == "", "a claim brings a person, never an effect"
+    newcomer = await register(world, world.li_wei, START + timedelta(days=1))
+    newcomer.do("sign", elsewhere, "b")
+    assert [result.code for result in await newcomer.push()] == ["not_granted"], "from it nothing was lost"
