@@ -44,6 +44,8 @@ class Merged:
 
 def same(one: Any, other: Any) -> bool:
     """Whether two JSON values are equal: 1 equals 1.0, but neither equals true."""
+    if isinstance(one, str) or one is None:
+        return one == other
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, dict) and isinstance(other, dict):

@@ -114,6 +114,8 @@ class Schemas:
 
     def _beyond(self, schema: int) -> Sequence[SchemaStep]:
         """The steps a phone of this schema has not made, oldest first."""
+        if schema == self.current:
+            return ()
         return [self.steps[number] for number in sorted(self.steps) if schema < number <= self.current]
 
 

@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from sync.feed import Entry, Position, Scope, View, Want
 from sync.protocol import Status
@@ -35,8 +35,7 @@ class Collided(Transient):
     """Two transactions waited for each other, and this one was given up; done again at once, it will likely succeed."""
 
 
-@dataclass(frozen=True)
-class RowKey:
+class RowKey(NamedTuple):
     """Which row: its table's name and its id."""
 
     entity: str

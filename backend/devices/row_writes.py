@@ -21,7 +21,7 @@ from backend.core.db import Base
 from backend.core.ids import new_id
 from backend.devices.primaries import with_consequences
 from backend.devices.row_rules import beside
-from backend.devices.rows import json_values, live_rows
+from backend.devices.rows import json_values
 from sync.store import Fields, RowKey, RowWrite, WriteKind
 
 ADDED: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -37,13 +37,19 @@ INTEGER_MOST: Final = 2**31 - 1
 BIG_INTEGER_MOST: Final = 2**63 - 1
 
 
-def write_rows(session: Session, writes: Sequence[RowWrite], actor: Actor, now: datetime) -> list[str]:
-    """Make the changes in order, with one audit entry each; return the bucket each row is in ("" for none).
+def write_rows(
+    session: Session, writes: Sequence[RowWrite], read: Mapping[RowKey, Mapping[str, Any]], actor: Actor,
+    now: datetime,
+) -> list[str]:  # fmt: skip
+    """Make the changes in order, with one audit entry each; rows in `read` need not be read and locked again.
+
+    Return the bucket each row is in ("" for none).
 
     Raises ValueError for a value its column cannot hold, for a row that is not there, and for one that already is.
     """
     all_writes = with_consequences(session, writes)
-    batch = _Batch({key: dict(row) for key, row in live_rows(session, [write.key for write in all_writes]).items()})
+    rows = {**read, **live_rows(session, [write.key for write in all_writes if write.key not in read])}
+    batch = _Batch({write.key: dict(rows[write.key]) for write in all_writes if write.key in rows})
     done = [batch.take(write) for write in all_writes]
     for (kind, _), steps in groupby(done, key=_run):
         _MAKE[kind](session, list(steps))

@@ -24,13 +24,14 @@ class Standing(NamedTuple):
     v: int
 
 
-def known_rows(session: Session, keys: Collection[RowKey]) -> dict[RowKey, Row]:
-    """Return the rows that are, or were, in some bucket, locked against other writers; those gone say so.
+def known_rows(
+    session: Session, keys: Collection[RowKey], live: Mapping[RowKey, Mapping[str, Any]]
+) -> dict[RowKey, Row]:
+    """Return the rows that are, or were, in some bucket, of which `live` exist; those gone say so.
 
     A row made in this transaction is known before the feed has it; its `v` is 0.
     """
     known = [key for key in keys if key.entity in SYNCED]
-    live = live_rows(session, known)
     standing = _standing(session, known)
     found: dict[RowKey, Row] = {}
     for key in known:
@@ -50,7 +51,7 @@ def live_rows(session: Session, keys: Collection[RowKey]) -> dict[RowKey, Mappin
     The lock leaves rows that merely refer to these alone.
     """
     live: dict[RowKey, Mapping[str, Any]] = {}
-    for entity, row_ids in by_entity(keys).items():
+    for entity, row_ids in by_entity(key for key in keys if key.entity in SYNCED).items():
         names = SYNCED[entity].table.columns.keys()
         for values in session.execute(_locked(entity), {"ids": row_ids}).all():
             row = dict(zip(names, values, strict=True))

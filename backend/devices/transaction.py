@@ -28,7 +28,7 @@ from backend.devices.models import (
 from backend.devices.registry import SqlRegistry
 from backend.devices.row_rules import SqlRules
 from backend.devices.row_writes import write_rows
-from backend.devices.rows import known_rows
+from backend.devices.rows import known_rows, live_rows
 from backend.devices.scope import scope_of
 from backend.devices.transience import telling_transient
 from backend.people.models import Device
@@ -46,6 +46,8 @@ class SqlTransaction(SqlRegistry, SqlRules, SqlConflicts):
         self.actor = actor
         self.now = now
         self.known_kinds = set()
+        self._read: dict[RowKey, Mapping[str, Any]] = {}
+        """Rows as they were last read and locked here; forgotten when any are written."""
 
     async def ledger_state(self, device: str, incarnation: str) -> LedgerState | None:
         """See sync.store.Transaction; the device's row is the lock, and only then is anything else read."""
@@ -59,7 +61,7 @@ class SqlTransaction(SqlRegistry, SqlRules, SqlConflicts):
         return LedgerState(
             person=str(known.person_id), revoked=known.revoked_at is not None,
             acked_n=await self._acked_n(device, incarnation),
-            served=tuple((row.v, row.served_at) for row in await self.session.execute(served)),
+            served=tuple((row.v, row.served_at) for row in (await self.session.execute(served)).all()),
             enrolled_at=known.enrolled_at, restored=_restored(known.epoch, known.enrolled_at),
         )  # fmt: skip
 
@@ -117,12 +119,15 @@ class SqlTransaction(SqlRegistry, SqlRules, SqlConflicts):
     async def rows(self, keys: Collection[RowKey]) -> Mapping[RowKey, Row]:
         """See sync.store.Transaction."""
         await self.session.flush()
-        return await self.session.run_sync(known_rows, keys)
+        live = await self.session.run_sync(live_rows, keys)
+        self._read |= live
+        return await self.session.run_sync(known_rows, keys, live)
 
     async def write(self, writes: Sequence[RowWrite]) -> Sequence[str]:
         """See sync.store.Transaction."""
         await self.session.flush()
-        return await self.session.run_sync(write_rows, writes, self.actor, self.now)
+        read, self._read = self._read, {}
+        return await self.session.run_sync(write_rows, writes, read, self.actor, self.now)
 
     async def save_view(
         self, device: str, *, revision: int, view: View, keep: Collection[str], complete: bool, now: datetime
