@@ -202,15 +202,16 @@ _ENTRIES: Final = (
         change.c.bucket, change.c.entity, type_coerce(change.c.row_id, NullType()), change.c.v,
         type_coerce(change.c.deleted, NullType()), _Utf8(change.c.body),
     )
-    .order_by(*_POSITION)
     .limit(bindparam("most"))
 )  # fmt: skip
+_SORTED: Final = (change.c.bucket.concat(""), change.c.entity, change.c.row_id)
+"""The order of pages, hidden from SQLite: where few rows are wanted it would read all of them to have them in order."""
 _WANTED: Final = {
-    (True, True): _ENTRIES.where(or_(_FRESH, _STAYED)),
-    (True, False): _ENTRIES.where(_FRESH),
-    (False, True): _ENTRIES.where(_STAYED),
+    (True, True): _ENTRIES.where(or_(_FRESH, _STAYED)).order_by(*_SORTED),
+    (True, False): _ENTRIES.where(_FRESH).order_by(*_POSITION),
+    (False, True): _ENTRIES.where(_STAYED).order_by(*_SORTED),
 }
-"""By what is wanted, fresh buckets or stayed ones: a database that is asked for one finds it without sorting."""
+"""By what is wanted, fresh buckets or stayed ones."""
 _BEYOND: Final = tuple_(*_POSITION) > tuple_(
     bindparam("after_bucket", type_=String()),
     bindparam("after_entity", type_=String()),
