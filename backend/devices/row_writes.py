@@ -21,7 +21,7 @@ from backend.core.db import Base
 from backend.core.ids import new_id
 from backend.devices.primaries import with_consequences
 from backend.devices.row_rules import beside
-from backend.devices.rows import json_values
+from backend.devices.rows import json_values, live_rows
 from sync.store import Fields, RowKey, RowWrite, WriteKind
 
 ADDED: Final[Mapping[str, Mapping[str, Any]]] = {

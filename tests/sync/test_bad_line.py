@@ -40,7 +40,7 @@ async def line(told: Told, **odds: float) -> AsyncIterator[tuple[BadLine, httpx.
     port = server.sockets[0].getsockname()[1]
     bad = BadLine(
         [port],
-        random.Random(3),
+        random.Random(3),  # noqa: S311 - which faults come, not a secret
         {Fault(name): share for name, share in odds.items()},
         healed=not odds,
         late_seconds=0.2,
