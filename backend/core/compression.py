@@ -84,7 +84,7 @@ async def read_body(request: Request[Any, Any, Any], most: int) -> bytes:
         raise Problem(NOT_KNOWN)
     try:
         plain = _READERS[encoding](body, most + 1)
-    except (zlib.error, zstandard.ZstdError) as error:
+    except (zlib.error, zstandard.ZstdError, EOFError) as error:
         raise Problem(NOT_READABLE) from error
     if len(plain) > most:
         raise Problem(TOO_LARGE)
@@ -92,11 +92,27 @@ async def read_body(request: Request[Any, Any, Any], most: int) -> bytes:
 
 
 def _from_zstd(body: bytes, most: int) -> bytes:
-    return zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).stream_reader(body).read(most)
+    decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES)
+    plain = decompressor.stream_reader(body).read(most)
+    if len(plain) < most:  # only this other way of reading tells whether the frame ended; now its size is known
+        frame = decompressor.decompressobj()
+        frame.decompress(body)
+        _must_be_all(frame.eof, frame.unused_data)
+    return plain
 
 
 def _from_gzip(body: bytes, most: int) -> bytes:
-    return zlib.decompressobj(GZIP_WINDOW).decompress(body, most)
+    member = zlib.decompressobj(GZIP_WINDOW)
+    plain = member.decompress(body, most)
+    if len(plain) < most:
+        _must_be_all(member.eof, member.unused_data)
+    return plain
+
+
+def _must_be_all(ended: bool, beyond: bytes) -> None:  # noqa: FBT001 - as both libraries call it
+    """Raise EOFError for a body cut off on its way, or one with more behind its end."""
+    if not ended or beyond:
+        raise EOFError
 
 
 _READERS: Final = {"zstd": _from_zstd, "gzip": _from_gzip}

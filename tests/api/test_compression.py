@@ -47,6 +47,17 @@ async def test_a_compressed_push_is_read_and_a_bomb_is_refused(sqlite_office: Of
     assert (torn.status_code, torn.json()["code"]) == (400, "encoding_unreadable")
 
 
+@pytest.mark.parametrize("encoding", ["zstd", "gzip"])
+async def test_a_body_cut_on_its_way_or_with_more_behind_its_end_is_refused(
+    sqlite_office: Office, encoding: str
+) -> None:
+    push = await _pusher(sqlite_office, encoding)
+    batch = PACK[encoding](b'{"incarnation": "nobody", "mutations": []}' + b" " * 5_000)
+    for body in (batch[:-1], batch[: len(batch) // 2], batch + batch, batch + b"!", b""):
+        refused = await push(body)
+        assert (refused.status_code, refused.json()["code"]) == (400, "encoding_unreadable"), body
+
+
 async def test_an_encoding_nobody_knows_is_named(sqlite_office: Office) -> None:
     push = await _pusher(sqlite_office, "br")
     refused = await push(b"{}")
