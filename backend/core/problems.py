@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import ClientException, HTTPException, ValidationException
-from sqlalchemy.exc import DBAPIError, IntegrityError, NoResultFound, OperationalError, StatementError
+from sqlalchemy.exc import DBAPIError, IntegrityError, NoResultFound, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from backend.core.errors import (
@@ -22,6 +22,7 @@ from backend.core.errors import (
     Problem,
 )
 from backend.core.findings import findings_of
+from backend.core.transience import may_pass
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_SECONDS: Final = "2"
@@ -87,7 +88,7 @@ def answer_database(_request: Request[Any, Any, Any], error: DBAPIError) -> Resp
         unstorable = Finding("", "有数据库无法存储的字符或数值", "a character or number no row can hold")
         return _answer(Problem(INVALID, unstorable))
     log.error("database", exc_info=error)
-    return _answer(Problem(BUSY if isinstance(error, OperationalError) or error.connection_invalidated else UNEXPECTED))
+    return _answer(Problem(BUSY if may_pass(error) else UNEXPECTED))
 
 
 def answer_busy(_request: Request[Any, Any, Any], _error: PoolTimeoutError) -> Response[bytes]:

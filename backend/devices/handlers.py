@@ -10,9 +10,9 @@ from sqlalchemy.exc import IntegrityError
 
 from backend.core.audit import Actor
 from backend.core.errors import CONSTRAINT, Problem
+from backend.core.transience import may_pass
 from backend.devices.models import DeviceIncarnation
 from backend.devices.transaction import SqlTransaction
-from backend.devices.transience import may_pass
 from backend.devices.wording import invalid, rejection_of
 from backend.forms.schemas import FormFiling
 from backend.jobs.actions import add_note, open_work_order, use_part

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from litestar import Litestar, get, post
 from litestar.di import NamedDependency
 from sqlalchemy import insert, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.app import _dependencies
@@ -24,7 +25,7 @@ from backend.core.etags import changed_fields, etag_of
 from backend.core.ids import new_id
 from backend.core.once import REMEMBERED, Creation, forget_old_creations
 from backend.core.paging import PAGE_MAXIMUM, PageRequest, _cursor
-from backend.core.problems import PROBLEM_HANDLERS
+from backend.core.problems import PROBLEM_HANDLERS, answer_database
 from backend.core.sessions import READERS, Database
 from backend.customers.models import Customer
 from backend.devices.hints import HintBoard
@@ -155,6 +156,33 @@ async def test_an_unexpected_error_takes_everything_back_and_tells_nothing_of_ou
 async def test_a_read_cannot_write(small_app: httpx.AsyncClient) -> None:
     answer = await small_app.get("/writes-while-reading")
     assert answer.status_code in {500, 503}
+
+
+async def test_two_who_wait_for_each_other_are_told_to_try_again(postgresql_url: str) -> None:
+    database = Database(postgresql_url)
+    async with database.write() as session:
+        for key in ("one", "two"):
+            session.add(Skill(key=key, name_zh=key, name_en=key, needs_certificate=False))
+    locked = asyncio.Barrier(2)
+
+    async def lock(*keys: str) -> int:
+        try:
+            async with database.write() as session:
+                for key in keys:
+                    await session.execute(select(Skill).where(Skill.key == key).with_for_update())
+                    await locked.wait()
+        except DBAPIError as error:
+            await locked.wait()
+            asked: Any = None
+            answer = answer_database(asked, error)
+            assert msgspec.json.decode(answer.content)["code"] == "busy"
+            assert int(answer.headers["Retry-After"]) > 0
+            return answer.status_code
+        return 200
+
+    async with asyncio.timeout(20):
+        assert sorted(await asyncio.gather(lock("one", "two"), lock("two", "one"))) == [200, 503]
+    await database.close()
 
 
 async def test_requests_refused_by_a_dependency_leave_no_connection_behind(office: Office) -> None:
