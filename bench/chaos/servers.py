@@ -20,6 +20,7 @@ SERVERS: Final = 2
 KILL_SECONDS: Final = (0.5, 3.0)
 """How long the servers are left alone after one that was killed has come back."""
 READY_SECONDS: Final = 90
+STOP_SECONDS: Final = 15
 LOOK_SECONDS: Final = 0.1
 SAID_CHARACTERS: Final = 2000
 
@@ -68,7 +69,11 @@ class Servers:
         for process in self.running:
             process.terminate()
         for process in self.running:
-            process.wait()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:  # it still waits for somebody
+                process.kill()
+                process.wait()
 
     def said(self, number: int) -> str:
         """Return the last words of one."""
