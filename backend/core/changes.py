@@ -42,8 +42,6 @@ from backend.core.bulk import among, update_many, upsert_many
 from backend.core.db import Base, insert_ignoring
 from sync.feed import CHECKSUM_MODULUS, entry_sum
 
-ROWS_A_STATEMENT: Final = 500
-"""Rows named in one IN list; SQLite allows 32,766 variables."""
 BUCKET_LENGTH: Final = 80
 HINT_CHANNEL: Final = "paigong_hint"
 HINT_BYTES: Final = 7_000
@@ -99,7 +97,6 @@ unstamped = Table(
 
 
 Model = TypeVar("Model", bound=type[Base])
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -246,19 +243,18 @@ def _by_entity(touched: Sequence[tuple[str, UUID]]) -> dict[str, list[UUID]]:
 
 
 def _lock_buckets(session: Session, names: set[str]) -> dict[str, tuple[int, int]]:
-    """Lock the buckets in sorted order (so that writers never wait in a circle); return what each counts.
+    """Lock the buckets in sorted order, those that are not there yet first; return (live rows, checksum) of each.
 
-    That is (live rows, checksum).
+    Nobody waits in a circle: while new ones are made, no lock of an old one is held.
     """
     wanted = {"names": sorted(names)}
-    locked = {row.name: (row.live_count, row.checksum) for row in session.execute(_LOCKED, wanted)}
-    missing = [name for name in wanted["names"] if name not in locked]
+    known = set(session.scalars(_KNOWN, wanted))
+    missing = [name for name in wanted["names"] if name not in known]
     if missing:
         insert_ignoring(
             session, bucket, [{"name": name, "head_v": 0, "live_count": 0, "checksum": 0} for name in missing]
         )
-        locked = {row.name: (row.live_count, row.checksum) for row in session.execute(_LOCKED, wanted)}
-    return locked
+    return {row.name: (row.live_count, row.checksum) for row in session.execute(_LOCKED, wanted).all()}
 
 
 def _write(
@@ -296,4 +292,5 @@ def _upsert(session: Session, v: int, entries: Sequence[_Entry]) -> None:
 _STANDING: Final = select(change.c.row_id, change.c.bucket, change.c.checksum).where(
     change.c.entity == bindparam("entity"), among(change.c.row_id, "ids"), change.c.deleted.is_(False)
 )
+_KNOWN: Final = select(bucket.c.name).where(among(bucket.c.name, "names"))
 _LOCKED: Final = select(bucket).where(among(bucket.c.name, "names")).order_by(bucket.c.name).with_for_update()

@@ -3,6 +3,8 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Final
 
 from sqlalchemy import AsyncAdaptedQueuePool, Connection, event
@@ -18,6 +20,10 @@ BUSY_SECONDS: Final = 30
 """How long a transaction waits for SQLite's one writer, or for a connection, before its caller is told `busy`."""
 HERE: Final = "sqlite+here"
 """URLs that begin so have their statements run where they are asked, without a thread of their own."""
+
+
+_WAITING: Final = ThreadPoolExecutor(thread_name_prefix="sqlite")
+"""Threads that only wait for SQLite: a slow mail server must not keep the one writer waiting for a thread."""
 
 
 class _Cursor(sqlite3.Cursor):
@@ -68,11 +74,14 @@ class HereDialect(SQLiteDialect_pysqlite):
 
 async def _elsewhere(work: Callable[[], object]) -> None:
     """Do it in a thread, and to its end even when nobody waits any more: the connection is not free before."""
-    doing = asyncio.create_task(asyncio.to_thread(work))
+    doing = asyncio.get_running_loop().run_in_executor(_WAITING, work)
     try:
         await asyncio.shield(doing)
     except asyncio.CancelledError:
-        await asyncio.wait([doing])
+        while not doing.done():
+            with suppress(asyncio.CancelledError):  # told again: it still has to end first
+                await asyncio.wait([doing])
+        doing.exception()  # nobody is left to hear of it
         raise
 
 

@@ -19,7 +19,6 @@ from sqlalchemy import (
     Subquery,
     Uuid,
     bindparam,
-    case,
     func,
     literal,
     null,
@@ -27,7 +26,9 @@ from sqlalchemy import (
     select,
     true,
     type_coerce,
+    union_all,
 )
+from sqlalchemy import cast as sql_cast
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -160,26 +161,34 @@ def bucket_name(kind: str, subject: Any) -> ColumnElement[str]:
 
 
 def _held() -> Subquery:
-    """Every assignment of `:person` that may matter at `:now`."""
-    own = Assignment.person_id == _PERSON
-    member = (CrewMember.crew_id == Assignment.crew_id) & (CrewMember.person_id == _PERSON)
+    """Every assignment of `:person`, or of a crew they are in for a time, that may matter at `:now`.
+
+    Two branches, because each has an index to begin with; one condition over both would read every assignment.
+    """
+    own = _assigned(_NEVER, _NEVER).where(Assignment.person_id == _PERSON)
+    member = CrewMember.crew_id == Assignment.crew_id
     not_over = or_(CrewMember.valid_until.is_(None), CrewMember.valid_until > _NOW)
+    crews = _assigned(
+        sql_cast(CrewMember.valid_from, UtcDateTime()), sql_cast(CrewMember.valid_until, UtcDateTime())
+    ).join(CrewMember, member)
+    return union_all(own, crews.where(CrewMember.person_id == _PERSON, not_over)).subquery("held")
+
+
+def _assigned(joined_at: ColumnElement[Any], left_at: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
     ended_at = func.coalesce(Visit.finished_at, Visit.cancelled_at)
     return (
         select(
             WorkOrder.id.label("work_order_id"), WorkOrder.site_id, _id(Site.customer_id), _id(WorkOrder.request_id),
             _id(SiteContact.contact_id), Assignment.arrives_at, Visit.state.not_in(WAITING).label("begun"),
-            ended_at.label("ended_at"), case((own, null()), else_=CrewMember.valid_from).label("joined_at"),
-            case((own, null()), else_=CrewMember.valid_until).label("left_at"),
+            ended_at.label("ended_at"), joined_at.label("joined_at"), left_at.label("left_at"),
         )
+        .select_from(Assignment)
         .join(Visit, Visit.id == Assignment.visit_id)
         .join(WorkOrder, WorkOrder.id == Assignment.work_order_id)
         .join(Site, Site.id == WorkOrder.site_id)
-        .join(CrewMember, member & not_over, isouter=True)
         .join(SiteContact, SiteContact.site_id == WorkOrder.site_id, isouter=True)
-        .where(or_(own, CrewMember.id.is_not(None)), Assignment.withdrawn_at.is_(None))
+        .where(Assignment.withdrawn_at.is_(None))
         .where(or_(ended_at.is_(None), ended_at > _ENDED_AFTER))
-        .subquery("held")
     )  # fmt: skip
 
 
@@ -207,6 +216,7 @@ def _held_with_heads() -> Select[Any]:
 
 _PERSON: Final = bindparam("person", type_=Uuid())
 _NOW: Final = bindparam("now", type_=UtcDateTime())
+_NEVER: Final = sql_cast(null(), UtcDateTime())
 _ENDED_AFTER: Final = bindparam("ended_after", type_=UtcDateTime())
 HELD_WITH_HEADS: Final = _held_with_heads()
 """Built once: it is asked at every pull."""

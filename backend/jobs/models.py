@@ -26,7 +26,7 @@ class WorkOrder(Row, Imported):
     device_number: Mapped[str | None] = mapped_column(String(40), unique=True)
     request_id: Mapped[UUID | None] = mapped_column(ForeignKey("service_request.id"), index=True)
     site_id: Mapped[UUID] = mapped_column(ForeignKey("site.id"), index=True)
-    asset_id: Mapped[UUID | None] = mapped_column(ForeignKey("asset.id"))
+    asset_id: Mapped[UUID | None] = mapped_column(ForeignKey("asset.id"), index=True)
     kind: Mapped[str] = mapped_column(String(20))
     origin: Mapped[str] = mapped_column(String(10))
     """active (periodic) or passive (repair), A146."""

@@ -43,7 +43,7 @@ class MaintenanceDue(Row):
     )
 
     plan_id: Mapped[UUID] = mapped_column(ForeignKey("maintenance_plan.id"))
-    asset_id: Mapped[UUID | None] = mapped_column(ForeignKey("asset.id"))
+    asset_id: Mapped[UUID | None] = mapped_column(ForeignKey("asset.id"), index=True)
     period_from_on: Mapped[date]
     period_until_on: Mapped[date]
     """The last day that still counts."""

@@ -30,7 +30,7 @@ class ServiceRequest(Row, Imported):
     device_number: Mapped[str | None] = mapped_column(String(40), unique=True)
     customer_id: Mapped[UUID] = mapped_column(ForeignKey("customer.id"), index=True)
     site_id: Mapped[UUID] = mapped_column(ForeignKey("site.id"), index=True)
-    asset_id: Mapped[UUID | None] = mapped_column(ForeignKey("asset.id"))
+    asset_id: Mapped[UUID | None] = mapped_column(ForeignKey("asset.id"), index=True)
     contact_id: Mapped[UUID | None] = mapped_column(ForeignKey("contact.id"))
     reporter_name: Mapped[str] = mapped_column(info=personal("name", "customer"))
     reporter_phone: Mapped[str] = mapped_column(String(40), info=personal("contact", "customer"))

@@ -79,7 +79,7 @@ class Position(Row, Imported):
     __tablename__ = "position"
 
     site_id: Mapped[UUID] = mapped_column(ForeignKey("site.id"), index=True)
-    parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("position.id"))
+    parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("position.id"), index=True)
     name: Mapped[str]
     description: Mapped[str]
 
@@ -116,7 +116,7 @@ class Asset(Row, Imported):
     warranty_until: Mapped[date | None]
     note: Mapped[str]
     retired_at: Mapped[datetime | None]
-    merged_into_id: Mapped[UUID | None] = mapped_column(ForeignKey("asset.id"))
+    merged_into_id: Mapped[UUID | None] = mapped_column(ForeignKey("asset.id"), index=True)
 
 
 @synced("site:{site_id}")
