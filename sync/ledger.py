@@ -91,10 +91,12 @@ def plan_batch(
     incarnation: str,
     acked_n: int,
     known: Iterable[LedgerEntry],
+    before: tuple[int, str | None] = (0, None),
 ) -> list[Step]:
-    """Say what to do with each mutation, in order.
+    """Say what to do with each mutation, in order; `before` is a number and the id a phone says was answered there.
 
-    Raises Refusal 409: `gap` when an earlier number never arrived, `n_taken` when one was used for another payload.
+    Raises Refusal 409: `gap` when an earlier number never arrived, or has something else (then all is asked for again),
+    `n_taken` when one was used for another payload.
     """
     by_n: dict[int, LedgerEntry] = {}
     by_id: dict[str, LedgerEntry] = {}
@@ -105,6 +107,9 @@ def plan_batch(
             by_id[entry.mutation_id] = entry
     if envelopes and envelopes[0].n > acked_n + 1:
         raise Refusal(409, "gap", expected_n=acked_n + 1)
+    preceding = by_n.get(before[0])
+    if before[1] is not None and preceding is not None and before[1] not in (preceding.mutation_id, preceding.repeats):
+        raise Refusal(409, "gap", expected_n=1)
     steps: list[Step] = []
     seen: set[str] = set()
     for envelope in envelopes:

@@ -129,6 +129,23 @@ class Outbox:
             self.renumber(self.incarnation)
         return lost
 
+    def reopen_all(self) -> None:
+        """Send everything again that is kept, whichever numbering it had."""
+        for item in list(self.items.values()):
+            if item.result and item.replaced_by is None:
+                self._set(item, result=None, covered=False)
+
+    def before(self, item: Item) -> str | None:
+        """Return the id that was answered under the number before an item's, if it is still kept."""
+        place = (item.incarnation, item.n - 1)
+        answered = (one for one in self.items.values() if one.result is not None and one.replaced_by is None)
+        return next((one.id for one in answered if (one.incarnation, one.n) == place), None)
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether anything is kept that a server answered."""
+        return any(item.result is not None for item in self.items.values())
+
     def forget(self, item: Item) -> None:
         """Keep an item no longer."""
         del self.items[item.id]
@@ -164,12 +181,6 @@ class Outbox:
     def _set(self, item: Item, **changes: Any) -> Item:
         self.items[item.id] = msgspec.structs.replace(item, **changes)
         return self.items[item.id]
-
-
-def answered_beyond(outbox: Outbox, acked_n: int) -> bool:
-    """Whether the outbox's incarnation has answers above the last number the server says it answered."""
-    own = (item for item in outbox.items.values() if item.incarnation == outbox.incarnation)
-    return any(item.result is not None and item.n > acked_n for item in own)
 
 
 def _numbered(payload: str, n: int) -> str:

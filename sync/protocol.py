@@ -82,11 +82,16 @@ class Mutation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     blobs: tuple[str, ...] = ()
 
 
-class PushRequest(msgspec.Struct, frozen=True):
-    """A batch of mutations with consecutive numbers, each decoded alone so that one bad one spoils nothing else."""
+class PushRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A batch of mutations with consecutive numbers, each decoded alone so that one bad one spoils nothing else.
+
+    `after` is the id that was answered under the number before the first (None: the phone keeps it no more). A server
+    that was restored has something else there, or nothing: so nothing is done before what it lost.
+    """
 
     incarnation: str
     mutations: list[msgspec.Raw]
+    after: str | None = None
 
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True):

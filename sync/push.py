@@ -65,7 +65,8 @@ async def push(
     """
     envelopes = ledger.read_batch(request.mutations)
     tasks = [read_task(envelope, handlers, policy, schemas) for envelope in envelopes]
-    batch = _Batch(store, pusher, request.incarnation, now, new_id, schemas)
+    before = (envelopes[0].n - 1 if envelopes else 0, request.after)
+    batch = _Batch(store, pusher, request.incarnation, before, now, new_id, schemas)
     results, revoked = await batch.settle_at_last(tasks)
     return PushAnswer([msgspec.Raw(result) for result in results], (Notice.WIPE,) if revoked else ())
 
@@ -75,6 +76,8 @@ class _Batch(Generic[Tx]):
     store: Store[Tx]
     pusher: Pusher
     incarnation: str
+    before: tuple[int, str | None]
+    """The number before the first of all, and what the phone says is there."""
     now: datetime
     new_id: Callable[[], str]
     schemas: Schemas
@@ -123,11 +126,11 @@ class _Batch(Generic[Tx]):
         envelopes = [task.envelope for task in tasks]
         if not envelopes:
             return []
-        ns = range(envelopes[0].n, envelopes[-1].n + 1)
+        ns = range(envelopes[0].n - 1, envelopes[-1].n + 1)
         known = await tx.ledger(self.pusher.device, self.incarnation, ns, {envelope.id for envelope in envelopes})
         return ledger.plan_batch(
             envelopes, device=self.pusher.device, person=state.person, incarnation=self.incarnation,
-            acked_n=state.acked_n, known=known,
+            acked_n=state.acked_n, known=known, before=self.before,
         )  # fmt: skip
 
 

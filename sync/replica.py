@@ -15,7 +15,7 @@ import msgspec
 
 from sync.holding import Holding, damaged, swapped
 from sync.limits import BATCH_BYTES, BATCH_MUTATIONS, PULL_BYTES
-from sync.outbox import Item, Outbox, answered_beyond
+from sync.outbox import Item, Outbox
 from sync.policy import POLICY, Policy
 from sync.protocol import (
     EnrolAnswer,
@@ -178,7 +178,7 @@ class Replica:
         """Return the next batch to send, or None when nothing waits."""
         batch = self.outbox.batch(limit, max_bytes)
         mutations = [msgspec.Raw(item.payload.encode()) for item in batch]
-        return PushRequest(self.identity.incarnation, mutations) if batch else None
+        return PushRequest(self.identity.incarnation, mutations, self.outbox.before(batch[0])) if batch else None
 
     def rescue_request(self, max_bytes: int = BATCH_BYTES) -> RescueRequest | None:
         """Return the next part of the raw queue: at least one item if any is unanswered, within `max_bytes`."""
@@ -194,8 +194,10 @@ class Replica:
 
     def take_push(self, answer: PushAnswer) -> list[Item]:
         """Take the results of a push; return what was settled by it. Taking it twice changes nothing."""
+        if Notice.WIPE in answer.notices:
+            self._wipe()
         settled = self.outbox.take(answer)
-        if self.wiped or Notice.WIPE in answer.notices:
+        if self.wiped:
             self._wipe()
         return settled
 
@@ -208,9 +210,12 @@ class Replica:
     def renewed(self, identity: EnrolAnswer, *, forgotten: bool = False) -> None:
         """Go on under a new incarnation: numbers begin at 1, on forms too, under a prefix of its own.
 
-        `forgotten`: the server did not know the last one, which it gave itself. So it was restored.
+        `forgotten`: the server did not know the last one, which it gave itself. So it was restored; what it may have
+        lost is sent again before what waits.
         """
         self.rewinding = self.rewinding or forgotten
+        if forgotten:
+            self.outbox.reopen_all()
         self.outbox.renumber(identity.incarnation)
         self.identity, self.printed = identity, 0
         self.pages.clear()
@@ -227,7 +232,12 @@ class Replica:
         return Pulled.REWOUND if lost else Pulled.DONE
 
     def _wipe(self) -> None:
-        """Show nothing from now on; the rows go when the server has everything that was done here."""
+        """Show nothing from now on; the rows go when the server has everything that was done here.
+
+        Nobody tells a wiped phone of a restore, so it hands over what was answered, too; the server knows it by its id.
+        """
+        if not self.wiped:
+            self.outbox.reopen_all()
         self.wiped = True
         self.pages.clear()
         if not self.outbox.unanswered():
@@ -237,13 +247,15 @@ class Replica:
 def lost_again(replica: Replica, *, anew: bool) -> bool:
     """After everything was fetched from, or compared with, a restored server: let what it lost wait again.
 
-    Returns whether there is any. `anew`: the phone had no cookie by which a server could tell it of a restore; then it
-    sees for itself that its answered work is not acknowledged.
+    Returns whether anything waits now. `anew`: the phone had no cookie by which a server could tell it of a restore.
+    Nor do the numbers say, as another copy of the phone may have used them since; so all that was
+    answered is shown again.
     """
-    if not replica.rewinding and not (anew and answered_beyond(replica.outbox, replica.holding.acked_n)):
+    if not replica.rewinding and not (anew and replica.outbox.has_answers):
         return False
     replica.rewinding, replica.rewinds = False, replica.rewinds + 1
-    return bool(replica.outbox.rewound(replica.holding.acked_n))
+    replica.outbox.rewound(replica.holding.acked_n)
+    return bool(replica.outbox.pending())
 
 
 def covered(held: Holding, item: Item) -> bool:

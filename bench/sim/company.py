@@ -173,11 +173,6 @@ class Company:
     saved: Saved | None = None
     restores: int = 0
     """How often the servers were put back."""
-    cloned: bool = False
-    """Whether two phones have gone on under one identity; the servers are not put back then, nor a phone cloned after.
-
-    A copy that pulls first after a restore can use the numbers of what another copy had acknowledged.
-    """
     chores: int = 0
     """How often there was housekeeping."""
 

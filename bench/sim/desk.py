@@ -84,7 +84,7 @@ async def save_servers(company: Company) -> None:
 async def restore_servers(company: Company) -> None:
     """Bring the servers back from their newest backup; whoever was out of use is put out of use again."""
     saved = company.saved
-    if saved is None or company.cloned:
+    if saved is None:
         return
     await company.place.bring_back(saved.place, company.now)
     company.restores += 1

@@ -118,12 +118,11 @@ async def restore(company: Company, phone: int) -> None:
 async def clone(company: Company, phone: int, other: int) -> None:
     """Set up another phone from a copy of this one's disk; both go on under one identity."""
     one, two = company.phones[phone], company.phones[other]
-    if one is two or company.restores:
+    if one is two:
         return
-    company.cloned = True
     handset = company.handset(one.handset.person, started(one.disk, one.schema))
     copy = Carried(handset, one.disk, flaws_on_disk=one.flaws_on_disk)
-    copy.made, copy.schema, copy.flaws = list(one.made), one.schema, one.flaws_on_disk
+    copy.made, copy.schema, copy.flaws, copy.gone = list(one.made), one.schema, one.flaws_on_disk, one.gone
     copy.back_up()
     company.phones[other] = copy
 

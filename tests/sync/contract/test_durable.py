@@ -62,6 +62,7 @@ async def test_a_phone_keeps_what_no_backup_holds(world: World, li_wei: Handset,
 
 
 async def test_where_no_backup_is_made_work_is_kept_for_a_month(li_wei: Handset, site: str) -> None:
+    await li_wei.pull_all()
     li_wei.do("refuse", site, "a")
     await work(li_wei, site, "b")
     for days, kept in ((0, 2), (KEPT_DAYS, 2), (KEPT_DAYS + 1, 1)):

@@ -77,6 +77,23 @@ async def test_a_missing_number_is_named(world: World, li_wei: Handset, site: st
     assert await marks(world, site) == ""
 
 
+async def test_work_waits_where_the_server_has_something_else_before_it(
+    world: World, li_wei: Handset, site: str
+) -> None:
+    await li_wei.pull_all()
+    li_wei.do("sign", site, "a")
+    await li_wei.push()
+    li_wei.do("sign", site, "b")
+    request = li_wei.replica.push_request()
+    assert request is not None
+    with pytest.raises(Refusal) as refused:
+        await li_wei.ask_push(msgspec.structs.replace(request, after=world.ids()))
+    assert (refused.value.status, refused.value.code, refused.value.expected_n) == (409, "gap", 1)
+    assert await marks(world, site) == "a;"
+    assert statuses(await li_wei.push()) == [Status.APPLIED]
+    assert await marks(world, site) == "a;b;"
+
+
 async def test_numbers_must_follow_one_another(li_wei: Handset, site: str) -> None:
     await li_wei.pull_all()
     for mark in "abc":
