@@ -54,7 +54,21 @@ class BlobStore:
 
     def has(self, sha256: str) -> bool:
         """Whether the bytes are here; raises blob_store_unreachable, as everything that asks the place does."""
-        return self._place.size(sha256) is not None
+        return self.size(sha256) is not None
+
+    def size(self, sha256: str) -> int | None:
+        """Return how many bytes are here; None where there are none."""
+        return self._place.size(sha256)
+
+    def is_whole(self, sha256: str) -> bool:
+        """Whether the bytes here are those of the name; reads all of them."""
+        seen = hashlib.sha256()
+        try:
+            for block in self._place.blocks(sha256):
+                seen.update(block)
+        except FileNotFoundError:
+            return False
+        return seen.hexdigest() == sha256
 
     def read(self, sha256: str) -> bytes:
         """Return the bytes, of which there are never more than BLOB_BYTES; raises FileNotFoundError."""
@@ -197,6 +211,11 @@ class Incoming:
         media_type = media_type_of(self._head)
         self._file.flush()
         return media_type
+
+    def read(self) -> bytes:
+        """Return what has arrived so far. It blocks."""
+        self._file.flush()
+        return self.path.read_bytes()
 
     def close(self) -> None:
         """Close the file and remove what was not kept."""

@@ -25,7 +25,7 @@ from backend.core.sessions import Database
 from backend.devices.handlers import HANDLERS
 from backend.devices.hints import HintBoard
 from backend.devices.service import SyncService
-from backend.devices.signed import NO_DEVICE, caller_of, claimed_device, has_signed, signed_in_or_signed
+from backend.devices.signed import NO_DEVICE, claim_of, claimed_device, has_signed, signed_in_or_signed
 from backend.devices.store import Glance, MoreNeeded, SqlStore
 from sync.enrol import enrol, renew
 from sync.limits import PUSH_BYTES, RECONCILE_BYTES, RESCUE_BYTES
@@ -101,8 +101,9 @@ async def post_incarnation(
 async def post_pull(request: Request[Any, Any, Any], sync: NamedDependency[SyncService]) -> Response[bytes]:
     """Send a phone what changed in its scope; 204 when nothing did."""
     now = sync.now()
+    claim = await claim_of(request, sync.database)
     body = await read_body(request, SMALL_BODY)
-    puller = await _puller(request, sync, body)
+    puller = Puller(claim.proven(request, body).device, sync.cookie_secret)
 
     async def pulled() -> PullAnswer | None:
         asked = decode_pull(body)
@@ -119,8 +120,9 @@ async def post_pull(request: Request[Any, Any, Any], sync: NamedDependency[SyncS
 async def post_reconcile(request: Request[Any, Any, Any], sync: NamedDependency[SyncService]) -> Response[bytes]:
     """Compare what a phone holds with its scope; send the differences."""
     now = sync.now()
+    claim = await claim_of(request, sync.database)
     body = await read_body(request, RECONCILE_BYTES)
-    puller = await _puller(request, sync, body)
+    puller = Puller(claim.proven(request, body).device, sync.cookie_secret)
     store = SqlStore(sync.database, now=now)
     return await _answer(
         now, lambda: reconcile(store, puller=puller, request=decode_reconcile(body), now=now, new_id=_new_id)
@@ -137,8 +139,9 @@ async def post_reconcile(request: Request[Any, Any, Any], sync: NamedDependency[
 async def post_push(request: Request[Any, Any, Any], sync: NamedDependency[SyncService]) -> Response[bytes]:
     """Take a batch of mutations; each gets exactly one result, and all of it is durable before the answer."""
     now = sync.now()
+    claim = await claim_of(request, sync.database)
     body = await read_body(request, PUSH_BYTES + ENVELOPE_BYTES)
-    caller = await caller_of(request, sync.database, body)
+    caller = claim.proven(request, body)
     pusher = Pusher(caller.device, _device_time(request))
     store = SqlStore(sync.database, caller.actor, now=now)
     return await _answer(
@@ -178,10 +181,6 @@ async def get_hints(principal: NamedDependency[Principal], hints: NamedDependenc
         await hints.open(principal, device), media_type=EVENTS,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )  # fmt: skip
-
-
-async def _puller(request: Request[Any, Any, Any], sync: SyncService, body: bytes) -> Puller:
-    return Puller((await caller_of(request, sync.database, body)).device, sync.cookie_secret)
 
 
 async def _pulled(database: Database, puller: Puller, request: PullRequest, now: datetime) -> PullAnswer | None:

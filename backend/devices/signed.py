@@ -32,14 +32,29 @@ class Caller:
 
 
 async def signed_in_or_signed(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
-    """Guard: somebody signed in, or a phone that signs its request; `caller_of` checks the signature."""
+    """Guard: somebody signed in, or a phone that signs its request; `Claim.proven` checks the signature."""
     user: object = connection.scope.get("user")  # pyright: ignore[reportUnknownMemberType]
     if not isinstance(user, Principal) and not all(name in connection.headers for name in PROOF):
         raise Problem(NOT_SIGNED_IN)
 
 
-async def caller_of(request: Request[Any, Any, Any], database: Database, body: bytes) -> Caller:
-    """Return the phone behind a request. Its key alone is enough only when the phone was revoked.
+@dataclass(frozen=True)
+class Claim:
+    """Who a request says it is from, as far as that can be said before its body has come."""
+
+    caller: Caller
+    revoked: Device | None
+    """The phone whose key must have signed the request; None: somebody is signed in."""
+
+    def proven(self, request: Request[Any, Any, Any], body: bytes) -> Caller:
+        """Return who asks, now that the body is here; raises not_signed_in."""
+        if self.revoked is not None and not has_signed(self.revoked, request, body):
+            raise Problem(NOT_SIGNED_IN)
+        return self.caller
+
+
+async def claim_of(request: Request[Any, Any, Any], database: Database) -> Claim:
+    """Return which phone a request claims to be from. Its key alone is enough only when the phone was revoked.
 
     Such a phone is sent nothing but the notice to wipe, and what it sends is set aside: so it gets 200, never 401.
     Raises not_signed_in, no_device.
@@ -48,11 +63,11 @@ async def caller_of(request: Request[Any, Any, Any], database: Database, body: b
     if isinstance(user, Principal):
         if user.device_id is None:
             raise Problem(NO_DEVICE)
-        return Caller(str(user.device_id), user.actor)
+        return Claim(Caller(str(user.device_id), user.actor), None)
     device = await claimed_device(request, database)
-    if device is None or device.revoked_at is None or not has_signed(device, request, body):
+    if device is None or device.revoked_at is None:
         raise Problem(NOT_SIGNED_IN)
-    return Caller(str(device.id), Actor(person_id=device.person_id, device_id=device.id))
+    return Claim(Caller(str(device.id), Actor(person_id=device.person_id, device_id=device.id)), device)
 
 
 async def claimed_device(request: Request[Any, Any, Any], database: Database) -> Device | None:

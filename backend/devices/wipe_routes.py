@@ -1,7 +1,6 @@
 """Routes a revoked phone ends with: its last files, and the word that it has deleted everything."""
 
 import asyncio
-import hashlib
 from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -11,13 +10,14 @@ from litestar.di import NamedDependency
 from litestar.enums import MediaType
 from litestar.params import FromPath, PathParameter
 
+from backend.attachments.actions import note_upload
 from backend.attachments.schemas import Stored
-from backend.attachments.store import BLOB_BYTES, HASH_MISMATCH, HEAD_BYTES, blob_store, media_type_of
+from backend.attachments.store import BLOB_BYTES, Incoming, blob_store
 from backend.core.auth import IDENTITY_ONLY
 from backend.core.errors import INVALID, Problem
 from backend.core.sessions import Database
-from backend.devices.signed import caller_of, signed_in_or_signed
-from backend.devices.wiping import keep_file, must_name, note_wiped
+from backend.devices.signed import Caller, Claim, claim_of, signed_in_or_signed
+from backend.devices.wiping import must_name, note_wiped
 from backend.settings import Settings
 from sync.protocol import (
     RESCUE_PATH,
@@ -47,17 +47,24 @@ async def post_rescued_file(
     now: NamedDependency[datetime],
 ) -> Response[bytes]:  # fmt: skip
     """Keep a file of a phone that may not push any more, named by work it has handed over; signed by its key."""
-    body = await request.body()
-    device = UUID((await caller_of(request, database, body)).device)
-    async with database.read() as session:
-        await must_name(session, device_id=device, sha256=sha256)
-    if hashlib.sha256(body).hexdigest() != sha256:
-        raise Problem(HASH_MISMATCH)
-    await asyncio.to_thread(blob_store(settings).put, body)
-    stored = Stored(sha256=sha256, size=len(body), media_type=media_type_of(body[:HEAD_BYTES]))
+    claim = await claim_of(request, database)
+    store = blob_store(settings)
+    with store.incoming() as incoming:
+        async for chunk in request.stream():
+            await asyncio.to_thread(incoming.write, chunk)
+        await asyncio.to_thread(incoming.check, sha256)
+        device = UUID((await asyncio.to_thread(_proven, claim, request, incoming)).device)
+        async with database.read() as session:
+            person_id = await must_name(session, device_id=device, sha256=sha256)
+        stored = Stored(sha256=sha256, size=incoming.size, media_type=await store.keep(incoming, sha256))
     async with database.write() as session:
-        await keep_file(session, now=now, device_id=device, stored=stored)
+        await note_upload(session, now=now, person_id=person_id, stored=stored)
     return _answer(now, RescuedFile(sha256, stored.size))
+
+
+def _proven(claim: Claim, request: Asked, incoming: Incoming) -> Caller:
+    """Return who asks. Only a file that is what its address says is read for it: the signature is over all of it."""
+    return claim.proven(request, b"" if claim.revoked is None else incoming.read())
 
 
 @post(
@@ -67,8 +74,9 @@ async def post_wiped(
     request: Asked, database: NamedDependency[Database], now: NamedDependency[datetime]
 ) -> Response[bytes]:
     """Note that a revoked phone has deleted what it held; the order to wipe stands until this is heard."""
+    claim = await claim_of(request, database)
     body = await request.body()
-    caller = await caller_of(request, database, body)
+    caller = claim.proven(request, body)
     try:
         told = decode_wiped(body)
     except Refusal as refusal:

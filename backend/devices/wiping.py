@@ -1,14 +1,15 @@
 """The end of a revoked phone: files its rescued work names are kept, and its word that it is wiped is noted."""
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Integer, LargeBinary, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
-from backend.attachments.actions import note_upload
-from backend.attachments.schemas import Stored
 from backend.core.audit import Actor, record
 from backend.core.errors import Problem
 from backend.devices.faults import FILE_NOT_NAMED, NOT_REVOKED
@@ -21,20 +22,15 @@ ACTION: Final = "device.wiped"
 async def must_name(session: AsyncSession, *, device_id: UUID, sha256: str) -> UUID:
     """Return whose phone it is, if work it handed over names the file; raises file_not_named.
 
-    Without this the key of a revoked phone would open a store for anything.
+    Without this the key of a revoked phone would open a store for anything. The database searches, where the work lies:
+    a phone may have handed over hundreds of megabytes.
     """
-    handed_over = select(LedgerEntry.person_id, LedgerEntry.payload).where(LedgerEntry.device_id == device_id)
-    name = sha256.encode()
-    for person_id, payload in await session.execute(handed_over):  # the databases have no common search in bytes
-        if name in payload:
-            return person_id
-    raise Problem(FILE_NOT_NAMED)
-
-
-async def keep_file(session: AsyncSession, *, now: datetime, device_id: UUID, stored: Stored) -> None:
-    """Note a file that a phone which may not push any more handed over; raises file_not_named."""
-    person_id = await must_name(session, device_id=device_id, sha256=stored.sha256)
-    await note_upload(session, now=now, person_id=person_id, stored=stored)
+    named = _place_in(LedgerEntry.payload, literal(sha256.encode(), LargeBinary())) > 0
+    by = select(LedgerEntry.person_id).where(LedgerEntry.device_id == device_id, named).limit(1)
+    person_id = (await session.execute(by)).scalar_one_or_none()
+    if person_id is None:
+        raise Problem(FILE_NOT_NAMED)
+    return person_id
 
 
 async def note_wiped(
@@ -51,3 +47,22 @@ async def note_wiped(
         device.wiped_at = now
         record(session, now=now, actor=actor, action=ACTION, row=device, after={"wiped_at": now, "files_lost": files})
     return device.wiped_at
+
+
+class _place_in(FunctionElement[int]):  # noqa: N801 - reads as a function of SQL
+    """Where bytes lie within bytes, counted from 1; 0 where they do not."""
+
+    type = Integer()
+    inherit_cache = True
+
+
+@compiles(_place_in, "sqlite")
+def _instr(element: _place_in, compiler: SQLCompiler, **options: Any) -> str:
+    whole, part = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"instr({whole}, {part})"
+
+
+@compiles(_place_in, "postgresql")
+def _position(element: _place_in, compiler: SQLCompiler, **options: Any) -> str:
+    whole, part = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"position({part} IN {whole})"

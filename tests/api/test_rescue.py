@@ -1,6 +1,7 @@
 """Phones that are no longer welcome: what they hold is rescued by their key, and they are told to forget."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
 
@@ -11,13 +12,15 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from backend.cli import main
+from backend.core.errors import Problem
 from backend.core.ids import new_id
+from backend.devices.wiping import must_name
 from docs.examples.phone_day import tap
 from sync.client.disk import Disk
 from sync.client.phone import Ended, Line, Phone, enrol
 from sync.client.transport import HttpTransport, signer
 from sync.limits import RESCUE_BYTES
-from sync.protocol import PULL_PATH, PUSH_PATH, RESCUE_PATH, EnrolAnswer, EnrolRequest, Status
+from sync.protocol import PULL_PATH, PUSH_PATH, RECONCILE_PATH, RESCUE_PATH, EnrolAnswer, EnrolRequest, Status
 from sync.replica import Pulled, Replica
 from sync.signature import DEVICE_ID, DEVICE_SIGNATURE, sign, text_of
 from tests.api.test_devices import Pocket, code_for
@@ -111,6 +114,35 @@ async def test_the_key_alone_opens_nothing_of_a_phone_in_use(sqlite_office: Offi
     await phone.phone.rescue(contact)
     assert [item.result and item.result.status for item in contact.settled] == [Status.QUARANTINED]
     assert not phone.phone.replica.outbox.pending()
+
+
+@pytest.mark.parametrize("path", [PULL_PATH, PUSH_PATH, RECONCILE_PATH, f"{RESCUE_PATH}/{'0' * 64}"])
+async def test_nothing_is_taken_from_a_stranger(sqlite_office: Office, path: str) -> None:
+    taken = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal taken
+        for _ in range(24):
+            taken += 1
+            yield b"x" * 1_000_000
+
+    stranger = {DEVICE_ID: str(new_id()), DEVICE_SIGNATURE: "AAAA"}
+    refused(await sqlite_office.client.post(path, content=body(), headers=stranger), "not_signed_in")
+    assert taken == 0
+
+
+async def test_the_database_finds_what_work_names(office: Office, tmp_path: Path) -> None:
+    _, _, visit_id = await sent(office)
+    phone = await keyed_phone(office, tmp_path)
+    await phone.contact()
+    tap(phone.phone, visit_id, "depart")
+    await phone.contact()
+    device_id = UUID(phone.device)
+    async with office.database.read() as session:
+        assert await must_name(session, device_id=device_id, sha256=visit_id) == office.house.id_of(LI_WEI)
+        for other, name in ((device_id, "0" * 64), (new_id(), visit_id)):
+            with pytest.raises(Problem, match="file_not_named"):
+                await must_name(session, device_id=other, sha256=name)
 
 
 async def test_a_rescue_is_signed_limited_and_inert_until_accepted(sqlite_office: Office, tmp_path: Path) -> None:

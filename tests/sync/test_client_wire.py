@@ -248,4 +248,5 @@ async def test_a_revoked_phone_hands_over_its_photos_deletes_everything_and_the_
     assert datetime.fromisoformat(again["wiped_at"]) < office.now, "heard once"
     refused(await phone.send(WIPED_PATH, early, Device_Signature="!"), "not_signed_in")
     refused(await phone.send(f"{RESCUE_PATH}/{names[0]}", photo + b"!"), "blob_hash_mismatch")
+    refused(await phone.send(f"{RESCUE_PATH}/{names[0]}", photo, Device_Signature="!"), "not_signed_in")
     shelf.close()
