@@ -88,7 +88,7 @@ class _Pull:
         state, acked_n, notice = admitted(found, self.request.schema, self.schemas)
         if notice is not None:
             return Draft(PullAnswer(of=self.of, v=state.v, notices=(notice,)))
-        start = self._start(state)
+        start = _start(state, self.puller, self.request)
         if (start.unknown or start.rewound) and self.request.reconciles:
             notices = (Notice.RECONCILE, Notice.REWIND) if start.rewound else (Notice.RECONCILE,)
             return Draft(PullAnswer(of=self.of, v=state.v, notices=notices))
@@ -109,30 +109,39 @@ class _Pull:
             return Draft(None if told else round_.same_view(held))
         return await round_.tail(plan)
 
-    def _start(self, state: DeviceState) -> _Start:
-        page, cookie = self.request.page, self.request.cookie
-        secret, device = self.puller.secret, self.puller.device
-        if page is not None:
-            return self._stage(state, unseal(page, PageToken, secret=secret, device=device))
-        if cookie is None:
-            return _Start(None)
-        shown = unseal(cookie, Cookie, secret=secret, device=device)
-        if shown.epoch != state.epoch or shown.v > state.v:
-            return _Start(None, rewound=True)
-        if shown.schema != self.request.schema or shown.generation not in state.views:
-            return _Start(None, unknown=shown.schema == self.request.schema)
-        return _Start(state.views[shown.generation], shown)
-
-    def _stage(self, state: DeviceState, token: PageToken) -> _Start:
-        stage = state.views.get(token.generation)
-        if stage is None or token.epoch != state.epoch or token.schema != self.request.schema:
-            raise Refusal(409, "page_expired")
-        return _Start(state.views.get(token.held), stage=stage, after=token.position)
-
     @property
     def of(self) -> str:
         """The place in the feed that is answered."""
         return position_digest(self.request)
+
+
+def begins_anew(state: DeviceState, puller: Puller, request: PullRequest) -> bool:
+    """Whether a phone is at its beginning, or shows nothing that is known of it: it is sent all of its scope.
+
+    Raises Refusal 400 `bad_cookie`, 409 `page_expired`.
+    """
+    return request.page is not None or _start(state, puller, request).held is None
+
+
+def _start(state: DeviceState, puller: Puller, request: PullRequest) -> _Start:
+    page, cookie = request.page, request.cookie
+    if page is not None:
+        return _stage(state, unseal(page, PageToken, secret=puller.secret, device=puller.device), request.schema)
+    if cookie is None:
+        return _Start(None)
+    shown = unseal(cookie, Cookie, secret=puller.secret, device=puller.device)
+    if shown.epoch != state.epoch or shown.v > state.v:
+        return _Start(None, rewound=True)
+    if shown.schema != request.schema or shown.generation not in state.views:
+        return _Start(None, unknown=shown.schema == request.schema)
+    return _Start(state.views[shown.generation], shown)
+
+
+def _stage(state: DeviceState, token: PageToken, schema: int) -> _Start:
+    stage = state.views.get(token.generation)
+    if stage is None or token.epoch != state.epoch or token.schema != schema:
+        raise Refusal(409, "page_expired")
+    return _Start(state.views.get(token.held), stage=stage, after=token.position)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ from sync.protocol import (
     decode_rescue,
     encode,
 )
-from sync.pull import Puller, pull
+from sync.pull import Puller, begins_anew, pull
 from sync.push import Pusher, push
 from sync.reconcile import reconcile
 from sync.rescue import rescue
@@ -105,12 +105,7 @@ async def post_pull(request: Request[Any, Any, Any], sync: NamedDependency[SyncS
     body = await read_body(request, SMALL_BODY)
     puller = Puller(claim.proven(request, body).device, sync.cookie_secret)
 
-    async def pulled() -> PullAnswer | None:
-        asked = decode_pull(body)
-        async with sync.first_pulls.turn() if asked.cookie is None or asked.page else nullcontext():
-            return await _pulled(sync.database, puller, asked, now)
-
-    return await _answer(now, pulled)
+    return await _answer(now, lambda: _pulled(sync, puller, decode_pull(body), now))
 
 
 @post(
@@ -124,9 +119,13 @@ async def post_reconcile(request: Request[Any, Any, Any], sync: NamedDependency[
     body = await read_body(request, RECONCILE_BYTES)
     puller = Puller(claim.proven(request, body).device, sync.cookie_secret)
     store = SqlStore(sync.database, now=now)
-    return await _answer(
-        now, lambda: reconcile(store, puller=puller, request=decode_reconcile(body), now=now, new_id=_new_id)
-    )
+
+    async def reconciled() -> PullAnswer | None:
+        asked = decode_reconcile(body)
+        async with sync.large_answers.turn():
+            return await reconcile(store, puller=puller, request=asked, now=now, new_id=_new_id)
+
+    return await _answer(now, reconciled)
 
 
 @post(
@@ -183,12 +182,16 @@ async def get_hints(principal: NamedDependency[Principal], hints: NamedDependenc
     )  # fmt: skip
 
 
-async def _pulled(database: Database, puller: Puller, request: PullRequest, now: datetime) -> PullAnswer | None:
-    """Pull by a glance at the device's state if that is enough, else from a snapshot."""
+async def _pulled(sync: SyncService, puller: Puller, request: PullRequest, now: datetime) -> PullAnswer | None:
+    """Pull by a glance at the device's state if that is enough, else from a snapshot; all of a scope in its turn."""
+    glance = Glance(sync.database)
     try:
-        return await pull(Glance(database), puller=puller, request=request, now=now, new_id=_new_id)
+        return await pull(glance, puller=puller, request=request, now=now, new_id=_new_id)
     except MoreNeeded:
-        return await pull(SqlStore(database, now=now), puller=puller, request=request, now=now, new_id=_new_id)
+        anew = glance.state is not None and begins_anew(glance.state, puller, request)
+        async with sync.large_answers.turn() if anew else nullcontext():
+            store = SqlStore(sync.database, now=now)
+            return await pull(store, puller=puller, request=request, now=now, new_id=_new_id)
 
 
 async def _answer(now: datetime, produce: Answering) -> Response[bytes]:

@@ -11,12 +11,12 @@ from backend.devices.turns import Turns
 
 @dataclass(frozen=True)
 class SyncService:
-    """The database, the server's clock, the secret cookies are sealed with, and the turns of first pulls."""
+    """The database, the server's clock, the secret cookies are sealed with, and the turns of large answers."""
 
     database: Database
     now: Callable[[], datetime]
     cookie_secret: bytes
-    first_pulls: Turns = field(default_factory=Turns)
+    large_answers: Turns = field(default_factory=Turns)
 
 
 def cookie_secret(token_key: bytes) -> bytes:

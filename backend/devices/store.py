@@ -68,6 +68,8 @@ class Glance:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.state: DeviceState | None = None
+        """What it last saw of a device."""
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator["Glance"]:
@@ -77,7 +79,8 @@ class Glance:
 
     async def device(self, device: str, incarnation: str) -> DeviceState | None:
         """See sync.store.Snapshot."""
-        return _state(await self._database.look_up(_DEVICE, _asked_of(device, incarnation)))
+        self.state = _state(await self._database.look_up(_DEVICE, _asked_of(device, incarnation)))
+        return self.state
 
     async def scope(self, person: str, now: datetime) -> Scope:  # noqa: ARG002
         """Raise MoreNeeded."""
