@@ -85,9 +85,22 @@ async def thumbnail_of(session: AsyncSession, sha256: str, side: int) -> tuple[T
 async def had(session: AsyncSession, principal: Principal, wanted: Sequence[str], now: datetime) -> list[str]:
     """Return those hashes whose bytes are here and the principal may read or has sent; of others nothing is said."""
     read = select(Attachment.sha256).where(Attachment.sha256.in_(wanted), readable(principal, now))
-    sent = select(BlobUpload.sha256).where(BlobUpload.sha256.in_(wanted), BlobUpload.person_id == principal.person_id)
-    here = select(Blob.sha256).where(Blob.sha256.in_(wanted), or_(Blob.sha256.in_(read), Blob.sha256.in_(sent)))
+    here = select(Blob.sha256).where(Blob.sha256.in_(wanted), or_(Blob.sha256.in_(read), _sent(principal, wanted)))
     return sorted((await session.execute(here)).scalars())
+
+
+async def sent(session: AsyncSession, principal: Principal, wanted: Sequence[str]) -> list[str]:
+    """Return those hashes whose bytes are here and the principal has sent or announced; of others nothing is said.
+
+    What somebody else sent does not count for a form of theirs (`_vouched`), even where they may read it.
+    """
+    here = select(Blob.sha256).where(Blob.sha256.in_(wanted), _sent(principal, wanted))
+    return sorted((await session.execute(here)).scalars())
+
+
+def _sent(principal: Principal, wanted: Sequence[str]) -> ColumnElement[bool]:
+    theirs = (BlobUpload.sha256.in_(wanted), BlobUpload.person_id == principal.person_id)
+    return Blob.sha256.in_(select(BlobUpload.sha256).where(*theirs))
 
 
 async def attachments_of(session: AsyncSession, entity: str, subject_id: UUID) -> list[AttachmentView]:

@@ -118,9 +118,9 @@ async def head_blob(sha256: Sha256, principal: Who, read: Session, now: Now) -> 
 
 
 @post("/blobs/have", guards=[anyone_signed_in], status_code=200)
-async def have_blobs(data: JSONBody[Have], principal: Who, read: Session, now: Now) -> Had:
-    """Ask which files need not be sent again; of those one may not read nothing is said."""
-    return Had(have=await queries.had(read, principal, data.sha256, now))
+async def have_blobs(data: JSONBody[Have], principal: Who, read: Session) -> Had:
+    """Ask which files need not be sent: those one has sent or announced; of others nothing is said."""
+    return Had(have=await queries.sent(read, principal, data.sha256))
 
 
 @get("/attachments", guards=[anyone_signed_in])

@@ -189,6 +189,17 @@ async def test_a_phone_learns_what_it_need_not_send_again(office: Office) -> Non
         assert (await desk.post("/blobs/have", {"sha256": bad})).status_code == 422
 
 
+async def test_a_file_somebody_else_sent_is_not_had_until_it_is_announced(office: Office) -> None:
+    """A form counts a photo its author sent or announced: who leaves out what is had must not leave it incomplete."""
+    desk, reader, asked = await office.sign_in(HE_LI), await office.sign_in(CHEN_JING), {"sha256": [sha256(png())]}
+    await send(desk, png())
+    await attach_to_site(desk, office.house.site, png())
+    assert (await reader.get(f"/blobs/{sha256(png())}")).status_code == 200
+    assert (await reader.post("/blobs/have", asked)).json() == {"have": []}
+    await send(reader, png())
+    assert (await reader.post("/blobs/have", asked)).json() == {"have": [sha256(png())]}
+
+
 @pytest.mark.rule("A271", "A273")
 async def test_the_reading_of_a_drawing_is_logged_and_of_a_photo_not(office: Office) -> None:
     desk, house = await office.sign_in(HE_LI), office.house
