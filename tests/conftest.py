@@ -1,6 +1,7 @@
 """What every test may ask for: databases of its own, and the certainty that nothing leaves the machine."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ from tests.make import Office, Offices, furnish
 
 RUN = pytest.StashKey[Databases]()
 FOLDER = pytest.StashKey[Path]()
+MEMORY_DISK = "/dev/shm"  # noqa: S108 - made for this; every run has a folder of its own in it
+ROOM = 4 * 1024**3
+"""Bytes a memory disk must have free."""
 
 hypothesis.settings.register_profile("here", deadline=None)  # two busy cores make any deadline a coin toss
 hypothesis.settings.register_profile("ci", parent=hypothesis.settings.get_profile("here"), derandomize=True)
@@ -27,11 +31,18 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]  # a developer's settings must not decide what a test shows
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker is None:
+        tempfile.tempdir = _quick_folder()
         config.stash[FOLDER] = Path(tempfile.mkdtemp(prefix="paigong-tests-"))
+        config.option.basetemp = config.option.basetemp or config.stash[FOLDER] / "pytest"
         config.stash[RUN] = Databases(config.stash[FOLDER], os.getpid())
     else:
         config.stash[RUN] = Databases(Path(worker["run_folder"]), worker["run_owner"])
     loopback.guard()
+
+
+def _quick_folder() -> str | None:
+    """Return the memory disk if there is one with room: thousands of databases are made, and none is to be kept."""
+    return MEMORY_DISK if Path(MEMORY_DISK).is_dir() and shutil.disk_usage(MEMORY_DISK).free > ROOM else None
 
 
 @pytest.hookimpl(optionalhook=True)
