@@ -66,10 +66,8 @@ class FolderPlace:
         return path.stat().st_size if path.is_file() else None
 
     def keep(self, source: Path, sha256: str) -> None:
-        """Move a file to its name: fsync, rename, fsync of the folder."""
+        """Move a file to its name: fsync, rename, fsync of the folder. What was there may be damaged: it goes."""
         target = self.path(sha256)
-        if target.exists():
-            return
         _sync(source)
         target.parent.mkdir(parents=True, exist_ok=True)
         source.rename(target)

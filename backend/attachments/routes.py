@@ -1,6 +1,7 @@
 """Routes of files: bytes by their sha256, and the records they belong to."""
 
 import asyncio
+import logging
 import re
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -25,6 +26,8 @@ from backend.core.problems import answer_problem
 from backend.core.sessions import Database
 from backend.people.queries import no_such
 from backend.settings import Settings
+
+log = logging.getLogger(__name__)
 
 ONE_RANGE: Final = re.compile(r"bytes=(\d{1,12})-(\d{1,12})?|bytes=-(\d{1,12})")
 
@@ -118,9 +121,14 @@ async def head_blob(sha256: Sha256, principal: Who, read: Session, now: Now) -> 
 
 
 @post("/blobs/have", guards=[anyone_signed_in], status_code=200)
-async def have_blobs(data: JSONBody[Have], principal: Who, read: Session) -> Had:
+async def have_blobs(
+    data: JSONBody[Have], principal: Who, database: NamedDependency[Database], settings: NamedDependency[Settings]
+) -> Had:
     """Ask which files need not be sent: those one has sent or announced; of others nothing is said."""
-    return Had(have=await queries.sent(read, principal, data.sha256))
+    async with database.read() as session:
+        known = await queries.sent(session, principal, data.sha256)
+    store = blob_store(settings)
+    return Had(have=await asyncio.to_thread(lambda: [sha256 for sha256 in known if store.has(sha256)]))
 
 
 @get("/attachments", guards=[anyone_signed_in])
@@ -205,7 +213,11 @@ async def _stream(store: BlobStore, blob: Blob, first: int, last: int) -> Stream
     whole = last - first + 1 == blob.size
     if not whole:
         headers["Content-Range"] = f"bytes {first}-{last}/{blob.size}"
-    content = await store.open(blob.sha256, None if whole else (first, last))
+    try:
+        content = await store.open(blob.sha256, None if whole else (first, last))
+    except FileNotFoundError as error:
+        log.error("the bytes of %s are not in the store", blob.sha256)  # noqa: TRY400 - where it was seen says nothing
+        raise Problem(NOT_FOUND) from error
     return Stream(content, headers=headers, media_type=blob.media_type, status_code=200 if whole else 206)
 
 

@@ -1,5 +1,6 @@
 """Routes of uploads in pieces: tus 1.0 (https://tus.io/protocols/resumable-upload). docs/decisions/0307-uploads.md."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from litestar.enums import HttpMethod
 from litestar.params import FromPath
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.attachments import tus, uploads
+from backend.attachments import queries, tus, uploads
 from backend.attachments.models import Upload
 from backend.attachments.receiving import Receiver, settle
 from backend.attachments.routes import SENDERS
@@ -44,9 +45,12 @@ class Call:
         """Open an upload, and take the bytes that came along if it begins with them."""
         headers = self.request.headers
         creation, checksum = tus.read_creation(headers), tus.read_checksum(headers)
+        async with self.database.read() as session:
+            known = await queries.had(session, self.person, [creation.sha256], self.now)
+        lost = bool(known) and not await asyncio.to_thread(self.store.has, creation.sha256)
         async with self.database.write() as session:
             upload = await uploads.open_upload(
-                session, now=self.now, principal=self.person, creation=creation, store=self.store
+                session, now=self.now, principal=self.person, creation=creation, store=self.store, lost=lost
             )
         offset = upload.received
         if offset == 0 and tus.carries_piece(headers):

@@ -50,16 +50,18 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 async def open_upload(
-    session: AsyncSession, *, now: datetime, principal: Principal, creation: Creation, store: BlobStore
+    session: AsyncSession, *, now: datetime, principal: Principal, creation: Creation, store: BlobStore, lost: bool
 ) -> Upload:
     """Return the person's upload of this content: the one begun before, or a new one; finished if they may read it.
 
+    `lost` says that the rows claim bytes the store has not.
     Raises blob_too_large, blob_type_refused, blob_hash_mismatch, too_many_uploads.
     """
     _check(creation)
-    blob = await _known(session, principal, creation, now)
+    blob = await _known(session, principal, creation, now) if not lost else None
     upload = await _mine(session, principal.person_id, creation.sha256)
-    if upload and (upload.length != creation.length or not _stands(upload, now, store)):
+    gone = lost and upload is not None and upload.finished_at is not None
+    if upload and (gone or upload.length != creation.length or not _stands(upload, now, store)):
         await end_upload(session, upload=upload, store=store)
         upload = None
     if upload is None:

@@ -38,7 +38,8 @@ async def take_backup(
 ) -> tuple[Path, Manifest]:
     """Write everything of one instant to `target` (a folder: under a name of its own), verified; return where.
 
-    Files are read after the rows that name them, so none is missing. Then phones are let know what they need not keep.
+    Files are read after the rows that name them, so none is missing. Then phones are let know what they need not keep;
+    not so when files were lost here: a phone may have the last copy of one.
     Raises BackupRefusedError; then, and when it is interrupted, there is no backup and nothing has changed.
     """
     path = _named(target, now)
@@ -57,8 +58,9 @@ async def take_backup(
             files=archive.files, blobs=archive.blobs, lost=lost,
         )  # fmt: skip
         archive.manifest(manifest)
-    async with database.write() as session:
-        await SqlRegistry(session).note_backup(held)
+    if not manifest.lost:
+        async with database.write() as session:
+            await SqlRegistry(session).note_backup(held)
     return path, manifest
 
 

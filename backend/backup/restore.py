@@ -17,10 +17,11 @@ from typing import Final, TypeVar
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, delete, inspect, or_, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from backend.attachments.models import Blob, BlobUpload, Thumbnail, Upload
 from backend.attachments.store import BlobStore, blob_store
 from backend.backup.archive import ArchiveReader, Manifest, Progress, opened, sync_folder, verified
 from backend.backup.faults import BackupRefusedError, damaged, reaching_files
@@ -69,22 +70,25 @@ def restore_backup(
     ready = _ready_sqlite if on_sqlite else _ready_postgresql
     ready(settings, replace=replace)
     with opened(path) as reader:
-        _restore_blobs(reader, blob_store(settings), progress)
+        lost = _restore_blobs(reader, blob_store(settings), progress)
         aside = _restore_files(reader, settings.data_dir, now)
         if on_sqlite:
-            aside += _build_sqlite(reader, _file_of(settings), now, progress)
+            aside += _build_sqlite(_file_of(settings), _loading(reader, lost, now, progress), now)
         else:
-            migrate.in_transaction(settings.database_url, _loading(reader, now, progress))
+            migrate.in_transaction(settings.database_url, _loading(reader, lost, now, progress))
     return manifest, aside
 
 
-def _restore_blobs(reader: ArchiveReader, store: BlobStore, progress: Progress) -> None:
-    """Put the files back; those that are there already, which their name proves, stay."""
-    for done, sha256 in enumerate(reader.manifest.blobs, start=1):
+def _restore_blobs(reader: ArchiveReader, store: BlobStore, progress: Progress) -> list[str]:
+    """Put the files back; those that are there already, whole, stay. Return those the rows name that are nowhere."""
+    manifest = reader.manifest
+    for done, (sha256, size) in enumerate(manifest.blobs.items(), start=1):
         with reaching_files():
-            if not store.has(sha256):
+            if store.size(sha256) != size:
                 store.put_blocks(reader.blob(sha256), sha256)
-        progress("files", done, len(reader.manifest.blobs))
+        progress("files", done, len(manifest.blobs))
+    with reaching_files():
+        return [sha256 for sha256 in manifest.lost if not store.is_whole(sha256)]
 
 
 def _restore_files(reader: ArchiveReader, data_dir: Path, now: datetime) -> list[Path]:
@@ -106,7 +110,9 @@ def _restore_files(reader: ArchiveReader, data_dir: Path, now: datetime) -> list
     return aside
 
 
-def _loading(reader: ArchiveReader, now: datetime, progress: Progress) -> Callable[[Config], None]:
+def _loading(
+    reader: ArchiveReader, lost: Sequence[str], now: datetime, progress: Progress
+) -> Callable[[Config], None]:
     """Return the work of one transaction: make the tables, fill them, bring them to the newest schema."""
 
     def load(config: Config) -> None:
@@ -118,6 +124,7 @@ def _loading(reader: ArchiveReader, now: datetime, progress: Progress) -> Callab
         for on_table, name, definition in keys:
             connection.execute(text(f"ALTER TABLE {on_table} ADD CONSTRAINT {name} {definition}"))
         command.upgrade(config, "head")
+        _forget_lost(connection, lost)
         begin_epoch(connection, now)
 
     return load
@@ -128,6 +135,16 @@ def begin_epoch(connection: Connection, now: datetime) -> None:
     connection.execute(text("UPDATE commit_clock SET epoch = :epoch"), {"epoch": _epoch(connection, now)})
     connection.execute(text("UPDATE device_incarnation SET durable_n = acked_n"))
     connection.execute(text("DELETE FROM device_view"))
+
+
+def _forget_lost(connection: Connection, lost: Sequence[str]) -> None:
+    """Claim no file that is not here: whoever has it still is to send it again."""
+    for sha256 in lost:
+        small = or_(Thumbnail.sha256 == sha256, Thumbnail.thumbnail_sha256 == sha256)
+        connection.execute(delete(Thumbnail).where(small))
+        connection.execute(delete(BlobUpload).where(BlobUpload.sha256 == sha256))
+        connection.execute(delete(Upload).where(Upload.sha256 == sha256, Upload.finished_at.is_not(None)))
+        connection.execute(delete(Blob).where(Blob.sha256 == sha256))
 
 
 def _fill(connection: Connection, reader: ArchiveReader, progress: Progress) -> None:
@@ -200,14 +217,14 @@ def _ready_sqlite(settings: Settings, *, replace: bool) -> None:
     _may_go(occupied=bool(people), replace=replace)
 
 
-def _build_sqlite(reader: ArchiveReader, path: Path, now: datetime, progress: Progress) -> list[Path]:
+def _build_sqlite(path: Path, load: Callable[[Config], None], now: datetime) -> list[Path]:
     """Build the database beside its place, then let it take the place; return where the old one went."""
     fresh = path.with_name(path.name + ".restoring")
     parts = [fresh.with_name(fresh.name + end) for end in ("", "-wal", "-shm", "-journal")]
     try:
         for part in parts:
             part.unlink(missing_ok=True)
-        migrate.in_transaction(f"sqlite+aiosqlite:///{fresh}", _loading(reader, now, progress))
+        migrate.in_transaction(f"sqlite+aiosqlite:///{fresh}", load)
         aside = [_put_aside(path, now)] if path.exists() else []
         for end in ("-wal", "-shm"):
             path.with_name(path.name + end).unlink(missing_ok=True)

@@ -36,6 +36,7 @@ from docs.examples.phone_day import file_form, tap
 from sync.protocol import Status
 from sync.replica import Pulled
 from tests.api.test_devices import phone_of
+from tests.api.test_uploads import begin, go_on, sha256
 from tests.databases import Databases
 from tests.make import START, Office
 from tests.make import furnish as furnished
@@ -257,6 +258,41 @@ async def test_a_lost_file_is_told_and_the_rest_is_kept(office_backup: tuple[Set
     assert manifest.lost == [sha256]
     told = CliRunner().invoke(backup_check_command, [str(again)])
     assert sha256 in told.output
+
+
+async def test_what_was_lost_is_claimed_by_nobody_and_taken_again(sqlite_office: Office, tmp_path: Path) -> None:
+    """Neither the server before a restore nor the one after it says to have what it has not."""
+    office = sqlite_office
+    await sent(office, asset_id=str(office.house.camera))
+    name, path = sha256(PHOTO), FolderPlace(office.settings.blob_dir).path(sha256(PHOTO))
+    async with phone_of(office, LI_WEI, tmp_path) as li_wei:
+        await li_wei.contact()
+        desk = li_wei.desk
+        await go_on(desk, await begin(desk, PHOTO), 0, PHOTO)
+        (assignment,) = li_wei.shown("assignment").values()
+        order = {"entity": "work_order", "subject_id": assignment["work_order_id"]}
+        ok(await desk.post("/attachments", order | {"sha256": name, "kind": "photo", "name": "门.png"}), 201)
+        path.write_bytes(b"rotten")
+        backup, manifest = await take_backup(
+            office.database, office.settings, target=tmp_path / "b", now=office.now, progress=quiet
+        )
+        assert manifest.lost == [name]
+        await li_wei.contact()
+        assert li_wei.phone.replica.holding.durable is None, "the phone may have the last copy"
+        path.unlink()
+        assert ok(await desk.post("/blobs/have", {"sha256": [name]})) == {"have": []}
+        assert (await desk.get(f"/blobs/{name}")).status_code == 404
+        await go_on(desk, await begin(desk, PHOTO), 0, PHOTO)
+        assert ok(await desk.post("/blobs/have", {"sha256": [name]})) == {"have": [name]}
+        path.write_bytes(b"rotten")
+        await closed(office)
+        await restored(office.settings, backup, replace=True)
+        assert ok(await desk.post("/blobs/have", {"sha256": [name]})) == {"have": []}
+        asked = f"/attachments?entity=work_order&subject_id={order['subject_id']}"
+        assert [one["arrived"] for one in ok(await desk.get(asked))] == [False]
+        await go_on(desk, await begin(desk, PHOTO), 0, PHOTO)
+        assert [one["arrived"] for one in ok(await desk.get(asked))] == [True]
+        assert (await desk.get(f"/blobs/{name}")).content == PHOTO
 
 
 def test_every_column_can_be_kept() -> None:
