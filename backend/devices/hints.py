@@ -41,6 +41,8 @@ SIGN_OF_LIFE: Final = b": \n\n"
 """A comment, which readers of events pass over."""
 JOB: Final = "job:"
 CREW: Final = "crew:"
+HEARD_MOST: Final = 1_000
+"""Notifications a process has heard and not yet looked at, of at most 7,000 bytes each."""
 GONE: Final = ""
 """No notification: the connection is lost."""
 RETRY_SECONDS: Final = 2.0
@@ -66,6 +68,7 @@ class HintBoard:
     database: Database
     clock: Callable[[], datetime]
     heartbeat_seconds: float = HEARTBEAT_SECONDS
+    look_seconds: float = LOOK_SECONDS
     streams_most: int = STREAMS_MOST
     _listeners: dict[UUID, _Listener] = field(default_factory=dict[UUID, _Listener])
     _watcher: asyncio.Task[None] | None = None
@@ -157,18 +160,18 @@ class HintBoard:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _watch_file(self, connection: Any) -> None:
-        version, seen = None, await _clock_of(connection)
+        version, seen = None, (await connection.execute(select(commit_clock.c.v))).scalar_one()
         self.tell(seen, None)
         while True:
             now = (await connection.execute(text("PRAGMA data_version"))).scalar_one()
             if now != version:
                 version = now
-                changed = await connection.execute(select(bucket.c.name).where(bucket.c.head_v > seen))
-                names = list(changed.scalars())
-                seen = await _clock_of(connection)
+                found = (await connection.execute(_CHANGED, {"seen": seen})).all()
+                seen = found[0].v
+                names = [row.name for row in found if row.name is not None]
                 if names:
                     await self._tell_crews_too(connection, seen, names)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self.look_seconds)
 
     async def _tell_crews_too(self, connection: Any, v: int, names: Collection[str]) -> None:
         """Wake also the crews that were given one of these jobs: nobody in them holds its bucket yet."""
@@ -180,13 +183,13 @@ class HintBoard:
         self.tell(v, [*names, *crews])
 
     async def _hear(self, connection: Any) -> None:
-        told: asyncio.Queue[str] = asyncio.Queue()
+        told: asyncio.Queue[str] = asyncio.Queue(HEARD_MOST)
 
         def heard(_connection: object, _pid: int, _channel: str, payload: str) -> None:
-            told.put_nowait(payload)
+            _keep(told, payload)
 
         def gone(_connection: object) -> None:
-            told.put_nowait(GONE)
+            _keep(told, GONE)
 
         driver: Any = (await connection.get_raw_connection()).driver_connection
         driver.add_termination_listener(gone)
@@ -211,8 +214,13 @@ async def _on_its_own(database: Database) -> AsyncGenerator[Any]:
         await engine.dispose()
 
 
-async def _clock_of(connection: Any) -> int:
-    return (await connection.execute(select(commit_clock.c.v))).scalar_one()
+def _keep(told: "asyncio.Queue[str]", payload: str) -> None:
+    """Keep a notification until it is looked at; where there is no room left, one for everybody stands for all."""
+    if told.full():
+        while not told.empty():
+            told.get_nowait()
+        payload = payload.partition(" ")[0]
+    told.put_nowait(payload)
 
 
 def _crew(crew_id: UUID) -> str:
@@ -224,6 +232,10 @@ def _event(v: int) -> bytes:
     return f"data: {v}\n\n".encode()
 
 
+_CHANGED: Final = select(commit_clock.c.v, bucket.c.name).select_from(
+    commit_clock.outerjoin(bucket, bucket.c.head_v > bindparam("seen"))
+)
+"""The clock and what is newer than `seen`, in one statement: a commit between two would never be told."""
 _CREWS: Final = select(CrewMember.crew_id).where(
     CrewMember.person_id == bindparam("person", type_=Uuid()),
     CrewMember.valid_from <= bindparam("now", type_=UtcDateTime()),

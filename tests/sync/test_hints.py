@@ -1,7 +1,9 @@
 """Hints: a real server process tells a phone that listens what another wrote; the board by itself ends streams."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncGenerator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,7 +18,7 @@ from backend.core.clock import SystemClock
 from backend.core.errors import Problem
 from backend.core.ids import new_id
 from backend.core.sessions import Database
-from backend.devices.hints import HintBoard
+from backend.devices.hints import GONE, HintBoard, _keep, _Listener, _on_its_own
 from backend.people.models import Device, SignInSession
 from bench.sync.house import House
 from bench.sync.phone import Note, Phone, phone_of, statuses
@@ -125,6 +127,49 @@ async def test_who_is_in_a_crew_hears_of_the_work_it_is_given(office: Office) ->
     ok(await change(wang_fang, visit_id, "assign", {"crew_id": str(office.house.crew)}))
     assert int((await _next(events)).removeprefix(b"data: ")) > before
     await board.close()
+
+
+class Busy:
+    """A connection after whose every statement somebody else commits."""
+
+    def __init__(self, connection: Any, path: str, left: int) -> None:
+        self._connection, self._path, self.left = connection, path, left
+
+    async def execute(self, *asked: Any) -> Any:
+        result = await self._connection.execute(*asked)
+        if self.left:
+            with closing(sqlite3.connect(self._path)) as other, other:
+                other.execute("UPDATE commit_clock SET v = v + 1")
+                other.execute("INSERT INTO bucket SELECT ?, v, 1, 0 FROM commit_clock", (f"site:{self.left}",))
+            self.left -= 1
+        return result
+
+
+async def test_a_commit_between_two_looks_at_a_file_is_told(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    board = HintBoard(database, SystemClock().now, look_seconds=0.02)
+    commits = range(6, 0, -1)
+    listeners = {number: _Listener(frozenset((f"site:{number}",)), 0) for number in commits}
+    for listener in listeners.values():
+        board._listeners[new_id()] = listener
+    async with _on_its_own(database) as connection:
+        busy = Busy(connection, sqlite_url.partition("///")[2], len(commits))
+        watching = asyncio.create_task(board._watch_file(busy))
+        async with asyncio.timeout(SOON):
+            while any(listeners[number].v < v for v, number in enumerate(commits, start=1)):  # noqa: ASYNC110 - they have no event
+                await asyncio.sleep(0.02)
+        watching.cancel()
+    await database.close()
+
+
+def test_more_than_can_be_looked_at_wakes_everybody_once() -> None:
+    told: asyncio.Queue[str] = asyncio.Queue(2)
+    for payload in ("5 site:1", "6 site:2", "7 site:3", "8 site:4"):
+        _keep(told, payload)
+    assert [told.get_nowait() for _ in range(2)] == ["7", "8 site:4"]
+    for payload in ("9 site:1", "9 site:2", GONE):
+        _keep(told, payload)
+    assert (told.get_nowait(), told.empty()) == (GONE, True)
 
 
 async def test_a_board_tells_only_whom_it_concerns_and_ends_revoked_streams(database_url: str) -> None:
