@@ -9,14 +9,16 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import msgspec
 
+from bench.bug_parts import Bug, part, replaced
+from bench.phone_bugs import hint_believed, lost_grants_rejected
 from bench.sim.history import Ending, drawn, play
 from bench.sim.place import MemoryPlace, ServerKilled
 from sync import (
@@ -43,27 +45,6 @@ from sync.outbox import Outbox
 
 SEEDS: Final = 200
 STEPS: Final = 200
-
-Bug: TypeAlias = Callable[[], AbstractContextManager[None]]
-
-
-@contextmanager
-def replaced(owner: Any, **parts: Any) -> Generator[None]:
-    """Let an object or module have other parts for the length of the block."""
-    before = {name: owner.__dict__[name] for name in parts}
-    try:
-        for name, part in parts.items():
-            setattr(owner, name, part)
-        yield
-    finally:
-        for name, part in before.items():
-            setattr(owner, name, part)
-
-
-def part(owner: Any, name: str) -> Any:
-    """Return a part of an object that is its own business: a bug is put there, so a bug must reach it."""
-    return owner.__dict__[name]
-
 
 ROUND: Final = part(pull, "_Round")
 TABLES: Final = part(memory, "_Tables")
@@ -431,6 +412,7 @@ BUGS: Final[Sequence[Bug]] = (
     restore_forgets_the_epoch, rewind_sends_nothing, forgotten_before_a_backup, compaction_drops_a_live_exit,
     compaction_forgets_unfinished_pulls, decision_not_stamped, decided_unseen, accepted_twice_as_much, flaw_unnoticed,
     comparison_keeps_the_stranger, adapter_drops_a_field, sums_of_todays_rows, rescue_leaves_some,
+    hint_believed, lost_grants_rejected,
 )  # fmt: skip
 
 

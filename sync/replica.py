@@ -149,6 +149,10 @@ class Replica:
         self.printed += 1
         return f"{self.identity.prefix}-{self.printed:05d}"
 
+    def hinted(self, v: int) -> bool:
+        """Whether a hint that the server's clock stands at `v` is worth a pull; true or not, it changes nothing."""
+        return v > self.holding.v
+
     def pull_request(self, max_bytes: int = PULL_BYTES) -> PullRequest:
         """Return the next pull: what changed, or the next page."""
         page = self.pages[-1].page if self.pages else None

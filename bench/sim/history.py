@@ -41,10 +41,10 @@ async def hint(company: Company, phone: int, beyond: int) -> None:
     carried = company.phones[phone]
     for _ in range(2):
         before = carried.handset.replica.stored()
-        if company.look().v + beyond > before.holding.v:
+        worth_it = carried.handset.replica.hinted(company.look().v + beyond)
+        keep(23, carried.handset.replica.stored() == before, "a hint was believed")
+        if worth_it:
             await contact.pull(company, carried, WHOLE, PULL_BYTES)
-        else:
-            keep(23, carried.handset.replica.stored() == before)
 
 
 HAPPENINGS: Final[Mapping[str, Callable[..., Any]]] = {

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from bench.phone_bugs import order_lost_with_a_copy
 from bench.seeded_bugs import Bug, cursor_before_commit, half_a_pull_shown, hunt, merge_drops_theirs, name_of
 from bench.sim.company import Company
 from bench.sim.history import do, drawn, heal, play
@@ -329,3 +330,11 @@ HISTORIES: dict[str, Sequence[Step]] = {
 @pytest.mark.parametrize("name", HISTORIES)
 def test_what_once_broke_a_promise_keeps_it(name: str) -> None:
     assert asyncio.run(play(HISTORIES[name], MemoryPlace(), check_every=1)).broken is None
+
+
+def test_what_came_before_must_be_said_or_copies_lose_their_order() -> None:
+    history = HISTORIES["a copy that used the numbers of lost work, and one that goes on above them"]
+    with order_lost_with_a_copy():
+        broken = asyncio.run(play(history, MemoryPlace(), check_every=1)).broken
+    assert broken is not None
+    assert broken.invariant == 10
