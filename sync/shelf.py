@@ -24,6 +24,10 @@ WRONG_BYTES: Final = (422, "blob_hash_mismatch")
 OFFSET_WRONG: Final = frozenset(((409, "upload_offset"), (460, "upload_checksum")))
 
 
+DAMAGED: Final = "damaged_on_phone"
+DAMAGED_TEXT: Final = Text("照片在手机上已损坏,无法发送。", "The file was damaged on the phone; it cannot be sent.")
+
+
 class FileState(StrEnum):
     """Where a file of the phone's own is."""
 
@@ -119,6 +123,11 @@ def arrived(file: OwnFile, sent: Sent) -> OwnFile:
 def refused(file: OwnFile, code: str, text: Text | None) -> OwnFile:
     """Return a file that is not sent any more."""
     return replace(file, state=FileState.REFUSED, upload=None, code=code, text=text)
+
+
+def damaged(file: OwnFile) -> OwnFile:
+    """Return a file whose bytes the phone itself cannot read any more, or which are not those of its name."""
+    return refused(file, DAMAGED, DAMAGED_TEXT)
 
 
 def heard(file: OwnFile, step: Step, answer: Heard) -> Turn:

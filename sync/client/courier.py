@@ -6,6 +6,7 @@ connection is no use. What an answer means is decided in `sync.shelf`.
 
 import asyncio
 import base64
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,14 +22,19 @@ from sync.client.transport import OK, NoAnswer
 from sync.client.web import Said, Web
 from sync.limits import FILE_READ_BYTES, FILE_REPEATS, HAVE_FILES, RETRY_SECONDS, UPLOAD_PIECE_BYTES
 from sync.protocol import HAVE_PATH, UPLOADS_PATH
-from sync.shelf import Heard, OwnFile, Sent, Step, Turn, arrived, first_step, heard, refused, to_send, waits_again
+from sync.shelf import Heard, OwnFile, Sent, Step, Turn, arrived, damaged, first_step, heard, to_send, waits_again
 from sync.texts import Text
 
 TUS: Final = {"Tus-Resumable": "1.0.0"}
 PIECE: Final = TUS | {"Content-Type": "application/offset+octet-stream"}
+UNREACHED: Final = Text(
+    "网络连不上服务器(可能要先登录热点);照片留在手机上,下次再发。",
+    "The network does not reach the server (a hotspot may want a sign-in first); what is left is sent next time.",
+)
+SIGN_IN: Final = Text("请重新登录,照片才能发送。", "Sign in again, so that the photos can be sent.")
 ENDS: Final = frozenset((Step.SENT, Step.REFUSED, Step.LATER))
-DAMAGED: Final = "damaged_on_phone"
-DAMAGED_TEXT: Final = Text("照片在手机上已损坏,无法发送。", "The file was damaged on the phone; it cannot be sent.")
+
+log = logging.getLogger(__name__)
 
 
 class _Had(msgspec.Struct, frozen=True):
@@ -37,13 +43,21 @@ class _Had(msgspec.Struct, frozen=True):
 
 @dataclass
 class Delivery:
-    """What came of it: files the server has now, files it will not take, bytes that were sent, how it ended."""
+    """What came of it: files the server has now, files it will not take, files left for later, bytes sent.
+
+    COMPLETE says that none is left; else `reason` tells a person why.
+    """
 
     sent: list[str] = field(default_factory=list[str])
     refused: list[OwnFile] = field(default_factory=list[OwnFile])
+    left: list[str] = field(default_factory=list[str])
     bytes: int = 0
     ended: Ended = Ended.COMPLETE
     reason: str = ""
+
+    def leave(self, told: Text, ended: Ended) -> None:
+        """Note why a file is left for the next contact."""
+        self.ended, self.reason = ended, f"{told.zh} / {told.en}"
 
 
 @dataclass
@@ -60,13 +74,14 @@ class Courier:
         try:
             await self._ask_after()
             for file in to_send(self.shelf.files(), self.phone.replica):
-                await self._carry(file, delivery)
+                await self._carried(file, delivery)
         except NoAnswer as error:
-            delivery.ended, delivery.reason = Ended.OFFLINE, str(error)
+            delivery.leave(UNREACHED, Ended.OFFLINE)
+            log.info("no answer to the purpose: %s", error)
         except SignedOut as error:
-            delivery.ended, delivery.reason = Ended.SIGNED_OUT, str(error)
-        except FileNotFoundError as error:  # the phone was wiped meanwhile
-            delivery.ended, delivery.reason = Ended.REFUSED, str(error)
+            delivery.leave(SIGN_IN, Ended.SIGNED_OUT)
+            log.info("signed out: %s", error)
+        delivery.left = [file.sha256 for file in to_send(self.shelf.files(), self.phone.replica)]
         return delivery
 
     async def _ask_after(self) -> None:
@@ -82,9 +97,18 @@ class Courier:
             )
             if said.status != OK:
                 raise NoAnswer(f"{HAVE_PATH} {said.status}")
-            had = set(msgspec.json.decode(said.body, type=_Had).have)
+            had = _had(said)
             for file in part:
                 self.shelf.note(arrived(file, mark) if file.sha256 in had else waits_again(file))
+
+    async def _carried(self, file: OwnFile, delivery: Delivery) -> None:
+        """Take one file as far as it goes; one the phone itself cannot read holds up no other."""
+        try:
+            await self._carry(file, delivery)
+        except OSError:
+            if file.sha256 in self.shelf.files():  # else the phone was wiped meanwhile
+                self.shelf.note(damaged(file))
+                delivery.refused.append(damaged(file))
 
     async def _carry(self, file: OwnFile, delivery: Delivery) -> None:
         """Take one file as far as it goes; it is noted after each step."""
@@ -94,10 +118,11 @@ class Courier:
             turn = await self._taken(turn, delivery)
             self.shelf.note(turn.file)
             if turn.step is Step.PATCH and turn.offset > furthest:
-                furthest = turn.offset
+                furthest, repeats = turn.offset, 0
             elif asked in (Step.HEAD, Step.CREATE):
                 repeats += 1
             if repeats > FILE_REPEATS:
+                delivery.leave(UNREACHED, Ended.OFFLINE)
                 return
         if turn.step is Step.SENT:
             self.shelf.note(arrived(turn.file, self._mark()))
@@ -110,7 +135,7 @@ class Courier:
         file = turn.file
         if turn.step is Step.READ:
             whole = await asyncio.to_thread(self.shelf.is_whole, file.sha256)
-            return Turn(file, Step.CREATE) if whole else Turn(refused(file, DAMAGED, DAMAGED_TEXT), Step.REFUSED)
+            return Turn(file, Step.CREATE) if whole else Turn(damaged(file), Step.REFUSED)
         if turn.step is Step.PATCH:
             try:
                 said = await self._patch(turn, delivery)
@@ -118,7 +143,11 @@ class Courier:
                 return Turn(file, Step.HEAD)
         else:
             said = await self._patiently(partial(self._create if turn.step is Step.CREATE else self._head, file))
-        return heard(file, turn.step, _heard(said))
+        after = heard(file, turn.step, _heard(said))
+        if after.step is Step.LATER:
+            _, told = said.refusal
+            delivery.leave(told or UNREACHED, Ended.REFUSED if told else Ended.OFFLINE)
+        return after
 
     async def _create(self, file: OwnFile) -> Said:
         metadata = ",".join(f"{key} {_base64(value)}" for key, value in _metadata(file).items())
@@ -133,6 +162,8 @@ class Courier:
         piece = min(UPLOAD_PIECE_BYTES, turn.file.size - turn.offset)
         headers = PIECE | {"Upload-Offset": str(turn.offset), "Content-Length": str(piece)}
         path = self.shelf.path(turn.file.sha256)
+        if (await asyncio.to_thread(path.stat)).st_size != turn.file.size:
+            raise OSError(path.name)  # not what was put there
         content = partial(_piece, path, turn.offset, piece, delivery)
         return await self.web.ask("PATCH", turn.file.upload or "", headers, content)
 
@@ -154,6 +185,14 @@ class Courier:
     def _mark(self) -> Sent:
         replica = self.phone.replica
         return Sent(self.phone.clock(), replica.identity.incarnation, replica.outbox.next_n - 1, replica.rewinds)
+
+
+def _had(said: Said) -> set[str]:
+    """Return what the server says to have; raises NoAnswer for what somebody else said in its place."""
+    try:
+        return set(msgspec.json.decode(said.body, type=_Had).have)
+    except msgspec.DecodeError as error:
+        raise NoAnswer(HAVE_PATH) from error
 
 
 def _heard(said: Said) -> Heard:

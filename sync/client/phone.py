@@ -39,7 +39,7 @@ from sync.protocol import (
 )
 from sync.repair import Repair, needs_repair
 from sync.replica import Pulled, Replica
-from sync.shelf import FileState, to_drop, to_send, unsafe
+from sync.shelf import FileState, damaged, to_drop, to_send, unsafe
 from sync.task import VOID
 
 __all__ = ["Contact", "Ended", "Line", "Offline", "Phone", "Refused", "SignedOut", "enrol"]
@@ -287,8 +287,12 @@ class Phone:
 
 
 async def _rescue_file(line: Line, shelf: Shelf, sha256: str) -> None:
-    """Hand over a file of a phone that may not push any more; one the server will never take stays."""
-    body = await asyncio.to_thread(shelf.path(sha256).read_bytes)
+    """Hand over a file of a phone that may not push any more; one nobody can read, or the server never takes, stays."""
+    try:
+        body = await asyncio.to_thread(shelf.path(sha256).read_bytes)
+    except OSError:
+        shelf.note(damaged(shelf.files()[sha256]))
+        return
     try:
         await line.ask(f"{RESCUE_PATH}/{sha256}", body, RescuedFile)
     except Refused as refusal:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import httpx
+import pytest
 from sqlalchemy import select, update
 
 from backend.attachments.models import BlobUpload, Upload
@@ -19,23 +20,25 @@ from docs.examples.phone_day import file_form, tap
 from sync import work
 from sync.client.courier import Courier
 from sync.client.files import Shelf
-from sync.client.phone import Ended
+from sync.client.phone import Ended, _rescue_file  # pyright: ignore[reportPrivateUsage] - what a wipe does for a file
 from sync.client.prefetch import Prefetcher
 from sync.client.web import Web
 from sync.limits import KEPT_DAYS, UPLOAD_PIECE_BYTES
-from sync.shelf import FileState
+from sync.shelf import FileState, OwnFile, Sent, arrived
 from tests.api.test_backup import closed, quiet, restored
 from tests.api.test_devices import Pocket, phone_of
 from tests.api.test_prefetch import PDF, put
 from tests.api.test_upload_cuts import listening, photo
-from tests.api.test_uploads import metadata
+from tests.api.test_uploads import TUS, metadata
 from tests.cutting import CuttingProxy, sent_again
-from tests.make import Office
+from tests.make import START, Office
 from tests.personas import HE_LI, LI_WEI, WANG_FANG
 from tests.work import ok, sent
 
 LOST_AT_MOST = 64 * 1024
 PICTURE = photo_png(random.Random(7))  # noqa: S311 - any picture will do
+
+FORBIDDEN_BODY = {"code": "forbidden", "detail": "You may not do this.", "detail_zh": "您无权这样做。"}
 
 
 class Album(Pocket):
@@ -181,6 +184,52 @@ async def test_what_is_never_taken_is_said_once_and_not_sent_again(sqlite_office
         office.move_clock(days=KEPT_DAYS + 1)
         await album.phone.contact()
         assert set(codes) <= album.shelf.files().keys(), "a person has to see it"
+
+
+async def test_a_file_the_phone_cannot_read_is_said_to_be_lost_and_holds_up_nothing(
+    sqlite_office: Office, tmp_path: Path
+) -> None:
+    gone, short = photo(8, 5_000), photo(9, 5_000)
+    async with album_of(sqlite_office, tmp_path) as album:
+        album.names(gone, short, PICTURE)
+        album.shelf.path(sha256(gone)).unlink()
+        album.shelf.path(sha256(short)).write_bytes(short[:100])
+        await album.contact()
+        delivery = await album.courier.deliver()
+        assert (delivery.sent, delivery.left, delivery.ended) == ([sha256(PICTURE)], [], Ended.COMPLETE)
+        assert {file.sha256: file.code for file in delivery.refused} == dict.fromkeys(
+            (sha256(gone), sha256(short)), "damaged_on_phone"
+        )
+        files = album.shelf.files()
+        album.shelf.note(OwnFile(sha256(gone), len(gone), "image/png"))
+        await _rescue_file(album.phone.line, album.shelf, sha256(gone))
+        assert album.shelf.files() == files, "a revoked phone goes on as well, and counts it as lost"
+
+
+@pytest.mark.parametrize("answer", [
+    httpx.Response(200, html="<title>Wi-Fi</title>"),
+    httpx.Response(403, json=FORBIDDEN_BODY, headers={"Content-Type": "application/problem+json", **TUS}),
+])  # fmt: skip
+async def test_what_did_not_go_is_counted_and_explained(
+    sqlite_office: Office, tmp_path: Path, answer: httpx.Response
+) -> None:
+    """A hotel's portal says 200 to everything; a person may have lost the right to send files."""
+    portal = httpx.AsyncClient(base_url="http://portal", transport=httpx.MockTransport(lambda _: answer))
+    async with portal, album_of(sqlite_office, tmp_path) as album:
+        album.names(PICTURE)
+        await album.contact()
+        album.client = portal
+        waiting = await album.courier.deliver()
+        album.shelf.note(arrived(album.shelf.files()[sha256(PICTURE)], Sent(START, "of another", 1, rewinds=-1)))
+        doubted = await album.courier.deliver()
+        refused = answer.status_code == 403
+        assert waiting.ended is (Ended.REFUSED if refused else Ended.OFFLINE)
+        assert doubted.ended is Ended.OFFLINE
+        for delivery in (waiting, doubted):
+            assert (delivery.left, delivery.sent) == ([sha256(PICTURE)], [])
+            assert " / " in delivery.reason
+        album.client = sqlite_office.client
+        assert (await album.courier.deliver()).left == []
 
 
 async def test_after_a_restore_form_and_photos_are_there_again(sqlite_office: Office, tmp_path: Path) -> None:
