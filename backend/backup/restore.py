@@ -1,17 +1,19 @@
 """Bringing a backup back: all of it, or nothing, into a database of either kind.
 
 Rows are put into tables of the revision the backup was made at, then migrated. On SQLite a new file is built beside the
-old one and takes its name at the end; on PostgreSQL everything is one transaction. The restored database gets an epoch
+old one and takes its name at the end; on PostgreSQL everything is one transaction. Only then the server's keys, which
+lie ready beside their places, take them. The restored database gets an epoch
 of its own, by which every phone learns that it has to send again what it did since.
 """
 
 import asyncio
 import os
+import shutil
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -69,14 +71,14 @@ def restore_backup(
     on_sqlite = make_url(settings.database_url).get_backend_name() == "sqlite"
     ready = _ready_sqlite if on_sqlite else _ready_postgresql
     ready(settings, replace=replace)
-    with opened(path) as reader:
+    with opened(path) as reader, _fresh_files(reader, settings.data_dir) as fresh:
         lost = _restore_blobs(reader, blob_store(settings), progress)
-        aside = _restore_files(reader, settings.data_dir, now)
         if on_sqlite:
-            aside += _build_sqlite(_file_of(settings), _loading(reader, lost, now, progress), now)
+            aside = _build_sqlite(_file_of(settings), _loading(reader, lost, now, progress), now)
         else:
             migrate.in_transaction(settings.database_url, _loading(reader, lost, now, progress))
-    return manifest, aside
+            aside = []
+        return manifest, aside + [old for path, new in fresh.items() for old in _take_place(new, path, now)]
 
 
 def _restore_blobs(reader: ArchiveReader, store: BlobStore, progress: Progress) -> list[str]:
@@ -91,28 +93,60 @@ def _restore_blobs(reader: ArchiveReader, store: BlobStore, progress: Progress) 
         return [sha256 for sha256 in manifest.lost if not store.is_whole(sha256)]
 
 
-def _restore_files(reader: ArchiveReader, data_dir: Path, now: datetime) -> list[Path]:
-    """Put the server's keys back; others under their names are put aside."""
-    aside: list[Path] = []
-    for name in reader.manifest.files:
-        path, content = data_dir / name, reader.file(name)
-        if not path.resolve().is_relative_to(data_dir.resolve()):
-            raise damaged(name)
-        if path.is_file() and path.read_bytes() != content:
-            aside.append(_put_aside(path, now))
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            sync_folder(path.parent)
+@contextmanager
+def _fresh_files(reader: ArchiveReader, data_dir: Path) -> Generator[dict[Path, Path]]:
+    """Write the server's keys beside their places, which they take when the database is there; yield {place: new}."""
+    fresh: dict[Path, Path] = {}
+    try:
+        for name in reader.manifest.files:
+            path, content = data_dir / name, reader.file(name)
+            if not path.resolve().is_relative_to(data_dir.resolve()):
+                raise damaged(name)
+            if not path.is_file() or path.read_bytes() != content:
+                fresh[path] = _beside(path)
+                _write(fresh[path], content)
+        yield fresh
+    finally:
+        for new in fresh.values():
+            new.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.restoring")
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _take_place(new: Path, path: Path, now: datetime) -> list[Path]:
+    """Let a file take its place, in which there is always one; return where the old one is."""
+    aside = [_kept_aside(path, now)] if path.exists() else []
+    new.replace(path)
+    sync_folder(path.parent)
     return aside
 
 
-def _loading(
-    reader: ArchiveReader, lost: Sequence[str], now: datetime, progress: Progress
-) -> Callable[[Config], None]:
+def _kept_aside(path: Path, now: datetime) -> Path:
+    """Give a file a second name; where the disk knows no links, a copy."""
+    ends = chain(("",), (f"-{again}" for again in count(2)))
+    names = (path.with_name(f"{path.name}.before-{now:%Y%m%d-%H%M%S}{end}") for end in ends)
+    aside = next(name for name in names if not name.exists())
+    try:
+        os.link(path, aside)
+    except OSError:
+        shutil.copy2(path, aside)
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+    return aside
+
+
+def _loading(reader: ArchiveReader, lost: Sequence[str], now: datetime, progress: Progress) -> Callable[[Config], None]:
     """Return the work of one transaction: make the tables, fill them, bring them to the newest schema."""
 
     def load(config: Config) -> None:
@@ -219,28 +253,18 @@ def _ready_sqlite(settings: Settings, *, replace: bool) -> None:
 
 def _build_sqlite(path: Path, load: Callable[[Config], None], now: datetime) -> list[Path]:
     """Build the database beside its place, then let it take the place; return where the old one went."""
-    fresh = path.with_name(path.name + ".restoring")
+    fresh = _beside(path)
     parts = [fresh.with_name(fresh.name + end) for end in ("", "-wal", "-shm", "-journal")]
     try:
         for part in parts:
             part.unlink(missing_ok=True)
         migrate.in_transaction(f"sqlite+aiosqlite:///{fresh}", load)
-        aside = [_put_aside(path, now)] if path.exists() else []
-        for end in ("-wal", "-shm"):
+        for end in ("-wal", "-shm", "-journal"):  # of a file that is damaged; it must not be applied to the new one
             path.with_name(path.name + end).unlink(missing_ok=True)
-        fresh.rename(path)
-        sync_folder(path.parent)
+        return _take_place(fresh, path, now)
     finally:
         for part in parts:
             part.unlink(missing_ok=True)
-    return aside
-
-
-def _put_aside(path: Path, now: datetime) -> Path:
-    """Give a file another name, once for each restore."""
-    aside = path.with_name(f"{path.name}.before-{now:%Y%m%d-%H%M%S}")
-    path.rename(aside)
-    return aside
 
 
 # PostgreSQL: one transaction.

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -219,11 +220,35 @@ async def test_whoever_interrupts_leaves_no_half(furnished_url: str, tmp_path: P
     with pytest.raises(Interrupted):
         await take_backup(database, settings, target=tmp_path / "half", now=START, progress=interrupted)
     await database.close()
+    (settings.data_dir / SEAL).write_bytes(b"the key of today")
     with pytest.raises(Interrupted):
         await restored(settings, path, replace=True, progress=interrupted)
     assert await in_use(furnished_url) == before
+    assert (settings.data_dir / SEAL).read_bytes() == b"the key of today"
+    assert left(settings.data_dir, "**/*.before-*") == []
     assert left(tmp_path, "half*") == []
-    assert left(tmp_path, "*.restoring*") == []
+    assert left(tmp_path, "**/*.restoring*") == []
+
+
+async def test_there_is_a_database_under_its_name_at_every_moment(office_backup: tuple[Settings, Path]) -> None:
+    settings, path = office_backup
+    before, file = await in_use(settings.database_url), settings.database_url.partition("///")[2]
+    armed = True
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        if armed and event == "os.rename" and str(args[1]) == file:
+            raise Interrupted
+
+    sys.addaudithook(hook)  # whoever kills a process between its last two steps
+    with pytest.raises(Interrupted):
+        await restored(settings, path, replace=True)
+    armed = False
+    assert await in_use(settings.database_url) == before
+    (settings.data_dir / SEAL).write_bytes(b"the key of today")
+    (again, key) = await restored(settings, path, replace=True)
+    assert await in_use(f"sqlite+aiosqlite:///{again}") == before
+    assert key.read_bytes() == b"the key of today"
+    assert (settings.data_dir / SEAL).read_bytes() == b"the key of seals"
 
 
 async def test_an_older_backup_is_brought_to_this_version(
