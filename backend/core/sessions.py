@@ -16,6 +16,8 @@ from backend.core.sqlite import BUSY_SECONDS, HERE, prepare_sqlite
 
 READERS: Final = 8
 """Read connections a process keeps; PostgreSQL writers share the same number."""
+LOOKERS: Final = 4
+"""Connections a process keeps for single statements on PostgreSQL."""
 LOOKUP_SECONDS: Final = 1
 """How long a single statement waits where readers hardly ever wait: only for a file that is being recovered."""
 
@@ -42,7 +44,7 @@ class Database:
         self._one_writer = asyncio.Lock()
         self._lookups = _lookup_engine(self.url) if self.on_sqlite else None
         self._lookup: Connection | None = None
-        self._bare = None if self.on_sqlite else engines[0].execution_options(isolation_level="AUTOCOMMIT")
+        self._bare = None if self.on_sqlite else _bare_engine(self.url)
 
     async def look_up(self, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
         """Return the rows of one statement that finds what it needs by key, outside any transaction.
@@ -99,6 +101,8 @@ class Database:
         """Close every connection; whoever asks again, on whatever event loop, gets new ones."""
         for engine in self._engines.values():
             await engine.dispose()
+        if self._bare is not None:
+            await self._bare.dispose()
         if self._lookup is not None:
             self._lookup.close()
             self._lookup = None
@@ -119,6 +123,14 @@ def _postgresql_engine(url: URL) -> AsyncEngine:
     return create_async_engine(
         url, pool_size=READERS, max_overflow=READERS, pool_timeout=BUSY_SECONDS,
         json_serializer=_json_text, json_deserializer=msgspec.json.decode,
+    )  # fmt: skip
+
+
+def _bare_engine(url: URL) -> AsyncEngine:
+    """Connections for single statements: no transaction is begun, so none has to be ended when one is given back."""
+    return create_async_engine(
+        url, pool_size=LOOKERS, max_overflow=0, pool_timeout=BUSY_SECONDS, isolation_level="AUTOCOMMIT",
+        pool_reset_on_return=None, json_deserializer=msgspec.json.decode,
     )  # fmt: skip
 
 
