@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from bench.bug_parts import part, replaced
-from sync import push, replica
+from sync import push, replica, shelf
 from sync.desk import Reach
 from sync.outbox import Outbox
 
@@ -38,3 +38,12 @@ def order_lost_with_a_copy() -> AbstractContextManager[None]:
         return None
 
     return replaced(Outbox, before=unsaid)
+
+
+def photo_trusted_after_a_restore() -> AbstractContextManager[None]:
+    """A phone takes a photo it once sent for safe, though the server was put back since."""
+
+    def once(file: shelf.OwnFile, _rewinds: int) -> bool:
+        return file.state is shelf.FileState.WAITING
+
+    return replaced(shelf, _is_missing=once)

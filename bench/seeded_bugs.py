@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from bench.bug_parts import Bug, part, replaced
-from bench.phone_bugs import hint_believed, lost_grants_rejected
+from bench.phone_bugs import hint_believed, lost_grants_rejected, photo_trusted_after_a_restore
 from bench.sim.history import Ending, drawn, play
 from bench.sim.place import MemoryPlace, ServerKilled
 from sync import (
@@ -412,7 +412,7 @@ BUGS: Final[Sequence[Bug]] = (
     restore_forgets_the_epoch, rewind_sends_nothing, forgotten_before_a_backup, compaction_drops_a_live_exit,
     compaction_forgets_unfinished_pulls, decision_not_stamped, decided_unseen, accepted_twice_as_much, flaw_unnoticed,
     comparison_keeps_the_stranger, adapter_drops_a_field, sums_of_todays_rows, rescue_leaves_some,
-    hint_believed, lost_grants_rejected,
+    hint_believed, lost_grants_rejected, photo_trusted_after_a_restore,
 )  # fmt: skip
 
 

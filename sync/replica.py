@@ -86,7 +86,7 @@ class Replica:
     rewinding: bool = False
     """Whether the server was found restored, and what the phone holds is not yet compared with it."""
     rewinds: int = 0
-    """Restores of the server this phone has lived through; a file sent before the last has to be asked after."""
+    """Restores of the server this phone has lived through, as far as it can tell; a file sent before the last has to be asked after."""
     wipe_told: bool = False
     """Whether the server knows that this phone has wiped itself."""
     schemas: Schemas = SHIPPED
@@ -255,9 +255,12 @@ def lost_again(replica: Replica, *, anew: bool) -> bool:
     Nor do the numbers say, as another copy of the phone may have used them since; so all that was
     answered is shown again.
     """
-    if not replica.rewinding and not (anew and replica.outbox.has_answers):
+    if not replica.rewinding and not anew:
         return False
-    replica.rewinding, replica.rewinds = False, replica.rewinds + 1
+    worked = replica.rewinding or replica.outbox.has_answers
+    replica.rewinding, replica.rewinds = False, replica.rewinds + 1  # files that were sent are asked after either way
+    if not worked:
+        return False
     replica.outbox.rewound(replica.holding.acked_n)
     return bool(replica.outbox.pending())
 

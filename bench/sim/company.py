@@ -9,12 +9,14 @@ from typing import Any, Final
 import msgspec
 
 from bench.sim.apps import NEW, OLD, SERVER, started
+from bench.sim.counter import Counter
 from bench.sim.place import Look, Place
 from bench.sim.promises import keep
 from sync.deciding import CONFLICT_DECIDE, DECIDE
 from sync.handler import Handler
 from sync.protocol import Mutation, PullAnswer, PullRequest, PushAnswer, PushRequest, Status
 from sync.replica import Replica
+from sync.shelf import OwnFile
 from tests.sync.handset import Handset, register
 from tests.sync.world import START, handlers_that
 
@@ -62,6 +64,8 @@ class Carried:
     made: list[str] = field(default_factory=list[str])
     ahead: timedelta = timedelta()
     schema: int = NEW
+    files: dict[str, OwnFile] = field(default_factory=dict[str, OwnFile])
+    photos: dict[str, bytes] = field(default_factory=dict[str, bytes])
     gone: frozenset[str] = frozenset()
     """What it had handed over and deleted when the servers lost it."""
 
@@ -155,6 +159,7 @@ class Saved:
     books: Books
     assignments: list[str]
     members: list[str]
+    counter: Counter
 
 
 @dataclass
@@ -173,6 +178,9 @@ class Company:
     saved: Saved | None = None
     restores: int = 0
     """How often the servers were put back."""
+    counter: Counter = field(default_factory=Counter)
+    photographed: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """The photos each signing mutation names."""
     chores: int = 0
     """How often there was housekeeping."""
 

@@ -35,6 +35,7 @@ from sync.reconcile import reconcile
 from sync.repair import Repair, needs_repair
 from sync.replica import Pulled
 from sync.rescue import rescue
+from sync.shelf import unsafe
 from tests.sync.handset import Handset, buckets
 from tests.sync.world import SECRET
 
@@ -306,7 +307,7 @@ async def take(
     if meant in COMPLETE and answer is not None:
         _noticed(carried, answer)
         await _check_complete(company, carried, answer, given_at)
-        forget_delivered(replica, company.now)
+        forget_delivered(replica, company.now, unsafe(carried.files, replica, company.now))
     elif meant not in (Pulled.WIPED, Pulled.UNKNOWN, Pulled.DAMAGED):
         keep(19, replica.holding is before)
     if answer is not None and meant not in (Pulled.IGNORED, Pulled.WIPED, Pulled.UNKNOWN, Pulled.DAMAGED):

@@ -76,7 +76,7 @@ async def save_servers(company: Company) -> None:
     """Back the servers up; phones hear of it."""
     copy = company.place.saved()
     books = deepcopy(company.books)
-    company.saved = Saved(copy, books, list(company.assignments), list(company.members))
+    company.saved = Saved(copy, books, list(company.assignments), list(company.members), deepcopy(company.counter))
     async with company.world.store.write() as tx:
         await tx.note_backup(company.look().acked)
 
@@ -92,6 +92,7 @@ async def restore_servers(company: Company) -> None:
     company.assignments, company.members = list(saved.assignments), list(saved.members)
     for device in sorted(company.books.revoked):
         await company.world.revoke(device)
+    company.counter = deepcopy(saved.counter)
     _check_kept(company)
 
 

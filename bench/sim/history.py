@@ -6,7 +6,7 @@ from datetime import timedelta
 from random import Random
 from typing import Any, Final
 
-from bench.sim import contact, desk, office, people
+from bench.sim import contact, desk, office, people, photos
 from bench.sim.apps import as_held
 from bench.sim.company import Carried, Company
 from bench.sim.place import Place
@@ -55,6 +55,7 @@ HAPPENINGS: Final[Mapping[str, Callable[..., Any]]] = {
         people.edit, people.add, people.remove, people.command, people.kill, people.back_up, people.restore,
         people.clone, people.set_clock, people.upgrade, people.revoke, people.deliver_late, people.decide, people.spoil,
         desk.decide_at_desk, desk.settle, desk.save_servers, desk.restore_servers, desk.keep_house, push, pull, hint,
+        photos.upload,
     )
 }  # fmt: skip
 """Everything that can happen, by the name of its step. A new fault is a function here and a line in bench.sim.steps."""
@@ -132,6 +133,10 @@ async def heal(company: Company) -> None:
         company.now += timedelta(days=days)
         for carried in company.phones:
             await _catch_up(company, carried)
+    for place, carried in enumerate(company.phones):
+        await photos.upload(company, place, 0)
+        if not carried.handset.replica.wiped:
+            photos.check_photos(company, carried)
     company.check()
 
 

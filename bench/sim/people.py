@@ -9,6 +9,7 @@ import msgspec
 from bench.sim.apps import NEW, OLD, started, words
 from bench.sim.company import Carried, Company, LateRequest
 from bench.sim.contact import arrive_at_server, take
+from bench.sim.photos import note_photos, photo_of
 from bench.sim.promises import keep
 from sync import work
 from sync.deciding import CONFLICT_ENTITY
@@ -53,15 +54,17 @@ async def remove(company: Company, phone: int, place: int) -> None:
         _do(company, carried, lambda replica, stamp: work.remove(replica, "asset", row, **stamp))
 
 
-async def command(company: Company, phone: int, name: str, site: int) -> None:
-    """Do a business command about a site; one that signs leaves a mark there."""
+async def command(company: Company, phone: int, name: str, site: int, photos: int = 0) -> None:
+    """Do a business command about a site, with photos; one that signs leaves a mark there."""
 
     def done(replica: Replica, stamp: dict[str, Any]) -> Item:
         mark = str(stamp["mutation_id"])[:8]
         company.books.marks[stamp["mutation_id"]] = mark
         mark_name = "stamp" if (name, company.phones[phone].schema) == ("sign", OLD) else "mark"
         args = {"site": company.sites[site], mark_name: mark}
-        return work.command(replica, name, "mark", company.world.ids(), args, **stamp)
+        taken = [photo_of(stamp["mutation_id"], number) for number in range(photos)]
+        blobs = company.photographed[stamp["mutation_id"]] = note_photos(company.phones[phone], taken)
+        return work.command(replica, name, "mark", company.world.ids(), args, blobs=blobs, **stamp)
 
     _do(company, company.phones[phone], done)
 
@@ -123,6 +126,7 @@ async def clone(company: Company, phone: int, other: int) -> None:
     handset = company.handset(one.handset.person, started(one.disk, one.schema))
     copy = Carried(handset, one.disk, flaws_on_disk=one.flaws_on_disk)
     copy.made, copy.schema, copy.flaws, copy.gone = list(one.made), one.schema, one.flaws_on_disk, one.gone
+    copy.files, copy.photos = dict(one.files), dict(one.photos)
     copy.back_up()
     company.phones[other] = copy
 

@@ -14,6 +14,8 @@ PROMISES: Final = {
     11: "bad mutations delay nobody",
     12: "edits end as an independent look expects",
     13: "every clash is kept open with all three sides",
+    16: "a form is complete when all its photos are there, and they come to be",
+    17: "offsets never go back, and a cut costs no more than a piece",
     18: "what a complete pull acknowledges is seen, or has a reason",
     19: "nothing is seen of an unfinished pull",
     20: "checksums agree at completion",

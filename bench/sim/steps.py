@@ -158,6 +158,8 @@ HAPPENINGS: Final[tuple[tuple[int, Draw], ...]] = (
     (2, lambda dice: Step("add", _phone(dice), _site(dice))),
     (2, lambda dice: Step("remove", _phone(dice), _any(dice))),
     (12, lambda dice: Step("command", _phone(dice), dice.choice(COMMANDS), _site(dice))),
+    (4, lambda dice: Step("command", _phone(dice), "sign", _site(dice), dice.choice((1, 2)))),
+    (4, lambda dice: Step("upload", _phone(dice), dice.choice((0, 3, 9, 30)))),
     (14, _push),
     (22, _pull),
     (2, lambda dice: Step("deliver_late", _phone(dice), _any(dice))),

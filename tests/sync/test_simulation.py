@@ -208,7 +208,7 @@ def test_sim_walks_seeds_and_ends_with_its_figures() -> None:
 
 @pytest.mark.parametrize("bug", [cursor_before_commit, merge_drops_theirs, half_a_pull_shown], ids=name_of)
 def test_a_seeded_bug_is_caught(bug: Bug) -> None:
-    assert hunt(bug, seeds=5) is not None
+    assert hunt(bug, seeds=10) is not None
 
 
 def test_without_a_bug_nothing_is_caught() -> None:
