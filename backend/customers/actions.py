@@ -156,7 +156,8 @@ async def edit_contact_point(
 
 async def remove_contact_point(session: AsyncSession, *, now: datetime, actor: Actor, point: ContactPoint) -> None:
     """Delete a way to reach a contact: personal data nobody needs any more."""
-    record(session, now=now, actor=actor, action="contact_point.removed", row=point, before={"kind": point.kind})
+    before = {"contact_id": point.contact_id, "kind": point.kind}
+    record(session, now=now, actor=actor, action="contact_point.removed", row=point, before=before)
     await session.delete(point)
 
 

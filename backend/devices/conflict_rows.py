@@ -13,10 +13,8 @@ from backend.core.bulk import among
 from backend.core.db import upsert
 from backend.core.ids import new_id
 from backend.devices.models import FieldConflict
+from backend.devices.rows import REMOVED
 from sync.store import Conflict, Decision, Fields, RowKey
-
-REMOVED: Final = "removed"
-"""Ends the name of the audit entry that keeps what a deleted row was."""
 
 
 class SqlConflicts:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -10,11 +11,15 @@ import msgspec
 from sqlalchemy import Column, RowMapping, Select, Table, bindparam, select
 from sqlalchemy.orm import Session
 
+from backend.core.audit import AuditEntry
 from backend.core.bulk import among
 from backend.core.changes import SYNCED, change
 from sync.limits import SUCCESSOR_HOPS
 from sync.policy import SUCCESSOR
 from sync.store import Fields, Row, RowKey
+
+REMOVED: Final = "removed"
+"""Ends the name of the audit entry that keeps what a deleted row was."""
 
 
 class Standing(NamedTuple):
@@ -29,7 +34,8 @@ def known_rows(
 ) -> dict[RowKey, Row]:
     """Return the rows that are, or were, in some bucket, of which `live` exist; those gone say so.
 
-    A row made in this transaction is known before the feed has it; its `v` is 0.
+    A row made in this transaction is known before the feed has it; its `v` is 0. So it is of a row that went so long
+    ago that the feed has forgotten it: the audit trail still knows where it was.
     """
     known = [key for key in keys if key.entity in SYNCED]
     standing = _standing(session, known)
@@ -42,7 +48,8 @@ def known_rows(
             found[key] = Row(key, bucket, fields_of(key.entity, row), deleted=False, v=last.v if last else 0)
         elif last is not None:
             found[key] = Row(key, last.bucket, {}, deleted=True, v=last.v)
-    return found
+    gone = _gone(session, [key for key in known if key not in found and key not in live])
+    return found | {key: Row(key, name, {}, deleted=True, v=0) for key, name in gone.items()}
 
 
 def live_rows(session: Session, keys: Collection[RowKey]) -> dict[RowKey, Mapping[str, Any]]:
@@ -110,6 +117,24 @@ def _standing(session: Session, keys: Collection[RowKey]) -> dict[RowKey, Standi
     }
 
 
+def _gone(session: Session, keys: Collection[RowKey]) -> dict[RowKey, str]:
+    """Return in which bucket each row was when it was removed, as far as the audit trail says so."""
+    gone: dict[RowKey, str] = {}
+    for entity, row_ids in by_entity(keys).items():
+        asked = {"entity": entity, "action": f"{entity}.{REMOVED}", "ids": row_ids}
+        for row_id, before in session.execute(_REMOVED, asked).all():
+            with suppress(KeyError):  # an entry that does not say what the row belonged to
+                name = SYNCED[entity].bucket_of({"id": row_id, **(before or {})})
+                gone |= {RowKey(entity, str(row_id)): name} if name else {}
+    return gone
+
+
+_REMOVED: Final = (
+    select(AuditEntry.subject_id, AuditEntry.before)
+    .where(AuditEntry.entity == bindparam("entity"), AuditEntry.action == bindparam("action"))
+    .where(among(AuditEntry.subject_id, "ids"))
+    .order_by(AuditEntry.at, AuditEntry.id)
+)
 _LISTED: Final = (
     select(change.c.row_id, change.c.bucket, change.c.v)
     .where(change.c.entity == bindparam("entity"), among(change.c.row_id, "ids"))

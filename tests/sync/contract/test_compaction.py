@@ -5,7 +5,7 @@ from typing import Any
 
 from backend.devices.compaction import forget_old_deletions
 from sync.limits import DELETIONS_KEPT_DAYS
-from sync.protocol import Notice
+from sync.protocol import Notice, Status
 from sync.repair import Repair
 from sync.replica import Pulled
 from tests.sync.contract.test_reconcile import ask, repaired
@@ -53,6 +53,20 @@ async def test_a_phone_that_stayed_away_compares_and_has_it_right(
     await repaired(li_wei)
     assert buckets(li_wei) == await world.expected(world.li_wei, START)
     assert await li_wei.pull_all() is Pulled.UNCHANGED
+
+
+async def test_work_on_a_row_that_went_long_ago_is_put_before_a_person(
+    world: World, li_wei: Handset, zhang_min: Handset, site: str
+) -> None:
+    asset = await world.asset(site)
+    for phone in (li_wei, zhang_min):
+        await phone.pull_all()
+    zhang_min.remove("asset", asset)
+    assert [result.status for result in await zhang_min.push()] == [Status.APPLIED]
+    await zhang_min.pull_all()
+    await compact(world, zhang_min.replica.holding.v)
+    li_wei.edit("asset", asset, note="镜头已换")
+    assert [(result.status, result.code) for result in await li_wei.push()] == [(Status.CONFLICT, "row_gone")]
 
 
 async def test_deletions_are_kept_for_their_time(sql_world: SqlWorld) -> None:
