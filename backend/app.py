@@ -1,7 +1,6 @@
 """`create_app(settings)`: the only place where things are joined."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -33,6 +32,7 @@ from backend.core.once import forget_old_creations, provide_once
 from backend.core.paging import provide_page
 from backend.core.problems import PROBLEM_HANDLERS
 from backend.core.reading import StrictRequest, refuse_unknown_query
+from backend.core.secret_files import key_in
 from backend.core.sessions import Database
 from backend.core.tasks import TaskHandler, Worker, forget_done_tasks
 from backend.customers import queries as customers
@@ -257,13 +257,8 @@ async def _form_bucket(session: AsyncSession, form_id: UUID, _kind: str) -> str 
 
 
 def read_token_key(data_dir: Path) -> bytes:
-    """Return the key access tokens are signed with; made on first use, readable by the server's user only."""
-    path = data_dir / TOKEN_KEY_FILE
-    if not path.exists():
-        data_dir.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_bytes(TOKEN_KEY_BYTES))
-    return path.read_bytes()
+    """Return the key access tokens are signed with, made on first use; raises SettingsError for a damaged one."""
+    return key_in(data_dir / TOKEN_KEY_FILE, TOKEN_KEY_BYTES)
 
 
 def _dependencies(settings: Settings, database: Database, hints: HintBoard) -> dict[str, Provide]:

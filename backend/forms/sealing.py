@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import stat
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,7 +28,7 @@ from pyhanko.sign.signers import PdfSignatureMetadata, PdfSigner, SimpleSigner
 from pyhanko.sign.signers.pdf_signer import PdfSigningSession
 
 from backend.core.errors import Fault, Problem
-from backend.core.ids import new_id
+from backend.core.secret_files import write_once
 
 KEY_FILE: Final = "organisation-seal.p12"
 """The key's file, in the folder given."""
@@ -147,7 +146,7 @@ def load_seal_key(folder: Path, organisation: str, *, now: datetime, passphrase:
     path = folder / KEY_FILE
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _write_once(path, new_seal_key(organisation, now=now, passphrase=passphrase))
+        write_once(path, new_seal_key(organisation, now=now, passphrase=passphrase))
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise Problem(SEAL_KEY_UNUSABLE, cause=f"{path.name} can be read by others; set it to 0600")
     key = read_seal_key(path.read_bytes(), passphrase=passphrase)
@@ -157,22 +156,6 @@ def load_seal_key(folder: Path, organisation: str, *, now: datetime, passphrase:
     if not beside.exists() or beside.read_bytes() != key.certificate_pem:
         beside.write_bytes(key.certificate_pem)
     return key
-
-
-def _write_once(path: Path, raw: bytes) -> None:
-    """Write a secret that nobody else can read at any moment, and only if nobody else wrote one first."""
-    draft = path.with_name(f"{path.name}.{new_id()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        return  # another process was first; its key is the organisation's
-    finally:
-        draft.unlink()
 
 
 class _Writer(IncrementalPdfFileWriter):

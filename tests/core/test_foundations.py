@@ -1,6 +1,7 @@
 """Clock, settings, ids, sessions and audit: what everything else takes for granted."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, StatementError
 
+from backend.app import TOKEN_KEY_FILE, read_token_key
 from backend.core.audit import SYSTEM, AccessEntry, Actor, AuditEntry, record
 from backend.core.changes import current
 from backend.core.clock import FileClock, SystemClock, clock_of, parse_instant
 from backend.core.ids import new_id
+from backend.core.secret_files import key_in
 from backend.core.sessions import Database
 from backend.people.models import Skill
 from backend.settings import MODES, Settings, SettingsError, read_settings
@@ -181,3 +184,22 @@ async def test_the_trail_says_who_through_what_changed_which_fields_and_why(furn
 
 def someone(house: House) -> Any:
     return next(iter(house.people.values()))
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+def test_processes_that_start_at_once_have_one_key_and_none_has_a_part_of_it(tmp_path: Path) -> None:
+    for attempt in range(20):
+        path = tmp_path / str(attempt) / "token.key"
+        with ThreadPoolExecutor(8) as pool:
+            keys = set(pool.map(lambda _, path=path: key_in(path, 32), range(8)))
+        assert [len(key) for key in keys] == [32]
+        assert [file.name for file in path.parent.iterdir()] == ["token.key"]
+        assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_key_that_was_cut_off_opens_nothing_and_the_server_says_why(tmp_path: Path) -> None:
+    (tmp_path / TOKEN_KEY_FILE).touch()
+    with pytest.raises(SettingsError, match=r"密钥文件 .* must have 32 bytes and has 0"):
+        read_token_key(tmp_path)
