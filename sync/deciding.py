@@ -16,6 +16,7 @@ from sync.handler import Call, Handler, Outcome, Rejection, applied, quarantined
 from sync.limits import SUCCESSOR_HOPS
 from sync.merge import same
 from sync.policy import POLICY, SUCCESSOR, EntityPolicy, Policy
+from sync.schemas import SHIPPED, Schemas
 from sync.store import ROW_GROUP, Conflict, Decision, Fields, Row, RowKey, RowWrite, Transaction, WriteKind
 from sync.texts import TEXTS
 
@@ -107,23 +108,35 @@ def refusal(code: str) -> Rejection:
     return Rejection(code, TEXTS[code].zh, TEXTS[code].en)
 
 
-async def decide_on_phone(tx: Transaction, call: Call) -> Outcome:
-    """Do `conflict.decide`: whose edit opened a conflict may decide it, while its row is in their scope."""
-    if not call.in_scope:
-        return refused("not_granted")
-    try:
-        args = msgspec.convert(call.mutation.args, DecisionArgs)
-    except msgspec.ValidationError:
-        return quarantined("unreadable_mutation")
-    conflict = await tx.conflict(call.mutation.row)
-    if conflict is not None and conflict.person != call.person:
-        return refused("not_yours_to_decide")
-    choice = Choice(args.take, args.values, args.seen)
-    await decide(tx, call.mutation.row, choice, person=call.person, now=call.now, mutation_id=call.mutation.id)
-    return applied()
+def deciding(schemas: Schemas = SHIPPED, policy: Policy = POLICY) -> Handler[Any]:
+    """Return the command `conflict.decide`: who opened a conflict by an edit may decide it, while its row is in scope.
+
+    A phone of an older schema says it in its own words, and compared only what it knows.
+    """
+
+    async def decide_on_phone(tx: Transaction, call: Call) -> Outcome:
+        if not call.in_scope:
+            return refused("not_granted")
+        mutation = call.mutation
+        try:
+            args = msgspec.convert(mutation.args, DecisionArgs)
+        except msgspec.ValidationError:
+            return quarantined("unreadable_mutation")
+        conflict = await tx.conflict(mutation.row)
+        if conflict is not None and conflict.person != call.person:
+            return refused("not_yours_to_decide")
+        entity = conflict.key.entity if conflict else ""
+        values, seen = (schemas.named(entity, fields, mutation.schema) for fields in (args.values, args.seen))
+        await decide(
+            tx, mutation.row, Choice(args.take, values, seen), person=call.person, now=call.now,
+            mutation_id=mutation.id, policy=schemas.policy(policy, mutation.schema),
+        )  # fmt: skip
+        return applied()
+
+    return Handler(decide_on_phone, lambda mutation: RowKey(CONFLICT_ENTITY, mutation.row))
 
 
-DECIDE: Final[Handler[Any]] = Handler(decide_on_phone, lambda mutation: RowKey(CONFLICT_ENTITY, mutation.row))
+DECIDE: Final = deciding()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ table. Fields a phone does not know stay as they are: its edits name only what i
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 
@@ -37,10 +37,8 @@ class SchemaStep:
     )
 
     def since(self, entity: str, name: str) -> str:
-        """Name a field as this schema does; of no table in particular where `entity` is empty."""
-        if entity:
-            return self.renamed.get(entity, {}).get(name, name)
-        return next((names[name] for names in self.renamed.values() if name in names), name)
+        """Name a field as this schema does."""
+        return self.renamed.get(entity, {}).get(name, name)
 
     def before(self, entity: str, name: str) -> str:
         """Name a field as the schema before does."""
@@ -65,11 +63,19 @@ class Schemas:
     def raised(self, mutation: Mutation) -> Mutation:
         """Return a mutation of an older schema as a phone of today would have made it; its schema stays to be seen.
 
-        Raises whatever an adapter of its command raises.
+        A decision keeps its words, for only its conflict says of which table they are: see `named`. Raises whatever an
+        adapter of its command raises.
         """
         for step in self._beyond(mutation.schema):
             mutation = _raised(mutation, step)
         return mutation
+
+    def named(self, entity: str, fields: Fields, schema: int) -> dict[str, Any]:
+        """Return fields of a phone of this schema under the names of today."""
+        named = dict(fields)
+        for step in self._beyond(schema):
+            named = {step.since(entity, name): value for name, value in named.items()}
+        return named
 
     def held(self, entity: str, names: Iterable[str], schema: int) -> tuple[str, ...]:
         """Name fields as a phone of this schema does."""
@@ -173,17 +179,7 @@ def _raised(mutation: Mutation, step: SchemaStep) -> Mutation:
     args = {step.since(mutation.entity, name): value for name, value in mutation.args.items()}
     if mutation.name in step.commands:
         args = step.commands[mutation.name](args)
-    elif mutation.entity == CONFLICT:
-        args = {name: _decided(value, step) for name, value in args.items()}
     return msgspec.structs.replace(mutation, fields=fields, args=args)
-
-
-def _decided(value: Any, step: SchemaStep) -> Any:
-    """Rename the fields a decision is about; of which table they are is not said there."""
-    if not isinstance(value, dict):
-        return value
-    named = cast("dict[str, Any]", value)
-    return {step.since("", name): kept for name, kept in named.items()}
 
 
 def _without(rules: EntityPolicy, names: set[str]) -> EntityPolicy:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
 import msgspec
@@ -129,11 +129,12 @@ def _gone(session: Session, keys: Collection[RowKey]) -> dict[RowKey, str]:
     return gone
 
 
+_TRAIL: Final = cast("Table", AuditEntry.__table__)
 _REMOVED: Final = (
-    select(AuditEntry.subject_id, AuditEntry.before)
-    .where(AuditEntry.entity == bindparam("entity"), AuditEntry.action == bindparam("action"))
-    .where(among(AuditEntry.subject_id, "ids"))
-    .order_by(AuditEntry.at, AuditEntry.id)
+    select(_TRAIL.c.subject_id, _TRAIL.c.before)
+    .where(_TRAIL.c.entity == bindparam("entity"), _TRAIL.c.action == bindparam("action"))
+    .where(among(_TRAIL.c.subject_id, "ids"))
+    .order_by(_TRAIL.c.at, _TRAIL.c.id)
 )
 _LISTED: Final = (
     select(change.c.row_id, change.c.bucket, change.c.v)

@@ -12,7 +12,7 @@ from bench.sim.apps import NEW, OLD, SERVER, started
 from bench.sim.counter import Counter
 from bench.sim.place import Look, Place
 from bench.sim.promises import keep
-from sync.deciding import CONFLICT_DECIDE, DECIDE
+from sync.deciding import CONFLICT_DECIDE, deciding
 from sync.handler import Handler
 from sync.protocol import Mutation, PullAnswer, PullRequest, PushAnswer, PushRequest, Status
 from sync.replica import Replica
@@ -20,7 +20,7 @@ from sync.shelf import OwnFile
 from tests.sync.handset import Handset, register
 from tests.sync.world import START, handlers_that
 
-HANDLERS: Final[Mapping[str, Handler[Any]]] = handlers_that(**{CONFLICT_DECIDE: DECIDE})
+HANDLERS: Final[Mapping[str, Handler[Any]]] = handlers_that(**{CONFLICT_DECIDE: deciding(SERVER)})
 """The business of this company."""
 
 DOING: Final = frozenset((Status.APPLIED, Status.MERGED, Status.CONFLICT))

@@ -1,7 +1,7 @@
 """Apps of older schemas are sent rows they know, and nothing they send is refused (invariant 27)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -9,7 +9,9 @@ import pytest
 from bench.sim.apps import NEW, OLD, POLICIES, SERVER, as_held
 from bench.sim.company import Company
 from bench.sim.place import MemoryPlace
+from sync.deciding import deciding
 from sync.feed import Entry
+from sync.handler import Call, Outcome, Rejection, applied
 from sync.ledger import envelope_of
 from sync.limits import PULL_SCHEMAS_BACK
 from sync.policy import POLICY
@@ -50,10 +52,52 @@ def test_a_command_is_adapted_and_what_cannot_be_is_set_aside() -> None:
     assert newer.outcome.code == "newer_schema"
 
 
-def test_a_decision_names_fields_in_todays_words() -> None:
-    args = {"take": "values", "seen": {"remark": "a"}, "values": {"remark": "b"}}
-    raised = SERVER.raised(mutation(OLD, "conflict.decide", "field_conflict", args=args))
-    assert raised.args == {"take": "values", "seen": {"note": "a"}, "values": {"note": "b"}}
+APART: Final = Schemas(
+    NEW, {NEW: SchemaStep(renamed={"site": {"note": "name"}}, added={"asset": frozenset({"protocol"})})}
+)
+"""What is the name of a site today was its note; the note of an asset is what it was."""
+
+
+async def test_a_decision_is_in_the_words_of_its_own_table_and_app() -> None:
+    world, phone, asset = await _asset_on_a_phone(protocol="ONVIF")
+    await world.change("asset", asset, note="b")
+    phone.edit("asset", asset, note="c")
+    (clash,) = await phone.push()
+    taken = {"take": "values", "seen": {"note": "b"}, "values": {"note": "d"}}
+    assert await _decided_by_old_app(world, clash.conflicts[0], taken) == applied()
+    assert ((await world.fields("asset", asset)) or {})["note"] == "d"
+
+
+async def test_an_old_app_compared_only_what_it_knows() -> None:
+    world, phone, asset = await _asset_on_a_phone(protocol="ONVIF")
+    await world.change("asset", asset, note="b")
+    phone.remove("asset", asset)
+    (clash,) = await phone.push()
+    fields = await world.fields("asset", asset) or {}
+    seen = {name: fields[name] for name in POLICY.of("asset").editable() if name in fields and name != "protocol"}
+    with pytest.raises(Rejection, match="conflict_moved"):
+        await _decided_by_old_app(world, clash.conflicts[0], {"take": "mine", "seen": seen | {"note": "a"}})
+    assert await _decided_by_old_app(world, clash.conflicts[0], {"take": "mine", "seen": seen}) == applied()
+    assert await world.fields("asset", asset) is None
+
+
+async def _asset_on_a_phone(**fields: Any) -> tuple[MemoryWorld, Handset, str]:
+    world = await MemoryWorld().begin()
+    site = await world.site()
+    asset = await world.asset(site, note="a", **fields)
+    await world.assign(world.li_wei, await world.job(site))
+    phone = await _phone(world, NEW)
+    await phone.pull_all()
+    return world, phone, asset
+
+
+async def _decided_by_old_app(world: MemoryWorld, conflict: str, args: Mapping[str, Any]) -> Outcome:
+    made = msgspec.structs.replace(mutation(OLD, "conflict.decide", "field_conflict", args=args), row=conflict)
+    call = Call(
+        APART.raised(made), world.li_wei, ROW, now=START, effective_at=START, time_flagged=False, in_scope=True
+    )  # fmt: skip
+    async with world.store.write() as tx:
+        return await deciding(APART).run(tx, call)
 
 
 def test_steps_follow_one_another_both_ways() -> None:
@@ -64,7 +108,7 @@ def test_steps_follow_one_another_both_ways() -> None:
     assert schemas.raised(mutation(1, "edit", "asset", fields={"remark": Edit(1, 2)})).fields == {"note": Edit(1, 2)}
     assert schemas.held("asset", ("note", "name"), 1) == ("remark", "name")
     assert schemas.held("asset", ("note",), 2) == ("comment",)
-    entry = Entry("site:1", "asset", ROW, 5, deleted=False, body='{"name":"x","note":"y"}')
+    entry = Entry("site:1", "asset", ROW, 5, deleted=False, body=b'{"name":"x","note":"y"}')
     assert msgspec.json.decode(schemas.lowered(entry, 1).body) == {"name": "x", "remark": "y"}
     assert schemas.lowered(entry, 3) is entry
 
