@@ -86,7 +86,7 @@ class Replica:
     rewinding: bool = False
     """Whether the server was found restored, and what the phone holds is not yet compared with it."""
     rewinds: int = 0
-    """Restores of the server this phone has lived through, as far as it can tell; a file sent before the last has to be asked after."""
+    """Restores this phone has lived through, or perhaps has; a file sent before the last has to be asked after."""
     wipe_told: bool = False
     """Whether the server knows that this phone has wiped itself."""
     schemas: Schemas = SHIPPED

@@ -177,9 +177,9 @@ def _is_missing(file: OwnFile, rewinds: int) -> bool:
 def _is_safe(file: OwnFile, replica: Replica, now: datetime) -> bool:
     if file.sent is None or _is_missing(file, replica.rewinds):
         return False
-    if now - file.sent.at > timedelta(days=KEPT_DAYS):
-        return True
-    incarnation, n = replica.holding.durable or ("", 0)
+    if replica.holding.durable is None:
+        return now - file.sent.at > timedelta(days=KEPT_DAYS)
+    incarnation, n = replica.holding.durable
     if incarnation == file.sent.incarnation:
         return n > file.sent.made_n
     return incarnation == replica.identity.incarnation

@@ -65,6 +65,7 @@ class Carried:
     ahead: timedelta = timedelta()
     schema: int = NEW
     files: dict[str, OwnFile] = field(default_factory=dict[str, OwnFile])
+    files_in_backup: dict[str, OwnFile] = field(default_factory=dict[str, OwnFile])
     photos: dict[str, bytes] = field(default_factory=dict[str, bytes])
     gone: frozenset[str] = frozenset()
     """What it had handed over and deleted when the servers lost it."""
@@ -79,11 +80,11 @@ class Carried:
 
     def back_up(self) -> None:
         """Keep a copy of the disk."""
-        self.backup, self.flaws_in_backup = self.disk, self.flaws_on_disk
+        self.backup, self.flaws_in_backup, self.files_in_backup = self.disk, self.flaws_on_disk, dict(self.files)
 
     def bring_back(self) -> None:
         """Put the copy on the disk, and start from it."""
-        self.disk, self.flaws_on_disk = self.backup, self.flaws_in_backup
+        self.disk, self.flaws_on_disk, self.files = self.backup, self.flaws_in_backup, dict(self.files_in_backup)
         self.wake()
 
 
