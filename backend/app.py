@@ -147,7 +147,6 @@ def task_handlers(settings: Settings, database: Database) -> dict[str, TaskHandl
         HANDLE_EVENT: event_task(database, clock),
         HOUSEKEEPING: housekeeping_task(database, clock, _forgets(settings)),
         MAINTENANCE_ROUND: round_task(database, clock),
-        MAKE_THUMBNAIL: thumbnail_task(database, clock, blob_store(settings)),
         SEAL_FORM: Sealer(database, clock, settings).run,
         SEND_NOTIFICATION: sending_task(database, clock, OutboxFile(settings.data_dir / "outbox.jsonl")),
     }
@@ -156,6 +155,11 @@ def task_handlers(settings: Settings, database: Database) -> dict[str, TaskHandl
 def _forgets(settings: Settings) -> tuple[Forget, ...]:
     uploads = forget_old_uploads(blob_store(settings))
     return forget_old_creations, forget_done_tasks, forget_ended_sessions, forget_old_deletions, uploads
+
+
+def thumbnail_handlers(settings: Settings, database: Database) -> dict[str, TaskHandler]:
+    """Return what the worker of thumbnails can do; whoever asks for thousands keeps only thumbnails waiting."""
+    return {MAKE_THUMBNAIL: thumbnail_task(database, clock_of(settings), blob_store(settings))}
 
 
 def plan_handlers(settings: Settings, database: Database) -> dict[str, TaskHandler]:
@@ -300,10 +304,10 @@ def _lifespan(settings: Settings, database: Database, hints: HintBoard) -> Any:
         async with database.write() as session:
             await start_rounds(session, now=clock_of(settings).now())
             await start_housekeeping(session, now=clock_of(settings).now())
-        kinds = (
-            (task_handlers(settings, database), plan_handlers(settings, database)) if settings.task_poll_seconds else ()
-        )
-        workers = [Worker(database, clock_of(settings), handlers, settings.task_poll_seconds) for handlers in kinds]
+        kinds = (task_handlers, thumbnail_handlers, plan_handlers) if settings.task_poll_seconds else ()
+        workers = [
+            Worker(database, clock_of(settings), kind(settings, database), settings.task_poll_seconds) for kind in kinds
+        ]
         working = [asyncio.create_task(worker.run()) for worker in workers]
         try:
             yield

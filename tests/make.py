@@ -21,7 +21,7 @@ from litestar import Litestar
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.app import TOKEN_KEY_FILE, create_app, task_handlers
+from backend.app import TOKEN_KEY_FILE, create_app, task_handlers, thumbnail_handlers
 from backend.calendars.models import WorkingCalendar
 from backend.core.auth import hash_password
 from backend.core.clock import clock_of
@@ -158,7 +158,8 @@ class Office:
 
     async def work(self) -> int:
         """Run every background task that is due, and those they bring about; return how many ran."""
-        worker = Worker(self.database, clock_of(self.settings), task_handlers(self.settings, self.database), 0.1)
+        handlers = task_handlers(self.settings, self.database) | thumbnail_handlers(self.settings, self.database)
+        worker = Worker(self.database, clock_of(self.settings), handlers, 0.1)
         done = 0
         while await worker.run_one():
             done += 1

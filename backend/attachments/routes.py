@@ -104,7 +104,9 @@ async def get_thumbnail(
         made, small = await queries.thumbnail_of(session, sha256, side)
     if made is None:
         async with database.write() as session:
-            await want_thumbnail(session, now=now, wanted=Wanted(sha256, side))
+            coming = await want_thumbnail(session, now=now, wanted=Wanted(sha256, side))
+        if not coming:
+            raise Problem(NO_THUMBNAIL)
         raise Problem(THUMBNAIL_PENDING, retry_after_seconds=THUMBNAIL_SECONDS)
     if small is None:
         raise Problem(NO_THUMBNAIL)

@@ -5,7 +5,8 @@ A photo of 4 MB is 20 KB as a thumbnail; whoever looks through fifty of them on 
 
 import asyncio
 import io
-from datetime import datetime
+import logging
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal, get_args
 
 import msgspec
@@ -19,19 +20,25 @@ from backend.attachments.store import BlobStore
 from backend.core.clock import Clock
 from backend.core.db import insert_ignoring
 from backend.core.sessions import Database
-from backend.core.tasks import TaskHandler, ensure_task
+from backend.core.tasks import TaskHandler, TaskRefusedError, ensure_task, redo_task
 
 Side = Literal[160, 320, 640]
 """The longer side, in pixels: few sizes, so that nobody fills the store with every one."""
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
 MAKE_THUMBNAIL: Final = "make_thumbnail"
-PIXELS_MOST: Final = 50_000_000
-"""A picture that would unpack to more is not opened: a file of 100 KB can claim 10 gigapixels. JPEG is counted as it is
-read, at an eighth of its sides if that is enough."""
+PIXELS_MOST: Final = 16_000_000
+"""A picture that would unpack to more is not opened: 86 bytes can claim 49 megapixels, which take a gigabyte."""
+JPEG_PIXELS_MOST: Final = 50_000_000
+"""The same of a JPEG, counted as it is read, at an eighth of its sides if that is enough; a progressive one is first
+unpacked as a whole."""
+TRIED_AGAIN: Final = timedelta(days=1)
+"""How long it rests when a thumbnail could not be made for a reason outside the picture."""
 QUALITY: Final = 80
 THUMBNAIL_TYPE: Final = "image/jpeg"
 PICTURES: Final = ("JPEG", "PNG", "WEBP")
 """The formats that are read at all: every decoder is a way in."""
+
+log = logging.getLogger(__name__)
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -48,11 +55,14 @@ def thumbnail(content: bytes, side: int) -> bytes | None:
     """
     try:
         with Image.open(io.BytesIO(content), formats=PICTURES) as picture:
-            picture.draft("RGB", (side, side))
-            if picture.width * picture.height > PIXELS_MOST:
+            if not picture.info.get("progressive"):
+                picture.draft("RGB", (side, side))
+            most = JPEG_PIXELS_MOST if picture.format == "JPEG" else PIXELS_MOST
+            if picture.width * picture.height > most:
                 return None
             return _encoded(picture, side)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except Exception:  # a decoder raises anything; what it says of a broken picture helps nobody but us
+        log.info("no thumbnail of a picture that cannot be read", exc_info=True)
         return None
 
 
@@ -61,7 +71,10 @@ def thumbnail_task(database: Database, clock: Clock, store: BlobStore) -> TaskHa
 
     async def run(payload: dict[str, Any]) -> None:
         wanted = msgspec.convert(payload, Wanted)
-        content = await asyncio.to_thread(store.read, wanted.sha256)
+        try:
+            content = await asyncio.to_thread(store.read, wanted.sha256)
+        except FileNotFoundError as error:
+            raise TaskRefusedError(str(error)) from error
         small = await asyncio.to_thread(thumbnail, content, wanted.side)
         stored = None
         if small is not None:
@@ -73,11 +86,11 @@ def thumbnail_task(database: Database, clock: Clock, store: BlobStore) -> TaskHa
     return run
 
 
-async def want_thumbnail(session: AsyncSession, *, now: datetime, wanted: Wanted) -> None:
-    """Have a thumbnail made, unless it was asked for before."""
-    await ensure_task(
-        session, now=now, kind=MAKE_THUMBNAIL, key=f"{wanted.sha256}:{wanted.side}", payload=msgspec.to_builtins(wanted)
-    )
+async def want_thumbnail(session: AsyncSession, *, now: datetime, wanted: Wanted) -> bool:
+    """Have a thumbnail made; return whether it is worth waiting for, or was tried in vain lately."""
+    key = f"{wanted.sha256}:{wanted.side}"
+    await ensure_task(session, now=now, kind=MAKE_THUMBNAIL, key=key, payload=msgspec.to_builtins(wanted))
+    return await redo_task(session, now=now, kind=MAKE_THUMBNAIL, key=key, rest=TRIED_AGAIN)
 
 
 async def _note(session: AsyncSession, *, now: datetime, wanted: Wanted, stored: Stored | None) -> None:
@@ -91,7 +104,7 @@ async def _note(session: AsyncSession, *, now: datetime, wanted: Wanted, stored:
 
 def _encoded(picture: Image.Image, side: int) -> bytes:
     """Shrink, turn upright as EXIF says, and paint on white: only pixels are left, whatever the file carried."""
-    upright = ImageOps.exif_transpose(picture)
+    upright = _upright(picture)
     upright.thumbnail((side, side))
     small = Image.new("RGB", upright.size, "white")
     seen = upright.convert("RGBA")
@@ -99,3 +112,12 @@ def _encoded(picture: Image.Image, side: int) -> bytes:
     made = io.BytesIO()
     small.save(made, "JPEG", quality=QUALITY)
     return made.getvalue()
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turn a picture as its notes say; notes that cannot be read say nothing."""
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:
+        log.info("the notes of a picture cannot be read", exc_info=True)
+        return picture

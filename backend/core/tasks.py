@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Index, Select, String, delete, or_, select, update
+from sqlalchemy import Index, Select, String, and_, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -93,6 +93,15 @@ async def ensure_task(
         "run_at": run_at or now, "attempts": 0,
     }  # fmt: skip
     await session.run_sync(insert_ignoring, Task.__table__, [task])
+
+
+async def redo_task(session: AsyncSession, *, now: datetime, kind: str, key: str, rest: timedelta) -> bool:
+    """Have a task run again that is over, unless it was given up within `rest`; return whether it waits or runs now."""
+    this = Task.key == f"{kind}:{key}"
+    over = or_(Task.state == "done", and_(Task.state == "failed", Task.finished_at <= now - rest))
+    again = update(Task).where(this, over).values(state="waiting", run_at=now, attempts=0, finished_at=None)
+    await session.execute(again)
+    return (await session.execute(select(Task.state).where(this))).scalar_one_or_none() == "waiting"
 
 
 async def renew_lease(session: AsyncSession, *, kind: str, key: str) -> None:

@@ -5,10 +5,13 @@ import zlib
 from struct import pack
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from sqlalchemy import delete
 
+from backend.attachments.models import Thumbnail
+from backend.attachments.places import FolderPlace
 from backend.attachments.thumbnails import PIXELS_MOST, SIDES, thumbnail
 from tests.api.test_uploads import begin, go_on, sha256
 from tests.make import Desk, Office
@@ -18,14 +21,16 @@ ORIENTATION, CAMERA = 0x0112, 0x010F
 ON_ITS_SIDE = 6
 
 
-def photo(width: int = 900, height: int = 600, *, kind: str = "JPEG", orientation: int = 1) -> bytes:
+def photo(
+    width: int = 900, height: int = 600, *, kind: str = "JPEG", orientation: int = 1, progressive: bool = False
+) -> bytes:
     """Left half red, right half blue; with a camera's notes."""
     picture = Image.new("RGB", (width, height), "red")
     picture.paste("blue", (width // 2, 0, width, height))
     notes = Image.Exif()
     notes[ORIENTATION], notes[CAMERA] = orientation, "Secret Camera Co"
     made = io.BytesIO()
-    picture.save(made, kind, exif=notes, comment=b"secret place")
+    picture.save(made, kind, exif=notes, comment=b"secret place", progressive=progressive)
     return made.getvalue()
 
 
@@ -68,12 +73,45 @@ def test_a_picture_that_would_fill_the_memory_is_not_opened(size: tuple[int, int
     assert thumbnail(claiming(*size), 160) is None
 
 
-@settings(max_examples=60)
-@given(st.binary(max_size=60), st.integers(0, 2000))
-def test_broken_pictures_have_none_and_break_nothing(noise: bytes, at: int) -> None:
-    content = photo(64, 48)
-    assert thumbnail(content[: at % len(content)] + noise, 160) is None or opened(thumbnail(content, 160)).width <= 160
+@pytest.mark.parametrize(("kind", "size", "made"), [
+    ("WEBP", (4_100, 4_100), False), ("PNG", (4_100, 4_100), False), ("JPEG", (4_100, 4_100), True),
+])  # fmt: skip
+def test_a_picture_of_one_colour_that_unpacks_to_much_is_not_opened(
+    kind: str, size: tuple[int, int], *, made: bool
+) -> None:
+    content = io.BytesIO()
+    Image.new("RGB", size, "red").save(content, kind, lossless=True, method=0)
+    assert (thumbnail(content.getvalue(), 160) is not None) is made
+
+
+def test_a_progressive_photo_is_counted_as_a_whole() -> None:
+    content = bytearray(photo(64, 48, progressive=True))
+    frame = content.index(b"\xff\xc2")
+    content[frame + 5 : frame + 9] = pack(">HH", 7_000, 8_000)
+    assert thumbnail(bytes(content), 160) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["JPEG", "PNG", "WEBP"]), st.binary(max_size=60), st.integers(0, 2000))
+def test_broken_pictures_have_none_and_break_nothing(kind: str, noise: bytes, at: int) -> None:
+    content = photo(64, 48, kind=kind)
+    small = thumbnail(content[: at % len(content)] + noise, 160)
+    assert small is None or opened(small).size[0] <= 160
     assert thumbnail(b"%PDF-1.7" + noise, 160) is None
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@settings(max_examples=60, deadline=None)
+@example("JPEG", 11, 0)
+@given(st.sampled_from(["JPEG", "PNG", "WEBP"]), st.integers(0, 55), st.integers(0, 255))
+def test_damaged_notes_cost_the_turn_and_not_the_picture(kind: str, at: int, value: int) -> None:
+    content = bytearray(photo(64, 48, kind=kind, orientation=ON_ITS_SIDE))
+    content[content.index(b"MM\0*") + at] = value
+    if kind == "PNG":
+        place = content.index(b"eXIf")
+        length = int.from_bytes(content[place - 4 : place], "big")
+        content[place + 4 + length : place + 8 + length] = pack(">I", zlib.crc32(content[place : place + 4 + length]))
+    assert opened(thumbnail(bytes(content), 160)).size in {(64, 48), (48, 64)}
 
 
 async def with_photo(office: Office, content: bytes) -> Desk:
@@ -113,6 +151,30 @@ async def test_what_cannot_be_made_small_says_so(sqlite_office: Office) -> None:
     assert (await desk.get(path)).status_code == 503
     await sqlite_office.work()
     assert (await desk.get(path)).json()["code"] == "no_thumbnail"
+
+
+async def test_what_failed_for_good_says_so_and_is_tried_again_another_day(sqlite_office: Office) -> None:
+    content = photo(64, 48)
+    desk = await with_photo(sqlite_office, content)
+    path, lies = (
+        f"/blobs/{sha256(content)}/thumbnail",
+        FolderPlace(sqlite_office.settings.blob_dir).path(sha256(content)),
+    )
+    assert (await desk.get(path)).status_code == 503
+    away = lies.rename(lies.with_suffix(".away"))
+    await sqlite_office.work()
+    assert (await desk.get(path)).json()["code"] == "no_thumbnail"
+    away.rename(lies)
+    sqlite_office.move_clock(days=1)
+    desk = await sqlite_office.sign_in(HE_LI)
+    assert (await desk.get(path)).status_code == 503
+    await sqlite_office.work()
+    assert (await desk.get(path)).status_code == 200
+    async with sqlite_office.database.write() as session:
+        await session.execute(delete(Thumbnail))
+    assert (await desk.get(path)).status_code == 503, "a restored server may have the task and not what it made"
+    await sqlite_office.work()
+    assert (await desk.get(path)).status_code == 200
 
 
 async def test_a_part_is_read_only_of_the_version_one_has(sqlite_office: Office) -> None:
