@@ -4,7 +4,8 @@
 
 Each phone is the reference client with its durable queue, behind a TCP proxy that cuts, truncates, delays, repeats and
 swallows. PostgreSQL waits for the disk at every commit. Afterwards notebooks are compared with rows: what a phone did
-not get, what was acknowledged and is gone, what was done twice. Exit code 1 unless all three are 0.
+not get, what was acknowledged and is gone, what was done twice. Exit code 1 unless all three are 0, everything that was
+asked for was written, and no server ended that nobody killed.
 """
 
 import argparse
@@ -61,6 +62,7 @@ async def _run(given: argparse.Namespace, folder: Path, stack: ExitStack) -> int
         return 1
     await database.close()  # what it has open may be from before the database was killed
     figures = await reckon(database, writers)
+    figures.asked, figures.died = given.mutations // WRITERS * WRITERS, servers.died
     for writer in writers:
         await writer.close()
     await database.close()
@@ -87,7 +89,7 @@ async def _crash_halfway(postgres: Server, writers: Sequence[Writer], mutations:
     while sum(writer.settled for writer in writers) < mutations // 2:  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(LOOK_SECONDS)
     crash_database(postgres.pid)
-    print("the database was killed; it comes back with what the disk has", flush=True)
+    print("the database was shut down at once; it comes back with what its log has", flush=True)
 
 
 def _servers(postgres: Server, folder: Path, seed: int) -> Servers:
@@ -127,7 +129,12 @@ def _tell(figures: Figures, writers: list[Writer], servers: Servers, writing: fl
     faults = sum((writer.bad.faults for writer in writers), Counter[Fault]())
     print(line({fault.value: faults[fault] for fault in Fault}))
     ends = {status.value: figures.ends[status] for status in Status}
-    others = {"undelivered": figures.undelivered, "servers_died": servers.died, "writing_seconds": round(writing)}
+    others = {
+        "asked": figures.asked,
+        "undelivered": figures.undelivered,
+        "servers_died": figures.died,
+        "writing_seconds": round(writing),
+    }
     print(line(ends | others))
     closing = {
         "mutations": figures.mutations, "missed": figures.missed, "lost": figures.lost,
@@ -137,7 +144,7 @@ def _tell(figures: Figures, writers: list[Writer], servers: Servers, writing: fl
 
 
 def main() -> int:
-    """Run, print the line of figures, and return 0 if nothing was missed, lost or done twice."""
+    """Run, print the line of figures, and return 0 if all is well."""
     parser = argparse.ArgumentParser(prog="chaos", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--mutations", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=900, help="no new work after so long")

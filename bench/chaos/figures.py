@@ -21,6 +21,10 @@ ASSETS: Final = "SELECT id, site_id, note FROM asset"
 class Figures:
     """What went wrong, by kind, and how everything ended."""
 
+    asked: int = 0
+    """Mutations that were to be written."""
+    died: int = 0
+    """Servers that ended though nobody killed them."""
     mutations: int = 0
     missed: int = 0
     """Rows a phone should hold and does not, or holds otherwise, or should no longer hold."""
@@ -33,9 +37,10 @@ class Figures:
 
     @property
     def good(self) -> bool:
-        """Whether nothing went wrong; nobody here does anything a server should refuse or set aside."""
+        """Whether all was written and nothing went wrong; nobody does anything a server should refuse or set aside."""
         unwanted = self.ends[Status.REJECTED] + self.ends[Status.QUARANTINED]
-        return not (self.missed or self.lost or self.duplicated or self.undelivered or unwanted)
+        wrong = self.missed or self.lost or self.duplicated or self.undelivered or unwanted or self.died
+        return not wrong and self.mutations >= self.asked
 
 
 @dataclass(frozen=True)

@@ -102,5 +102,8 @@ class Servers:
 
 
 def crash_database(pid: int) -> None:
-    """End PostgreSQL at once, as losing its power would: nothing is tidied up, what the disk has is all there is."""
+    """Shut PostgreSQL down in its mode "immediate": its processes end where they stand, and it recovers from its log.
+
+    It is not a loss of power: what was written and not yet flushed to the disk is still in the system's memory.
+    """
     os.kill(pid, signal.SIGQUIT)

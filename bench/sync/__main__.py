@@ -9,8 +9,9 @@ machine does meets all of them; the figures are medians.
 
 import argparse
 import asyncio
+import sys
 import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ WIRE_MOST: Final = 1.25
 WRITTEN_LEAST: Final = 4_000
 """Mutations a second of eight writers."""
 LIMIT: Final = "the physical limit, no goal"
+MISSED: Final = "8 writers, missed"
+LOST: Final = "8 writers, acknowledged then lost"
 NAMES: Final = {"SQLite": "sqlite", "PostgreSQL": "postgresql"}
 
 
@@ -171,8 +174,8 @@ def _concurrent_figures(done: Concurrent) -> list[Figure]:
             f">= {WRITTEN_LEAST}",
             done.per_second >= WRITTEN_LEAST,
         ),
-        Figure("8 writers, missed", done.missed, None, None, "0", done.missed == 0),
-        Figure("8 writers, acknowledged then lost", done.lost, None, None, "0", done.lost == 0),
+        Figure(MISSED, done.missed, None, None, "0", done.missed == 0),
+        Figure(LOST, done.lost, None, None, "0", done.lost == 0),
     ]
 
 
@@ -242,8 +245,8 @@ def _below(folder: Path, name: str) -> Path:
     return below
 
 
-def main() -> None:
-    """Start everybody, measure, print the table and a last line of names and values."""
+def main() -> int:
+    """Start everybody, measure, print the table and a last line of names and values; 1 if anything was not there."""
     parser = argparse.ArgumentParser(prog="bench-sync", description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--records", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=15)
@@ -255,7 +258,13 @@ def main() -> None:
     report("sync", figures)
     short = [figure.row for figure in figures if not figure.met]
     print(f"bench_sync rows={len(figures)} met={len(figures) - len(short)} short={len(short)}")
+    return _exit_code(figures)
+
+
+def _exit_code(figures: Sequence[Figure]) -> int:
+    """Being slow is a figure; a change that did not arrive or that was acknowledged and is gone is a failure."""
+    return int(any(figure.row in {MISSED, LOST} and not figure.met for figure in figures))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
