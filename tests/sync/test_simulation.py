@@ -1,4 +1,4 @@
-"""Any history of work, office and faults keeps every promise; docs/decisions/0310 says which, and where."""
+"""Any history of work, office and faults keeps every promise; docs/decisions/0311 says which, and where."""
 
 import asyncio
 import subprocess
