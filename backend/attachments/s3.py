@@ -48,6 +48,9 @@ ASK_AGAIN_SECONDS: Final = 5
 PROBE: Final = "paigong-probe"
 """What is written and read at the start, to see whether it can be."""
 
+MISSING: Final = "<Code>NoSuchKey</Code>"
+"""What S3 says of a file that is not there."""
+
 _SAID: Final = (re.compile(r"status code: (\d{3})"), re.compile(r"<Code>(\w{1,60})</Code>"), re.compile(r"kind: (\w+)"))
 """What may be told of an error: HTTP's number, S3's code, or how a connection failed."""
 
@@ -114,13 +117,13 @@ class BucketPlace:
 
     def blocks(self, sha256: str) -> Iterator[bytes]:
         """Read all of it; raises FileNotFoundError, blob_store_unreachable."""
-        with _reached():
+        with _reached(reading=True):
             for block in obstore.get(self._store, key_of(sha256)).stream(min_chunk_size=BLOCK_BYTES):
                 yield bytes(block)
 
     async def open(self, sha256: str, span: Span | None) -> AsyncIterator[bytes]:
         """Begin to read; raises FileNotFoundError, blob_store_unreachable."""
-        with _reached():
+        with _reached(reading=True):
             options: GetOptions = {"range": (span[0], span[1] + 1)} if span else {}
             found = await obstore.get_async(self._store, key_of(sha256), options=options)
             return _handed_on(found.stream(min_chunk_size=BLOCK_BYTES))
@@ -154,15 +157,16 @@ async def _handed_on(blocks: "BytesStream") -> AsyncGenerator[bytes]:
 
 
 @contextmanager
-def _reached(*, writing: bool = False) -> Generator[None]:
+def _reached(*, writing: bool = False, reading: bool = False) -> Generator[None]:
     """Raise blob_store_unreachable for every way in which a store fails.
 
-    obstore calls a missing bucket a missing file, and so it is when something is written.
+    obstore calls every 404 a missing file: a missing bucket, or a proxy's page. A file that is read is missing only if
+    the store itself says so; an answer to HEAD has no body that could say it.
     """
     try:
         yield
     except FileNotFoundError as error:
-        if writing or "NoSuchBucket" in str(error):
+        if writing or "NoSuchBucket" in str(error) or (reading and MISSING not in str(error)):
             raise _unreachable(error) from error
         raise
     except (BaseError, OSError, TimeoutError) as error:

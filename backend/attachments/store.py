@@ -145,6 +145,16 @@ class BlobStore:
         """Return of which uploads something has come."""
         return [UUID(hex=path.name) for path in self._parts.glob("*") if PART_NAME.fullmatch(path.name)]
 
+    def drop_old_incoming(self, before: float) -> int:
+        """Remove what a killed server left behind: files untouched since `before` (POSIX time); return how many.
+
+        A request in progress writes to its own.
+        """
+        old = [path for path in (self._folder / "incoming").glob("*") if path.stat().st_mtime < before]
+        for path in old:
+            path.unlink(missing_ok=True)
+        return len(old)
+
     @contextmanager
     def incoming(self) -> Generator["Incoming"]:
         """Open a file for bytes still arriving; unless it is kept, it is gone afterwards."""

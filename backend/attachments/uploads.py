@@ -18,6 +18,7 @@ from backend.attachments.schemas import Stored
 from backend.attachments.store import BLOB_BYTES, BLOB_TOO_LARGE, HASH_MISMATCH, MEDIA_TYPES, TYPE_REFUSED, BlobStore
 from backend.attachments.tus import UPLOAD_OFFSET, UPLOAD_TOO_LONG, Creation
 from backend.core.auth import Principal
+from backend.core.clock import SystemClock
 from backend.core.db import insert_ignoring
 from backend.core.errors import NOT_FOUND, Fault, Problem
 from backend.core.housekeeping import Forget
@@ -25,6 +26,8 @@ from backend.core.ids import new_id
 
 UPLOAD_DAYS: Final = timedelta(days=7)
 """How long an upload is kept after its last piece; what is not finished by then is begun anew."""
+INCOMING_KEPT: Final = timedelta(days=1)
+"""How long bytes may lie that were arriving when a server was killed, by the machine's own clock, as its files."""
 UPLOADS_A_PERSON_MAXIMUM: Final = 100
 """Unfinished uploads of one person."""
 
@@ -149,6 +152,7 @@ def forget_old_uploads(store: BlobStore) -> Forget:
             store.drop_part(upload_id)
         await session.execute(delete(Upload).where(Upload.expires_at <= now))
         await _drop_orphans(session, store)
+        store.drop_old_incoming((SystemClock().now() - INCOMING_KEPT).timestamp())
         return len(old)
 
     return forget

@@ -34,12 +34,14 @@ NAME: Final = "paigong-{at:%Y%m%d-%H%M%S}.backup"
 
 
 async def take_backup(
-    database: Database, settings: Settings, *, target: Path, now: datetime, progress: Progress
-) -> tuple[Path, Manifest]:
+    database: Database, settings: Settings, *, target: Path, now: datetime, progress: Progress,
+    without_files: bool = False,
+) -> tuple[Path, Manifest]:  # fmt: skip
     """Write everything of one instant to `target` (a folder: under a name of its own), verified; return where.
 
     Files are read after the rows that name them, so none is missing. Then phones are let know what they need not keep;
-    not so when files were lost here: a phone may have the last copy of one.
+    not so when files were lost here: a phone may have the last copy of one. When every file is missing, the wrong place
+    is more likely than their loss, so that has to be said (`without_files`).
     Raises BackupRefusedError; then, and when it is interrupted, there is no backup and nothing has changed.
     """
     path = _named(target, now)
@@ -52,7 +54,10 @@ async def take_backup(
             v, epoch = await session.run_sync(current)
         for name in server_files(settings.data_dir):
             archive.file(name, (settings.data_dir / name).read_bytes())
-        lost = await _write_blobs(blob_store(settings), shas, archive, progress)
+        store = blob_store(settings)
+        lost = await _write_blobs(store, shas, archive, progress)
+        if not (archive.blobs or without_files):
+            await asyncio.to_thread(_check_not_elsewhere, store, lost)
         manifest = Manifest(
             format=FORMAT, made_at=now, revision=revision, v=v, epoch=str(epoch), tables=archive.tables,
             files=archive.files, blobs=archive.blobs, lost=lost,
@@ -97,6 +102,19 @@ async def _write_tables(
                 if ledgers:
                     held[str(row.device_id), str(row.incarnation)] = row.acked_n
         progress("tables", done, len(tables))
+
+
+def _check_not_elsewhere(store: BlobStore, lost: Sequence[str]) -> None:
+    """Refuse when the store has nothing of what the rows name: it is another one."""
+    with reaching_files():
+        if not lost or any(store.has(sha256) for sha256 in lost):
+            return
+    raise BackupRefusedError(
+        f"文件存储中一个文件也没有(应有 {len(lost)} 个);请检查 PAIGONG_BLOBS 和数据目录。"
+        "若文件确实已全部丢失,请加 --without-files",
+        f"the file store has none of the {len(lost)} files the database names; check PAIGONG_BLOBS and the data "
+        "folder. If all files really are gone, add --without-files",
+    )
 
 
 async def _write_blobs(store: BlobStore, shas: Sequence[str], archive: ArchiveWriter, progress: Progress) -> list[str]:

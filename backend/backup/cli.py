@@ -19,24 +19,33 @@ from backend.settings import read_settings
 SOME_LOST: Final = 3
 """Exit code of a backup that is good but for files that were lost before it."""
 LABELS: Final[Mapping[str, str]] = {"tables": "数据表 / tables", "files": "文件 / files", "check": "校验 / checking"}
+NO_FOLDER: Final = (
+    "没有文件夹 {target};请先建立它 (mkdir -p {target}),或写出文件名,例如 {target}.backup / "
+    "there is no folder {target}; make it first (mkdir -p {target}), or name a file, such as {target}.backup"
+)
 LOST_SHOWN: Final = 5
 EXISTING: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command("backup")
 @click.argument("target", type=click.Path(path_type=Path))
-def backup_command(target: Path) -> None:
+@click.option("--without-files", is_flag=True, help="Back up although every file is gone. 文件已全部丢失时仍备份。")
+def backup_command(target: Path, without_files: bool) -> None:  # noqa: FBT001 - click hands flags over as booleans
     """Back up rows, files and keys to TARGET while the server runs, and check it. 在线备份并校验。
 
-    TARGET is a new file, or a folder in which the backup gets a name by its time.
+    TARGET is a folder, in which the backup gets a name by its time, or a new file with an ending, such as today.backup.
     """
     settings = read_settings()
+    if not target.suffix and not target.exists():
+        raise click.ClickException(NO_FOLDER.format(target=target))
 
     async def work() -> tuple[Path, Manifest]:
         database = Database(settings.database_url)
         try:
             now = clock_of(settings).now()
-            return await take_backup(database, settings, target=target, now=now, progress=_progress())
+            return await take_backup(
+                database, settings, target=target, now=now, progress=_progress(), without_files=without_files
+            )
         finally:
             await database.close()
 

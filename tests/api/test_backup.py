@@ -25,6 +25,7 @@ from backend.backup.cli import LABELS, backup_check_command
 from backend.backup.faults import BackupRefusedError
 from backend.backup.restore import restore_backup
 from backend.backup.rows import KINDS, line, reading
+from backend.cli import main
 from backend.core import migrate
 from backend.core.changes import commit_clock
 from backend.core.sessions import Database
@@ -318,6 +319,27 @@ async def test_what_was_lost_is_claimed_by_nobody_and_taken_again(sqlite_office:
         await go_on(desk, await begin(desk, PHOTO), 0, PHOTO)
         assert [one["arrived"] for one in ok(await desk.get(asked))] == [True]
         assert (await desk.get(f"/blobs/{name}")).content == PHOTO
+
+
+async def test_a_store_that_has_nothing_is_the_wrong_place_unless_somebody_says_otherwise(
+    office_backup: tuple[Settings, Path], tmp_path: Path
+) -> None:
+    settings, path = office_backup
+    (sha256,) = verified(path, quiet).blobs
+    FolderPlace(settings.blob_dir).path(sha256).unlink()
+    variables = {"PAIGONG_DATA_DIR": str(settings.data_dir), "PAIGONG_DATABASE": settings.database_url}
+
+    async def told(*words: str) -> tuple[int, str]:
+        said = await asyncio.to_thread(CliRunner().invoke, main, ["backup", *words], env=variables)
+        return said.exit_code, said.output
+
+    code, output = await told(str(tmp_path))
+    assert (code, "--without-files" in output) == (1, True), output
+    code, output = await told(str(tmp_path / "no-such-folder"))
+    assert (code, "mkdir -p" in output) == (1, True), output
+    assert left(tmp_path, "paigong-*") == left(tmp_path, "no-*") == []
+    code, output = await told(str(tmp_path), "--without-files")
+    assert (code, len(left(tmp_path, "paigong-*"))) == (3, 1), output
 
 
 def test_every_column_can_be_kept() -> None:

@@ -6,7 +6,9 @@ import importlib.util
 import logging
 import random
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,8 +21,8 @@ from sqlalchemy import select
 
 from backend.app import TOKEN_KEY_FILE, create_app
 from backend.attachments.models import Blob
-from backend.attachments.places import key_of
-from backend.attachments.s3 import PART_BYTES, SENT_AT_ONCE
+from backend.attachments.places import BLOB_STORE_UNREACHABLE, key_of
+from backend.attachments.s3 import PART_BYTES, SENT_AT_ONCE, BucketPlace
 from backend.attachments.store import blob_store, check_place
 from backend.attachments.uploads import UPLOAD_DAYS
 from backend.backup.actions import take_backup
@@ -28,8 +30,9 @@ from backend.backup.archive import verified
 from backend.backup.faults import BackupRefusedError
 from backend.backup.restore import restore_backup
 from backend.cli import main
+from backend.core.errors import Problem
 from backend.core.housekeeping import start_housekeeping
-from backend.settings import Settings, SettingsError, read_settings
+from backend.settings import Bucket, Settings, SettingsError, read_settings
 from tests.api.test_attachments import attach_to_site, code_of, png, send, sha256
 from tests.api.test_thumbnails import photo
 from tests.api.test_uploads import begin, go_on, offset_of, part_files
@@ -267,3 +270,31 @@ def test_an_address_that_is_no_bucket_is_refused_and_not_repeated(blobs: str) ->
     with pytest.raises(SettingsError, match="PAIGONG_BLOBS 应写作 s3://") as refused:
         read_settings({"PAIGONG_BLOBS": blobs})
     assert "secret" not in str(refused.value)
+
+
+class _Elsewhere(BaseHTTPRequestHandler):
+    """A proxy that knows no such page, whatever is asked."""
+
+    def do_GET(self) -> None:
+        self.send_response(404)
+        self.send_header("Content-Length", "22")
+        self.end_headers()
+        self.wfile.write(b"<html>Not found</html>")
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_only_the_store_itself_says_that_a_file_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    with HTTPServer(("127.0.0.1", 0), _Elsewhere) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        place = BucketPlace(Bucket(name="paigong", endpoint=endpoint, region="us-east-1"))
+        try:
+            with pytest.raises(Problem) as refused:
+                list(place.blocks("0" * 64))
+        finally:
+            server.shutdown()
+            thread.join()
+    assert refused.value.fault is BLOB_STORE_UNREACHABLE

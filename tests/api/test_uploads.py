@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 import shutil
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, cast
@@ -14,6 +15,7 @@ from backend.app import create_app, task_handlers
 from backend.attachments.models import Blob, BlobUpload, Upload
 from backend.attachments.store import BLOB_BYTES
 from backend.attachments.uploads import UPLOAD_DAYS, UPLOADS_A_PERSON_MAXIMUM
+from backend.core.clock import SystemClock
 from backend.core.housekeeping import HOUSEKEEPING
 from backend.core.ids import new_id
 from tests.make import Desk, Office
@@ -238,7 +240,15 @@ async def test_an_upload_nobody_goes_on_with_expires_and_is_swept_away(office: O
     assert (await desk.ask("HEAD", path, headers=TUS)).status_code == 410
     assert (await go_on(desk, path, 50, b"x")).status_code == 410
     assert part_files(office) == 1
+    incoming = office.settings.blob_dir / "incoming"
+    incoming.mkdir(exist_ok=True)
+    for name, hours in (("of a server that was killed", 25), ("arriving now", 1)):
+        (incoming / name).touch()
+        at = SystemClock().now().timestamp() - hours * 3600
+        os.utime(incoming / name, (at, at))
     await task_handlers(office.settings, office.database)[HOUSEKEEPING]({})
+    assert [path.name for path in incoming.iterdir()] == ["arriving now"]
+    (incoming / "arriving now").unlink()
     assert part_files(office) == 0
     assert (await desk.ask("HEAD", path, headers=TUS)).status_code == 404
     fresh = await begin(desk)
