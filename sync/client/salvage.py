@@ -26,6 +26,10 @@ ITEM_BEGINS: Final = re.compile(rb'\{"id":"([0-9a-f-]{36})","n":')
 HEAD_BEGINS: Final = re.compile(rb'\{"identity":\{"device":"')
 CARVED_BYTES: Final = 8_388_608
 """The longest item looked for in bytes no table leads to."""
+LOOKED_BYTES: Final = 4_096
+"""How much is looked at first; as long as a value goes on beyond, four times as much."""
+LONGEST_WORD: Final = 12
+"""Characters of the longest word of JSON that may be cut in two (an escaped pair of surrogates)."""
 
 Part = TypeVar("Part", Head, Item)
 
@@ -108,12 +112,26 @@ def _carve(content: bytes, found: Salvage) -> None:
 
 def _json_at(content: bytes, start: int) -> bytes:
     """Return the JSON value that begins there, or nothing."""
-    text = content[start : start + CARVED_BYTES].decode("utf-8", "surrogateescape")
-    try:
-        _, end = json.JSONDecoder().raw_decode(text)
-    except (ValueError, RecursionError):
-        return b""
-    return text[:end].encode("utf-8", "surrogateescape")
+    size = LOOKED_BYTES
+    while size <= CARVED_BYTES:
+        text = content[start : start + size].decode("utf-8", "surrogateescape")
+        try:
+            _, end = json.JSONDecoder().raw_decode(text)
+        except (ValueError, RecursionError) as error:
+            if not _cut_off(error, text):
+                return b""
+            size *= 4
+            continue
+        return text[:end].encode("utf-8", "surrogateescape")
+    return b""
+
+
+def _cut_off(error: Exception, text: str) -> bool:
+    """Whether a value may only have been cut off by the end of the text; all else is wrong however much follows."""
+    if not isinstance(error, json.JSONDecodeError):
+        return False
+    unended = error.msg.startswith("Unterminated string")
+    return unended or error.pos >= len(text) - LONGEST_WORD
 
 
 def _decoded(body: object, kind: type[Part]) -> Part | None:
