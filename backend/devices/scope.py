@@ -28,7 +28,6 @@ from sqlalchemy import (
     type_coerce,
     union_all,
 )
-from sqlalchemy import cast as sql_cast
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -168,9 +167,7 @@ def _held() -> Subquery:
     own = _assigned(_NEVER, _NEVER).where(Assignment.person_id == _PERSON)
     member = CrewMember.crew_id == Assignment.crew_id
     not_over = or_(CrewMember.valid_until.is_(None), CrewMember.valid_until > _NOW)
-    crews = _assigned(
-        sql_cast(CrewMember.valid_from, UtcDateTime()), sql_cast(CrewMember.valid_until, UtcDateTime())
-    ).join(CrewMember, member)
+    crews = _assigned(_at(CrewMember.valid_from), _at(CrewMember.valid_until)).join(CrewMember, member)
     return union_all(own, crews.where(CrewMember.person_id == _PERSON, not_over)).subquery("held")
 
 
@@ -190,6 +187,11 @@ def _assigned(joined_at: ColumnElement[Any], left_at: ColumnElement[Any]) -> Sel
         .where(Assignment.withdrawn_at.is_(None))
         .where(or_(ended_at.is_(None), ended_at > _ENDED_AFTER))
     )  # fmt: skip
+
+
+def _at(instant: Any) -> ColumnElement[Any]:
+    """Say that a column is an instant, without casting it: SQLite would make a number of it."""
+    return type_coerce(instant, UtcDateTime())
 
 
 def _id(reference: InstrumentedAttribute[Any]) -> Label[UUID]:
@@ -216,7 +218,7 @@ def _held_with_heads() -> Select[Any]:
 
 _PERSON: Final = bindparam("person", type_=Uuid())
 _NOW: Final = bindparam("now", type_=UtcDateTime())
-_NEVER: Final = sql_cast(null(), UtcDateTime())
+_NEVER: Final = _at(null())
 _ENDED_AFTER: Final = bindparam("ended_after", type_=UtcDateTime())
 HELD_WITH_HEADS: Final = _held_with_heads()
 """Built once: it is asked at every pull."""
