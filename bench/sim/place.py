@@ -19,10 +19,10 @@ from sqlalchemy.engine import Engine
 
 from backend.backup.restore import begin_epoch
 from backend.core.sessions import Database
+from backend.core.sqlite import HERE
 from backend.devices.compaction import forget_old_deletions
 from backend.devices.scope import BEHIND
 from backend.devices.store import SqlStore
-from bench.sim.here import asked_here
 from sync.limits import DELETIONS_KEPT_DAYS
 from sync.protocol import Status
 from tests.sync.sql_world import AROUND_SITES, HELD_JOBS, SqlWorld, emptied
@@ -231,16 +231,17 @@ class MemoryPlace:
 
 @dataclass
 class SqlitePlace:
-    """A migrated SQLite file with two servers, each with connections of its own, and the office's."""
+    """A migrated SQLite file with two servers, each with connections of its own, and the office's.
+
+    All statements run where they are asked: which thread was first would be the only thing a seed does not decide.
+    """
 
     file: Path
     databases: list[Database] = field(default_factory=list[Database])
     _seen: list[Watch] = field(default_factory=list[Watch])
 
     def __post_init__(self) -> None:
-        self._here = asked_here()
-        self._here.__enter__()
-        self.databases = [Database(f"sqlite+aiosqlite:///{self.file}") for _ in range(3)]
+        self.databases = [Database(f"{HERE}:///{self.file}") for _ in range(3)]
         self.world: World = SqlWorld(self.databases[2])
         self._sql = sqlite3.connect(self.file, isolation_level=None)
         self._sql.row_factory = sqlite3.Row
@@ -254,7 +255,6 @@ class SqlitePlace:
         self._sql.close()
         for database in self.databases:
             await database.close()
-        self._here.__exit__(None, None, None)
 
     async def begin(self) -> None:
         """See Place."""
