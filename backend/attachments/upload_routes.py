@@ -10,7 +10,7 @@ from uuid import UUID
 
 from litestar import Request, Response, Router, delete, head, patch, post, route
 from litestar.di import NamedDependency, Provide
-from litestar.enums import HttpMethod
+from litestar.enums import HttpMethod, MediaType
 from litestar.params import FromPath
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -170,7 +170,8 @@ def _http_date(at: datetime) -> str:
 
 
 def _answer(status: int, headers: Mapping[str, str]) -> Response[None]:
-    return Response(None, status_code=status, headers={"Tus-Resumable": tus.VERSION, **headers})
+    told = {"Tus-Resumable": tus.VERSION, **headers}
+    return Response(None, status_code=status, headers=told, media_type=MediaType.TEXT)  # as JSON it would be `null`
 
 
 def _in_tus(answer: Callable[[Asked, Any], Response[bytes]]) -> Callable[[Asked, Any], Response[bytes]]:

@@ -17,6 +17,8 @@ WORDINGS: Final = (
     (re.compile(r"Object missing required field `(?P<field>[^`]+)`"), "缺少必填字段 {field}"),
     (re.compile(r"Object contains unknown field `(?P<field>[^`]+)`"), "没有名为 {field} 的字段"),
     (re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)`"), "应为 {wanted},收到的是 {got}"),
+    (re.compile(r"Expected `(?P<wanted>[^`]+)` of length (?P<bound>[<>=]+ ?\d+)"), "应为长度 {bound} 的 {wanted}"),
+    (re.compile(r"Expected `(?P<wanted>[^`]+)` (?P<bound>[<>=]+ ?[-\d.]+)"), "应为 {bound} 的 {wanted}"),
     (re.compile(r"Expected `(?P<wanted>[^`]+)`"), "应为 {wanted}"),
     (re.compile(r"Invalid (?P<wanted>.+)"), "不是有效的 {wanted}"),
     (re.compile(r"Missing required (?P<kind>\w+) parameter '(?P<field>[^']+)'"), "缺少参数 {field}"),

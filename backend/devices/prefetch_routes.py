@@ -19,10 +19,10 @@ Room = Annotated[
 @get("/sync/v1/prefetch", guards=[anyone_signed_in])
 async def get_prefetch(
     principal: NamedDependency[Principal], read: NamedDependency[AsyncSession], now: NamedDependency[datetime],
-    room: Room = PREFETCH_BYTES_DEFAULT,
+    bytes: Room = PREFETCH_BYTES_DEFAULT,  # noqa: A002 - a refusal names the parameter by it
 ) -> Prefetch:  # fmt: skip
     """List the files of one's jobs that fit into so many bytes, the most needed first."""
-    return await files_to_hold(read, principal=principal, now=now, room=room)
+    return await files_to_hold(read, principal=principal, now=now, room=bytes)
 
 
 router = Router("/", route_handlers=[get_prefetch], tags=["sync"])

@@ -48,10 +48,7 @@ class Shelf:
             coming = path.with_suffix(".coming")
             with coming.open("wb") as file:
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            coming.replace(path)
-            _sync_folder(self._own)
+            keep_as(coming, path)
         self._connection.execute(PUT, (msgspec.json.encode(OwnFile(name, len(content), media_type)), name))
         return name
 
@@ -98,6 +95,14 @@ def digest(path: Path) -> str:
         while some := file.read(FILE_READ_BYTES):
             seen.update(some)
     return seen.hexdigest()
+
+
+def keep_as(coming: Path, path: Path) -> None:
+    """Give a file its name, its bytes being on the disk before it has it; both outlive a power cut."""
+    with coming.open("rb+") as file:
+        os.fsync(file.fileno())
+    coming.replace(path)
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from sync.ahead import Listed, Listing, plan_ahead
-from sync.client.files import Shelf, digest
+from sync.client.files import Shelf, digest, keep_as
 from sync.client.line import SignedOut
 from sync.client.phone import Ended
 from sync.client.transport import OK, NoAnswer
@@ -93,7 +93,7 @@ class Prefetcher:
             if _size(part) < file.size:
                 continue
             if await asyncio.to_thread(digest, part) == file.sha256:
-                part.replace(self.shelf.fetched / file.sha256)
+                await asyncio.to_thread(keep_as, part, self.shelf.fetched / file.sha256)
                 fetched.files.append(file.sha256)
                 return
             part.unlink()
@@ -109,9 +109,13 @@ class Prefetcher:
                 return False
             if said.status not in (OK, PARTIAL):
                 raise NoAnswer(f"{BLOBS_PATH} {said.status}")
+            left = file.size - (had if said.status == PARTIAL else 0)
             with part.open("ab" if said.status == PARTIAL else "wb") as target:
                 async for chunk in chunks:
                     fetched.bytes += len(chunk)
+                    left -= len(chunk)
+                    if left < 0:  # not the file: the phone has room for what was listed, and for no more
+                        raise NoAnswer(BLOBS_PATH)
                     target.write(chunk)
         return True
 

@@ -61,3 +61,9 @@ async def test_the_files_of_ones_jobs_are_listed_todays_first_within_the_room_th
     assert await listed(li_wei) == [manual, photo, newer]
     for room in (-1, 3_000_000_000):
         assert (await li_wei.get(f"/sync/v1/prefetch?bytes={room}")).status_code == 422
+
+
+async def test_a_room_beyond_the_bounds_is_named_as_it_was_asked_for(sqlite_office: Office) -> None:
+    desk = await sqlite_office.sign_in(LI_WEI)
+    (found,) = (await desk.get("/sync/v1/prefetch?bytes=-1")).json()["findings"]
+    assert (found["field"], ">= 0" in found["zh"], ">= 0" in found["en"]) == ("bytes", True, True), found

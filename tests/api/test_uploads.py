@@ -50,7 +50,7 @@ def code_of(answer: httpx.Response) -> tuple[int, str]:
 
 async def begin(desk: Desk, content: bytes = PHOTO, **more: str) -> str:
     answer = await desk.ask("POST", "/uploads", headers=announced(content, **more))
-    assert (answer.status_code, answer.headers["Upload-Offset"]) == (201, "0")
+    assert (answer.status_code, answer.headers["Upload-Offset"], answer.content) == (201, "0", b"")
     return answer.headers["Location"]
 
 

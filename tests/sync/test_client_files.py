@@ -24,6 +24,7 @@ from sync.client.phone import Ended, _rescue_file  # pyright: ignore[reportPriva
 from sync.client.prefetch import Prefetcher
 from sync.client.web import Web
 from sync.limits import KEPT_DAYS, UPLOAD_PIECE_BYTES
+from sync.protocol import PREFETCH_PATH
 from sync.shelf import FileState, OwnFile, Sent, arrived
 from tests.api.test_backup import closed, quiet, restored
 from tests.api.test_devices import Pocket, phone_of
@@ -321,6 +322,24 @@ async def test_files_are_fetched_ahead_resumed_verified_and_given_up(sqlite_offi
         await he_li.edit(f"/sites/{office.house.site}", {"no_offline_drawings": True})
         await ahead.fetch(100_000)
         assert [file.name for file in album.shelf.fetched.iterdir()] == [manual]
+
+
+async def test_an_answer_that_does_not_end_fills_no_phone(sqlite_office: Office, tmp_path: Path) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(10_000)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == PREFETCH_PATH:
+            file = {"sha256": "0" * 64, "size": 25_000, "media_type": "image/png"}
+            return httpx.Response(200, json={"files": [file], "bytes": 25_000})
+        return httpx.Response(200, content=endless())
+
+    portal = httpx.AsyncClient(base_url="http://portal", transport=httpx.MockTransport(answer))
+    async with portal, album_of(sqlite_office, tmp_path, portal) as album:
+        fetched = await Prefetcher(album.shelf, album.web).fetch(100_000)
+        assert (fetched.ended, fetched.files) == (Ended.OFFLINE, [])
+        assert sum(path.stat().st_size for path in album.shelf.fetched.iterdir()) <= 25_000
 
 
 SIZES = {"drawing": 50_000, "manual": 3_000}
