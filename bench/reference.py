@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard, cast
 
 from backend.core.errors import FAULTS
 from sync.texts import TEXTS
@@ -91,7 +91,7 @@ def limits_of(module: str) -> Iterator[tuple[str, str, str, str]]:
         name, why = _constant(node), _docstring(following)
         if name and (why or any(word in name.split("_") for word in WORDS)):
             value = getattr(importlib.import_module(module), name)
-            if isinstance(value, int | float | timedelta) and not isinstance(value, bool):
+            if _is_limit(value):
                 yield name, _shown(value), module, why
 
 
@@ -110,7 +110,16 @@ def _docstring(node: ast.stmt) -> str:
     return ""
 
 
-def _shown(value: float | timedelta) -> str:
+def _is_limit(value: object) -> TypeGuard[float | timedelta | tuple[float, ...]]:
+    if isinstance(value, tuple):
+        several = cast("tuple[object, ...]", value)
+        return all(isinstance(one, float) for one in several)
+    return isinstance(value, int | float | timedelta) and not isinstance(value, bool)
+
+
+def _shown(value: float | timedelta | tuple[float, ...]) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(_shown(one) for one in value)
     return str(value) if isinstance(value, timedelta) else f"{value:,}"
 
 

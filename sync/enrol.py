@@ -21,8 +21,11 @@ RandomBytes = Callable[[int], bytes]
 
 
 def hash_of(code: str) -> str:
-    """Return what is stored of a code (80 random bits, so a plain hash keeps it). Spaces and case do not count."""
-    return hashlib.sha256("".join(code.split()).upper().encode()).hexdigest()
+    """Return what is stored of a code (80 random bits, so a plain hash keeps it).
+
+    Spaces, hyphens and case do not count: people write codes in groups.
+    """
+    return hashlib.sha256("".join(code.replace("-", "").split()).upper().encode()).hexdigest()
 
 
 async def enrol(

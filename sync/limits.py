@@ -12,6 +12,7 @@ PULL_BYTES: Final = 1_048_576
 PULL_BYTES_LEAST: Final = 4_096
 """Less would make a page of every row."""
 PULL_BYTES_MOST: Final = 4_194_304
+"""The largest page a phone may ask for; one that names more gets this."""
 PULL_ENTRIES: Final = 2_000
 """Entries fetched from the store at a time while a page fills."""
 DELETIONS_KEPT_DAYS: Final = 90
@@ -69,7 +70,7 @@ KEPT_DAYS: Final = 30
 CONTACT_RESTARTS: Final = 3
 """Times in one contact that a phone begins a pull anew or takes a new incarnation."""
 UPLOAD_PIECE_BYTES: Final = 4_194_304
-"""Bytes of a file a phone sends in one request; what a server killed meanwhile may cost, at most."""
+"""Bytes of a file a phone sends in one request."""
 FILE_READ_BYTES: Final = 65_536
 """Bytes of a file a phone has in memory at a time."""
 FILE_REPEATS: Final = 3

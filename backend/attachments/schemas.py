@@ -11,6 +11,7 @@ from backend.people.schemas import Request, View
 HAVE_MAXIMUM = 500
 """Hashes asked about at once."""
 NAME_MAXIMUM = 200
+"""Characters of a file's name."""
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_MAXIMUM, pattern=r"^[^\x00/\\]+$")]

@@ -18,8 +18,8 @@ ALGORITHMS: Final = ("sha256", "sha1")
 PIECE_TYPE: Final = "application/offset+octet-stream"
 METADATA_LENGTH: Final = 1000
 """Characters of Upload-Metadata, as sent."""
+# tus's own status for a checksum that does not match; HTTP has none.
 CODE_CHECKSUM: Final = 460
-"""tus's own status for a checksum that does not match; HTTP has none."""
 
 _NUMBER: Final = re.compile(r"\d{1,12}", re.ASCII)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")

@@ -214,7 +214,7 @@ async def begin(story: Story) -> None:
     offer = {"login": LOGIN, "password": PASSWORD}
     story.token = (await story.post("", "/auth/sign-in", offer)).json()["access_token"]
     code = (await story.ask("code", "POST", f"/people/{LI_WEI}/enrolment-codes")).json()["code"]
-    story.names.call(code, "7K2M-Q9XP-4RTB-WHNC")
+    story.names.call(code, "7K2MQ3XP4RTBWHNC")
     story.token = ""
     enrolment = {
         "code": code, "public_key": text_of(KEY.public_key().public_bytes_raw()), "name": "李伟的手机",

@@ -40,7 +40,8 @@ ARGS: Final[Mapping[str, tuple[type[msgspec.Struct], frozenset[str]]]] = {
 """Arguments of each command; those left out the server knows from the mutation itself."""
 LIMIT_MODULES: Final = (
     "sync.limits", "backend.devices.hints", "backend.devices.prefetch", "backend.devices.routes",
-    "backend.devices.scope", "backend.attachments.schemas", "backend.attachments.store", "backend.attachments.tus",
+    "backend.devices.scope", "backend.attachments.actions", "backend.attachments.schemas", "backend.attachments.store",
+    "backend.attachments.tus",
     "backend.attachments.uploads", "backend.core.compression", "backend.people.sign_in", "backend.forms.schemas",
 )  # fmt: skip
 SOURCES: Final = (
@@ -261,6 +262,8 @@ def codes_table() -> str:
 def limits_table() -> str:
     """Every number of sync's and of what a phone uses beside it."""
     rows: Iterator[tuple[str, str, str, str]] = (row for module in LIMIT_MODULES for row in limits_of(module))
-    return "| limit | value | what for |\n|---|---|---|\n" + "".join(
-        f"| `{name}` | {value} | {why} |\n" for name, value, _, why in rows if why
-    )
+    told: dict[str, str] = {}
+    for name, value, _, why in rows:
+        if why:
+            told.setdefault(name, f"| `{name}` | {value} | {why} |\n")  # a phone's own comes before a server's
+    return "| limit | value | what for |\n|---|---|---|\n" + "".join(told.values())

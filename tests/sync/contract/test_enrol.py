@@ -20,7 +20,7 @@ async def enrolled(world: World, request: EnrolRequest, minutes: float = 0) -> E
 
 async def test_a_code_registers_one_phone(world: World) -> None:
     code = await world.code(world.li_wei)
-    answer = await enrolled(world, enrol_request(world, f"  {code[:4].lower()} {code[4:]}"))
+    answer = await enrolled(world, enrol_request(world, f"  {code[:4].lower()}-{code[4:8]} {code[8:]}"))
     assert len(answer.prefix) == 4
     with pytest.raises(Refusal) as refused:
         await enrolled(world, enrol_request(world, code))
