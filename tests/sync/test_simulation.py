@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from bench.phone_bugs import order_lost_with_a_copy
+from bench.phone_bugs import compaction_forgets_unfinished_pulls, order_lost_with_a_copy
 from bench.seeded_bugs import Bug, cursor_before_commit, half_a_pull_shown, hunt, merge_drops_theirs, name_of
 from bench.sim.company import Company
 from bench.sim.history import do, drawn, heal, play
@@ -330,6 +330,13 @@ HISTORIES: dict[str, Sequence[Step]] = {
 @pytest.mark.parametrize("name", HISTORIES)
 def test_what_once_broke_a_promise_keeps_it(name: str) -> None:
     assert asyncio.run(play(HISTORIES[name], MemoryPlace(), check_every=1)).broken is None
+
+
+def test_an_unfinished_pull_must_outlive_no_deletion_it_has_to_tell() -> None:
+    history = HISTORIES["housekeeping in the middle of a pull"]
+    with compaction_forgets_unfinished_pulls():
+        broken = asyncio.run(play(history, MemoryPlace(), check_every=1)).broken
+    assert broken is not None
 
 
 def test_what_came_before_must_be_said_or_copies_lose_their_order() -> None:
