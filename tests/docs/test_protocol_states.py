@@ -54,7 +54,13 @@ def pulled(acked_n: int, durable_n: int | None = None, *notices: Notice) -> Even
         of = position_digest(phone.pull_request())
         phone.take_pull(
             PullAnswer(
-                of=of, v=1, reset=True, cookie=f"c{acked_n}", acked_n=acked_n, durable_n=durable_n, notices=notices
+                of=of,
+                v=1,
+                reset=phone.holding.cookie is None,
+                cookie=f"c{acked_n}",
+                acked_n=acked_n,
+                durable_n=durable_n,
+                notices=notices,
             )
         )
         forget_delivered(phone, NOW)
@@ -102,6 +108,7 @@ REACHED: dict[str, tuple[Event, ...]] = {
 
 def phone_in(state: str) -> Replica:
     phone = Replica.fresh(EnrolAnswer("device", INCARNATION, "K7QW"))
+    pulled(0)(phone)
     command(phone, "note.add", "work_order", WORK, {}, mutation_id=WORK, now=NOW)
     for event in REACHED[state]:
         event(phone)
