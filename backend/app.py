@@ -19,7 +19,7 @@ from backend.attachments.actions import ARRIVED
 from backend.attachments.queries import SUBJECTS, Subject
 from backend.attachments.store import blob_store
 from backend.attachments.thumbnails import MAKE_THUMBNAIL, thumbnail_task
-from backend.attachments.uploads import forget_old_uploads
+from backend.attachments.uploads import forget_old_incoming, forget_old_uploads
 from backend.contracts import routes as contracts_routes
 from backend.contracts.merges import move_contract_sites, move_contracts
 from backend.core.api_docs import api_docs, api_docs_files
@@ -154,7 +154,8 @@ def task_handlers(settings: Settings, database: Database) -> dict[str, TaskHandl
 
 def _forgets(settings: Settings) -> tuple[Forget, ...]:
     uploads = forget_old_uploads(blob_store(settings))
-    return forget_old_creations, forget_done_tasks, forget_ended_sessions, forget_old_deletions, uploads
+    rows = forget_old_creations, forget_done_tasks, forget_ended_sessions, forget_old_deletions
+    return *rows, uploads, forget_old_incoming(settings.blob_dir)
 
 
 def thumbnail_handlers(settings: Settings, database: Database) -> dict[str, TaskHandler]:

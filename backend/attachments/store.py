@@ -25,6 +25,8 @@ from backend.settings import Settings, SettingsError
 BLOB_BYTES: Final = 25 * 1024 * 1024
 """The largest file taken: a drawing as PDF; photos are a tenth of it."""
 PART_NAME: Final = re.compile(r"[0-9a-f]{32}")
+INCOMING: Final = "incoming"
+"""The folder of what arrives in one request, below that of the store."""
 HEAD_BYTES: Final = 4096
 """How much of a file decides its type."""
 MEDIA_TYPES: Final = frozenset({"image/jpeg", "image/png", "image/webp", "application/pdf"})
@@ -52,23 +54,13 @@ class BlobStore:
         self._parts = folder / "uploads"
         self._place = place or FolderPlace(folder)
 
-    def has(self, sha256: str) -> bool:
-        """Whether the bytes are here; raises blob_store_unreachable, as everything that asks the place does."""
-        return self.size(sha256) is not None
+    def has(self, sha256: str, size: int | None = None) -> bool:
+        """Whether the bytes are here, and so many where a size is said.
 
-    def size(self, sha256: str) -> int | None:
-        """Return how many bytes are here; None where there are none."""
-        return self._place.size(sha256)
-
-    def is_whole(self, sha256: str) -> bool:
-        """Whether the bytes here are those of the name; reads all of them."""
-        seen = hashlib.sha256()
-        try:
-            for block in self._place.blocks(sha256):
-                seen.update(block)
-        except FileNotFoundError:
-            return False
-        return seen.hexdigest() == sha256
+        Raises blob_store_unreachable, as everything that asks the place does.
+        """
+        found = self._place.size(sha256)
+        return found is not None and size in (None, found)
 
     def read(self, sha256: str) -> bytes:
         """Return the bytes, of which there are never more than BLOB_BYTES; raises FileNotFoundError."""
@@ -145,20 +137,10 @@ class BlobStore:
         """Return of which uploads something has come."""
         return [UUID(hex=path.name) for path in self._parts.glob("*") if PART_NAME.fullmatch(path.name)]
 
-    def drop_old_incoming(self, before: float) -> int:
-        """Remove what a killed server left behind: files untouched since `before` (POSIX time); return how many.
-
-        A request in progress writes to its own.
-        """
-        old = [path for path in (self._folder / "incoming").glob("*") if path.stat().st_mtime < before]
-        for path in old:
-            path.unlink(missing_ok=True)
-        return len(old)
-
     @contextmanager
     def incoming(self) -> Generator["Incoming"]:
         """Open a file for bytes still arriving; unless it is kept, it is gone afterwards."""
-        folder = self._folder / "incoming"
+        folder = self._folder / INCOMING
         folder.mkdir(parents=True, exist_ok=True)
         incoming = Incoming(folder / secrets.token_hex(16))
         try:
@@ -231,6 +213,17 @@ class Incoming:
         """Close the file and remove what was not kept."""
         self._file.close()
         self.path.unlink(missing_ok=True)
+
+
+def is_whole(store: BlobStore, sha256: str) -> bool:
+    """Whether the bytes in the store are those of the name; reads all of them."""
+    seen = hashlib.sha256()
+    try:
+        for block in store.blocks(sha256):
+            seen.update(block)
+    except FileNotFoundError:
+        return False
+    return seen.hexdigest() == sha256
 
 
 def media_type_of(head: bytes) -> str:

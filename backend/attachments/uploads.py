@@ -3,7 +3,9 @@
 The row holds how far an upload has come, so any process on the same database and storage can go on with it.
 """
 
+import asyncio
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 from uuid import UUID
 
@@ -15,7 +17,15 @@ from backend.attachments.actions import note_upload
 from backend.attachments.models import Blob, Upload
 from backend.attachments.queries import had
 from backend.attachments.schemas import Stored
-from backend.attachments.store import BLOB_BYTES, BLOB_TOO_LARGE, HASH_MISMATCH, MEDIA_TYPES, TYPE_REFUSED, BlobStore
+from backend.attachments.store import (
+    BLOB_BYTES,
+    BLOB_TOO_LARGE,
+    HASH_MISMATCH,
+    INCOMING,
+    MEDIA_TYPES,
+    TYPE_REFUSED,
+    BlobStore,
+)  # fmt: skip
 from backend.attachments.tus import UPLOAD_OFFSET, UPLOAD_TOO_LONG, Creation
 from backend.core.auth import Principal
 from backend.core.clock import SystemClock
@@ -152,10 +162,25 @@ def forget_old_uploads(store: BlobStore) -> Forget:
             store.drop_part(upload_id)
         await session.execute(delete(Upload).where(Upload.expires_at <= now))
         await _drop_orphans(session, store)
-        store.drop_old_incoming((SystemClock().now() - INCOMING_KEPT).timestamp())
         return len(old)
 
     return forget
+
+
+def forget_old_incoming(folder: Path) -> Forget:
+    """Return what housekeeping does: remove what was arriving when a server was killed; a living request writes on."""
+
+    async def forget(_session: AsyncSession, _now: datetime) -> int:
+        return await asyncio.to_thread(_drop_untouched, folder / INCOMING, SystemClock().now() - INCOMING_KEPT)
+
+    return forget
+
+
+def _drop_untouched(folder: Path, since: datetime) -> int:
+    old = [path for path in folder.glob("*") if path.stat().st_mtime < since.timestamp()]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
 
 
 async def _drop_orphans(session: AsyncSession, store: BlobStore) -> None:

@@ -24,7 +24,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from backend.attachments.models import Blob, BlobUpload, Thumbnail, Upload
-from backend.attachments.store import BlobStore, blob_store
+from backend.attachments.store import BlobStore, blob_store, is_whole
 from backend.backup.archive import ArchiveReader, Manifest, Progress, opened, sync_folder, verified
 from backend.backup.faults import BackupRefusedError, damaged, reaching_files
 from backend.backup.rows import RowReader
@@ -86,11 +86,11 @@ def _restore_blobs(reader: ArchiveReader, store: BlobStore, progress: Progress) 
     manifest = reader.manifest
     for done, (sha256, size) in enumerate(manifest.blobs.items(), start=1):
         with reaching_files():
-            if store.size(sha256) != size:
+            if not store.has(sha256, size):
                 store.put_blocks(reader.blob(sha256), sha256)
         progress("files", done, len(manifest.blobs))
     with reaching_files():
-        return [sha256 for sha256 in manifest.lost if not store.is_whole(sha256)]
+        return [sha256 for sha256 in manifest.lost if not is_whole(store, sha256)]
 
 
 @contextmanager
