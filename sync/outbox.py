@@ -135,17 +135,6 @@ class Outbox:
             if item.result and item.replaced_by is None:
                 self._set(item, result=None, covered=False)
 
-    def before(self, item: Item) -> str | None:
-        """Return the id that was answered under the number before an item's, if it is still kept."""
-        place = (item.incarnation, item.n - 1)
-        answered = (one for one in self.items.values() if one.result is not None and one.replaced_by is None)
-        return next((one.id for one in answered if (one.incarnation, one.n) == place), None)
-
-    @property
-    def has_answers(self) -> bool:
-        """Whether anything is kept that a server answered."""
-        return any(item.result is not None for item in self.items.values())
-
     def forget(self, item: Item) -> None:
         """Keep an item no longer."""
         del self.items[item.id]
@@ -166,10 +155,6 @@ class Outbox:
             self._set(item, n=self.next_n, incarnation=incarnation, payload=_numbered(item.payload, self.next_n))
             self.next_n += 1
 
-    def dump(self) -> list[Item]:
-        """Return everything, to be stored."""
-        return list(self.items.values())
-
     @classmethod
     def load(cls, incarnation: str, items: Iterable[Item], made_n: int = 0, schema: int = SCHEMA) -> "Outbox":
         """Return the outbox that was stored; `made_n` numbers were given, some of them to what is kept no longer."""
@@ -181,6 +166,13 @@ class Outbox:
     def _set(self, item: Item, **changes: Any) -> Item:
         self.items[item.id] = msgspec.structs.replace(item, **changes)
         return self.items[item.id]
+
+
+def answered_before(outbox: Outbox, item: Item) -> str | None:
+    """Return the id that was answered under the number before an item's, if it is still kept."""
+    place = (item.incarnation, item.n - 1)
+    answered = (one for one in outbox.items.values() if one.result is not None and one.replaced_by is None)
+    return next((one.id for one in answered if (one.incarnation, one.n) == place), None)
 
 
 def _numbered(payload: str, n: int) -> str:

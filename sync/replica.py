@@ -15,7 +15,7 @@ import msgspec
 
 from sync.holding import Holding, damaged, swapped
 from sync.limits import BATCH_BYTES, BATCH_MUTATIONS, PULL_BYTES
-from sync.outbox import Item, Outbox
+from sync.outbox import Item, Outbox, answered_before
 from sync.policy import POLICY, Policy
 from sync.protocol import (
     EnrolAnswer,
@@ -122,7 +122,7 @@ class Replica:
 
         A phone that keeps it on disk before it answers a person loses nothing when killed.
         """
-        pages, items = list(self.pages), self.outbox.dump()
+        pages, items = list(self.pages), list(self.outbox.items.values())
         return Stored(
             self.identity, self.holding, pages, items, self.printed, self.too_old, self.wiped, self.rewinding,
             self.rewinds, self.wipe_told,
@@ -182,19 +182,9 @@ class Replica:
         """Return the next batch to send, or None when nothing waits."""
         batch = self.outbox.batch(limit, max_bytes)
         mutations = [msgspec.Raw(item.payload.encode()) for item in batch]
-        return PushRequest(self.identity.incarnation, mutations, self.outbox.before(batch[0])) if batch else None
-
-    def rescue_request(self, max_bytes: int = BATCH_BYTES) -> RescueRequest | None:
-        """Return the next part of the raw queue: at least one item if any is unanswered, within `max_bytes`."""
-        part: list[msgspec.Raw] = []
-        size = 0
-        for item in self.outbox.unanswered():
-            raw = msgspec.json.encode(item)
-            size += len(raw)
-            if part and size > max_bytes:
-                break
-            part.append(msgspec.Raw(raw))
-        return RescueRequest(part) if part else None
+        return (
+            PushRequest(self.identity.incarnation, mutations, answered_before(self.outbox, batch[0])) if batch else None
+        )
 
     def take_push(self, answer: PushAnswer) -> list[Item]:
         """Take the results of a push; return what was settled by it. Taking it twice changes nothing."""
@@ -248,6 +238,19 @@ class Replica:
             self.holding = Holding()
 
 
+def rescue_request(replica: Replica, max_bytes: int = BATCH_BYTES) -> RescueRequest | None:
+    """Return the next part of the raw queue: at least one item if any is unanswered, within `max_bytes`."""
+    part: list[msgspec.Raw] = []
+    size = 0
+    for item in replica.outbox.unanswered():
+        raw = msgspec.json.encode(item)
+        size += len(raw)
+        if part and size > max_bytes:
+            break
+        part.append(msgspec.Raw(raw))
+    return RescueRequest(part) if part else None
+
+
 def lost_again(replica: Replica, *, anew: bool) -> bool:
     """After everything was fetched from, or compared with, a restored server: let what it lost wait again.
 
@@ -257,7 +260,7 @@ def lost_again(replica: Replica, *, anew: bool) -> bool:
     """
     if not replica.rewinding and not anew:
         return False
-    worked = replica.rewinding or replica.outbox.has_answers
+    worked = replica.rewinding or any(item.result is not None for item in replica.outbox.items.values())
     replica.rewinding, replica.rewinds = False, replica.rewinds + 1  # files that were sent are asked after either way
     if not worked:
         return False

@@ -46,7 +46,7 @@ from sync.protocol import (
     position_digest,
 )
 from sync.repair import Repair
-from sync.replica import Replica
+from sync.replica import Replica, rescue_request
 from sync.signature import DEVICE_ID, DEVICE_SIGNATURE, sign, text_of
 from sync.work import add, command, decide, edit, remove
 
@@ -391,7 +391,7 @@ async def _wiped(story: Story) -> None:
     page = msgspec.json.decode(answer.content, type=PullAnswer)
     story.names.call(page.of, _digest_shown(story))
     story.phone.take_pull(page)
-    queue = encode(story.phone.rescue_request() or PushRequest("", []))
+    queue = encode(rescue_request(story.phone) or PushRequest("", []))
     await story.ask("rescue", "POST", RESCUE_PATH, queue, story.signed(RESCUE_PATH, queue))
     path = f"{RESCUE_PATH}/{hashlib.sha256(PHOTO).hexdigest()}"
     proof = story.signed(path, PHOTO) | {"Content-Type": "application/octet-stream"}

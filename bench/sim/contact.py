@@ -33,7 +33,7 @@ from sync.protocol import (
 from sync.pull import Puller
 from sync.reconcile import reconcile
 from sync.repair import Repair, needs_repair
-from sync.replica import Pulled
+from sync.replica import Pulled, rescue_request
 from sync.rescue import rescue
 from sync.shelf import unsafe
 from tests.sync.handset import Handset, buckets
@@ -341,7 +341,7 @@ async def mend(company: Company, carried: Carried, refusal: Refusal) -> None:
 async def rescue_all(company: Company, carried: Carried) -> None:
     """Let a phone that may push no more hand in what it has."""
     handset = carried.handset
-    while (request := handset.replica.rescue_request()) is not None:
+    while (request := rescue_request(handset.replica)) is not None:
         answer = await rescue(
             company.place.server(0, company.now, Watch()), request, device=handset.device, now=company.now,
             new_id=company.world.ids,

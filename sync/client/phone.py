@@ -38,7 +38,7 @@ from sync.protocol import (
     encode,
 )
 from sync.repair import Repair, needs_repair
-from sync.replica import Pulled, Replica
+from sync.replica import Pulled, Replica, rescue_request
 from sync.shelf import FileState, damaged, to_drop, to_send, unsafe
 from sync.task import VOID
 
@@ -141,7 +141,7 @@ class Phone:
 
         Raises Refused, SignedOut, Offline.
         """
-        while part := self.replica.rescue_request():
+        while part := rescue_request(self.replica):
             answer = await self.line.ask(RESCUE_PATH, encode(part), PushAnswer)
             settled = self.replica.take_push(answer or PushAnswer([]))
             if not settled:

@@ -21,7 +21,7 @@ from sync.client.phone import Ended, Line, Phone, enrol
 from sync.client.transport import HttpTransport, signer
 from sync.limits import RESCUE_BYTES
 from sync.protocol import PULL_PATH, PUSH_PATH, RECONCILE_PATH, RESCUE_PATH, EnrolAnswer, EnrolRequest, Status
-from sync.replica import Pulled, Replica
+from sync.replica import Pulled, Replica, rescue_request
 from sync.signature import DEVICE_ID, DEVICE_SIGNATURE, sign, text_of
 from tests.api.test_devices import Pocket, code_for
 from tests.make import Office
@@ -151,7 +151,7 @@ async def test_a_rescue_is_signed_limited_and_inert_until_accepted(sqlite_office
     phone = await keyed_phone(office, tmp_path)
     await phone.contact()
     tap(phone.phone, visit_id, "depart")
-    request = phone.phone.replica.rescue_request()
+    request = rescue_request(phone.phone.replica)
     assert request is not None
     body = msgspec.json.encode(request)
     refused(await phone.send(RESCUE_PATH, body, Device_Signature=sign(phone.key, PUSH_PATH, body)), "bad_signature")

@@ -21,7 +21,7 @@ from sync.protocol import (
     encode,
     position_digest,
 )
-from sync.replica import Pulled, Replica
+from sync.replica import Pulled, Replica, rescue_request
 from sync.shown import Shown
 from tests.sync.handset import restored
 from tests.sync.world import START, Ids
@@ -178,11 +178,11 @@ def test_a_wiped_phone_deletes_its_rows_when_the_server_has_all_its_work() -> No
     aside = [Result(n, mutation_id, Status.QUARANTINED, "rescued") for n, mutation_id in enumerate(ids, start=1)]
     for result in aside:
         assert replica.holding.buckets
-        assert replica.rescue_request() is not None
+        assert rescue_request(replica) is not None
         replica.take_push(PushAnswer([msgspec.Raw(encode(result))], (Notice.WIPE,)))
         assert replica.shown().all("site") == {}
     assert replica.holding.buckets == {}
-    assert replica.rescue_request() is None
+    assert rescue_request(replica) is None
 
 
 def test_a_phone_that_is_too_old_keeps_its_rows_and_says_so() -> None:
