@@ -8,7 +8,6 @@ import msgspec
 from bench.bug_parts import part, replaced
 from sync import feed, push, replica, shelf
 from sync.desk import Reach
-from sync.outbox import Outbox
 
 
 def hint_believed() -> AbstractContextManager[None]:
@@ -49,7 +48,7 @@ def order_lost_with_a_copy() -> AbstractContextManager[None]:
     def unsaid(*_: Any) -> None:
         return None
 
-    return replaced(Outbox, before=unsaid)
+    return replaced(replica, answered_before=unsaid)
 
 
 def photo_trusted_after_a_restore() -> AbstractContextManager[None]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 LOOPBACK: Final = "127.0.0.1"
 HEAD_END: Final = b"\r\n\r\n"
@@ -57,6 +57,7 @@ class BadLine:
     late_seconds: float = LATE_SECONDS
     faults: Counter[Fault] = field(default_factory=Counter[Fault])
     _server: asyncio.Server = field(init=False)
+    _serving: "set[asyncio.Task[Any]]" = field(default_factory=set["asyncio.Task[Any]"])
     _late: "set[asyncio.Task[bytes]]" = field(default_factory=set["asyncio.Task[bytes]"])
 
     async def start(self) -> str:
@@ -65,24 +66,33 @@ class BadLine:
         return f"http://{LOOPBACK}:{self._server.sockets[0].getsockname()[1]}"
 
     async def stop(self) -> None:
-        """Let nobody in any more."""
+        """Let nobody in any more, and end what is still open."""
         self._server.close()
         await self.quiet()
+        for one in self._serving:
+            one.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def quiet(self) -> None:
         """Wait until every copy of a request has arrived."""
         await asyncio.gather(*self._late)
 
     async def _serve(self, phone: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):  # the phone has given up
-            request = await _message(phone)
-            fault = self._drawn()
-            if fault is Fault.BLACK_HOLE:
-                await self._swallow(request, phone)
-            else:
-                answer.write(await self._carry(request, fault))
-                await answer.drain()
-        answer.close()
+        serving = asyncio.current_task()
+        if serving is not None:
+            self._serving.add(serving)
+            serving.add_done_callback(self._serving.discard)
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):  # the phone has given up
+                request = await _message(phone)
+                fault = self._drawn()
+                if fault is Fault.BLACK_HOLE:
+                    await self._swallow(request, phone)
+                else:
+                    answer.write(await self._carry(request, fault))
+                    await answer.drain()
+        finally:
+            await _closed(answer)
 
     def _drawn(self) -> Fault | None:
         if self.healed:
@@ -125,7 +135,7 @@ class BadLine:
             _, ask = await asyncio.open_connection(LOOPBACK, self.dice.choice(self.ports))
             ask.write(part)
             await ask.drain()
-            ask.close()
+            await _closed(ask)
 
     async def _delivered(self, request: bytes, lateness: float = 0.0) -> bytes:
         """Give a request to some server; return what it says, as far as it lives to say it."""
@@ -139,8 +149,15 @@ class BadLine:
                 while some := await server.read(READ_BYTES):
                     said += some
             finally:
-                ask.close()
+                await _closed(ask)
         return said
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    """Close a connection and see it closed, however its other end left it."""
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:

@@ -1,7 +1,8 @@
 """Bytes on the wire: zstd and gzip both ways, and bodies that would unpack to more than the server takes."""
 
 import gzip
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -10,9 +11,11 @@ import zstandard
 from backend.core.compression import LEAST_BYTES
 from sync.limits import PUSH_BYTES
 from sync.protocol import PUSH_PATH
+from tests.api.test_devices import Pocket, phone_of
 from tests.make import Office
-from tests.personas import CHEN_JING
+from tests.personas import CHEN_JING, LI_WEI
 
+EMPTY = b'{"incarnation": "nobody", "mutations": []}'
 ZEROS = b"0" * (PUSH_BYTES * 3)
 PACK: dict[str, Callable[[bytes], bytes]] = {"zstd": zstandard.compress, "gzip": gzip.compress}
 
@@ -35,40 +38,43 @@ async def test_zstd_is_preferred_and_short_answers_stay_as_they_are(sqlite_offic
 
 
 @pytest.mark.parametrize("encoding", ["zstd", "gzip"])
-async def test_a_compressed_push_is_read_and_a_bomb_is_refused(sqlite_office: Office, encoding: str) -> None:
-    push = await _pusher(sqlite_office, encoding)
-    taken = await push(PACK[encoding](b'{"incarnation": "nobody", "mutations": []}'))
-    assert taken.json()["code"] == "no_device"
-    bomb = PACK[encoding](ZEROS)
-    assert len(bomb) < PUSH_BYTES / 100
-    refused = await push(bomb)
-    assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
-    torn = await push(b"no such format")
-    assert (torn.status_code, torn.json()["code"]) == (400, "encoding_unreadable")
+async def test_a_compressed_push_is_read_and_a_bomb_is_refused(
+    sqlite_office: Office, tmp_path: Path, encoding: str
+) -> None:
+    async with phone_of(sqlite_office, LI_WEI, tmp_path) as phone:
+        taken = await push(phone, encoding, PACK[encoding](EMPTY))
+        assert taken.json()["code"] == "unknown_incarnation"
+        bomb = PACK[encoding](ZEROS)
+        assert len(bomb) < PUSH_BYTES / 100
+        refused = await push(phone, encoding, bomb)
+        assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+        torn = await push(phone, encoding, b"no such format")
+        assert (torn.status_code, torn.json()["code"]) == (400, "encoding_unreadable")
 
 
 @pytest.mark.parametrize("encoding", ["zstd", "gzip"])
 async def test_a_body_cut_on_its_way_or_with_more_behind_its_end_is_refused(
-    sqlite_office: Office, encoding: str
+    sqlite_office: Office, tmp_path: Path, encoding: str
 ) -> None:
-    push = await _pusher(sqlite_office, encoding)
-    batch = PACK[encoding](b'{"incarnation": "nobody", "mutations": []}' + b" " * 5_000)
-    for body in (batch[:-1], batch[: len(batch) // 2], batch + batch, batch + b"!", b""):
-        refused = await push(body)
-        assert (refused.status_code, refused.json()["code"]) == (400, "encoding_unreadable"), body
+    batch = PACK[encoding](EMPTY + b" " * 5_000)
+    async with phone_of(sqlite_office, LI_WEI, tmp_path) as phone:
+        for body in (batch[:-1], batch[: len(batch) // 2], batch + batch, batch + b"!", b""):
+            refused = await push(phone, encoding, body)
+            assert (refused.status_code, refused.json()["code"]) == (400, "encoding_unreadable"), body
 
 
-async def test_an_encoding_nobody_knows_is_named(sqlite_office: Office) -> None:
-    push = await _pusher(sqlite_office, "br")
-    refused = await push(b"{}")
+async def test_an_encoding_nobody_knows_is_named(sqlite_office: Office, tmp_path: Path) -> None:
+    async with phone_of(sqlite_office, LI_WEI, tmp_path) as phone:
+        refused = await push(phone, "br", b"{}")
     assert (refused.status_code, refused.json()["code"]) == (415, "encoding_not_known")
 
 
-async def _pusher(office: Office, encoding: str) -> Callable[[bytes], Awaitable[httpx.Response]]:
-    desk = await office.sign_in(CHEN_JING)
+async def test_a_body_is_not_read_before_it_is_known_who_sends_it(sqlite_office: Office) -> None:
+    desk = await sqlite_office.sign_in(CHEN_JING)
+    refused = await desk.ask("POST", PUSH_PATH, content=b"no such format", headers={"Content-Encoding": "zstd"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "no_device")
+
+
+async def push(phone: Pocket, encoding: str, body: bytes) -> httpx.Response:
     headers = {"Content-Encoding": encoding, "Content-Type": "application/json"}
-
-    async def push(body: bytes) -> httpx.Response:
-        return await desk.ask("POST", PUSH_PATH, content=body, headers=headers)
-
-    return push
+    return await phone.desk.ask("POST", PUSH_PATH, content=body, headers=headers)

@@ -31,6 +31,7 @@ class Told:
         except asyncio.IncompleteReadError:
             self.cut += 1
         writer.close()
+        await writer.wait_closed()
 
 
 @asynccontextmanager
