@@ -4,7 +4,7 @@
 # dependencies too. Both come from lock files with hashes into .venv, once (.ci/install.py).
 
 PY := .venv/bin/python
-# one process per core, up to eight: more only wait for the database
+# one process per core, up to eight: more only wait for the database; whoever is done takes over from the others
 WORKERS ?= auto
 CASES ?= 2000
 
@@ -33,7 +33,7 @@ demo: runtime ## start the server with a generated city; Ctrl-C stops it, the da
 	@exec $(PY) -m backend.cli demo $(OPTIONS)
 
 test: setup ## run every test, on SQLite and on a PostgreSQL it brings itself (TESTS=... for some of them)
-	@$(PY) -m pytest --numprocesses $(WORKERS) --maxprocesses 8 $(TESTS)
+	@$(PY) -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal $(TESTS)
 
 check: lint types imports test ## everything CI runs; the docs are among the tests
 
