@@ -24,7 +24,6 @@ SKILLS: Final = ("cctv", "network", "elevator")
 FIRST_SECONDS: Final = 0.5
 LONG_SECONDS: Final = 5.0
 LEAST: Final = 0.97
-GOAL: Final = "at least 0.97 of what five seconds serve"
 
 
 def main() -> None:

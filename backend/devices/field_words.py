@@ -42,7 +42,6 @@ FIELD_WORDS: Final[Mapping[str, Text]] = {
     "software_version": Text("软件版本", "Software version"),
     "title": Text("职务", "Job title"),
 }
-WHOLE_ROW: Final = Text("整条记录", "The whole record")
 
 
 def entity_words(entity: str) -> Text:

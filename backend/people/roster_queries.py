@@ -130,12 +130,6 @@ async def duty_between(
     return views
 
 
-async def on_call(session: AsyncSession, unit_id: UUID, at: datetime) -> DutySlot | None:
-    """Return who is on call for a unit at an instant, or None: then nobody is."""
-    slot = select(DutySlot).where(DutySlot.unit_id == unit_id, DutySlot.starts_at <= at, DutySlot.ends_at > at)
-    return (await session.execute(slot.order_by(DutySlot.starts_at.desc()).limit(1))).scalar_one_or_none()
-
-
 async def territories(session: AsyncSession, units: frozenset[UUID]) -> list[TerritoryView]:
     """Return the territories of some units."""
     rows = await session.execute(select(Territory).where(Territory.unit_id.in_(units)).order_by(Territory.id))

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, String, and_, cast, exists, false, or_, select, true
+from sqlalchemy import ColumnElement, Select, String, and_, cast, exists, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.calendars.rules import day_in
@@ -69,12 +69,6 @@ def requests_within(principal: Principal, level: str, now: datetime) -> ColumnEl
     if FIELD_REACHES & reaches:
         ways += [ServiceRequest.id.in_(reached(principal, "case", level, now)) for reached in REACHED.values()]
     return or_(*ways)
-
-
-def sites_of_cases(principal: Principal, area: str, level: str, now: datetime) -> Select[Any]:
-    """Ids of the sites of Cases the principal may use (for sites.queries.REACHED)."""
-    within = requests_within(principal, level, now) if area == "case" else false()
-    return select(ServiceRequest.site_id).where(within)
 
 
 def _owned_by(whose: ColumnElement[bool]) -> Select[Any]:

@@ -129,11 +129,6 @@ class House:
         async with self.database.read() as session:
             return {row.id: row.note for row in await session.execute(select(asset.c.id, asset.c.note))}
 
-    async def ledger_entries(self) -> int:
-        """Count what the ledgers say was pushed."""
-        async with self.database.read() as session:
-            return len((await session.execute(select(_table("ledger_entry").c.n))).all())
-
     def records(self) -> list[dict[str, Any]]:
         """Return the records as JSON values, for a peer to store."""
         empty = {column.name: None for column in _table("asset").columns if not column.info.get("private")}
