@@ -68,11 +68,11 @@ class FolderPlace:
     def keep(self, source: Path, sha256: str) -> None:
         """Move a file to its name: fsync, rename, fsync of the folder. What was there may be damaged: it goes."""
         target = self.path(sha256)
-        _sync(source)
+        sync_to_disk(source)
         target.parent.mkdir(parents=True, exist_ok=True)
         source.rename(target)
         for level in (target.parent, self._folder):  # the folder may be new too
-            _sync(level)
+            sync_to_disk(level)
 
     async def keep_meanwhile(self, source: Path, sha256: str) -> None:
         """Do the same in a thread."""
@@ -104,7 +104,7 @@ async def _read(path: Path, first: int, last: int) -> AsyncGenerator[bytes]:
             yield chunk
 
 
-def _sync(path: Path) -> None:
+def sync_to_disk(path: Path) -> None:
     """Make a file, or the names in a folder, survive a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:

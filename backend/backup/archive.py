@@ -17,6 +17,7 @@ from zlib import error as DeflateError  # noqa: N812 - the library's name says n
 
 import msgspec
 
+from backend.attachments.places import sync_to_disk
 from backend.backup.faults import BackupRefusedError, damaged
 from backend.backup.rows import ColumnShape
 
@@ -121,7 +122,7 @@ def written(path: Path, progress: Progress) -> Generator[ArchiveWriter]:
             os.fsync(file.fileno())
         verified(partial, progress)
         partial.rename(path)
-        sync_folder(path.parent)
+        sync_to_disk(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -187,15 +188,6 @@ def verified(path: Path, progress: Progress) -> Manifest:
             return reader.manifest
     except UNREADABLE as error:
         raise damaged(str(error)) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make new names in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _private(path: Path) -> IO[bytes]:

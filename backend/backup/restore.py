@@ -24,8 +24,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from backend.attachments.models import Blob, BlobUpload, Thumbnail, Upload
+from backend.attachments.places import sync_to_disk
 from backend.attachments.store import BlobStore, blob_store, is_whole
-from backend.backup.archive import ArchiveReader, Manifest, Progress, opened, sync_folder, verified
+from backend.backup.archive import ArchiveReader, Manifest, Progress, opened, verified
 from backend.backup.faults import BackupRefusedError, damaged, reaching_files
 from backend.backup.rows import RowReader
 from backend.core import migrate
@@ -128,7 +129,7 @@ def _take_place(new: Path, path: Path, now: datetime) -> list[Path]:
     """Let a file take its place, in which there is always one; return where the old one is."""
     aside = [_kept_aside(path, now)] if path.exists() else []
     new.replace(path)
-    sync_folder(path.parent)
+    sync_to_disk(path.parent)
     return aside
 
 
