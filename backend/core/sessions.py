@@ -37,7 +37,7 @@ class Database:
         self.url = make_url(url)
         self.on_sqlite = self.url.get_backend_name() == "sqlite"
         engines = _sqlite_engines(self.url) if self.on_sqlite else [_postgresql_engine(self.url)] * 4
-        self._engines = {id(engine): engine for engine in engines}
+        self._engines = set(engines)
         self._readers, self._writers, self._short_readers, self._short_writers = (
             async_sessionmaker(engine, expire_on_commit=False) for engine in engines
         )
@@ -99,7 +99,7 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection; whoever asks again, on whatever event loop, gets new ones."""
-        for engine in self._engines.values():
+        for engine in self._engines:
             await engine.dispose()
         if self._bare is not None:
             await self._bare.dispose()

@@ -20,9 +20,10 @@ BUSY_SECONDS: Final = 30
 """How long a transaction waits for SQLite's one writer, or for a connection, before its caller is told `busy`."""
 HERE: Final = "sqlite+here"
 """URLs that begin so have their statements run where they are asked, without a thread of their own."""
+WAITERS: Final = 4
+"""Threads that wait for SQLite; a database has one writer at a time, and a process hardly ever two databases."""
 
-
-_WAITING: Final = ThreadPoolExecutor(thread_name_prefix="sqlite")
+_WAITING: Final = ThreadPoolExecutor(WAITERS, thread_name_prefix="sqlite")
 """Threads that only wait for SQLite: a slow mail server must not keep the one writer waiting for a thread."""
 
 
