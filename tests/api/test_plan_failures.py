@@ -107,7 +107,7 @@ async def test_runs_whose_task_was_given_up_block_nobody(sqlite: Office) -> None
         await wish(wang_fang, sqlite)
     async with sqlite.database.write() as session:
         await session.execute(update(Task).values(state="failed"))
-    await wish(wang_fang, sqlite)
+    assert (await wish(wang_fang, sqlite))["state"] == "queued"
 
 
 async def test_a_server_that_stops_says_that_its_plan_was_interrupted(sqlite: Office) -> None:
