@@ -24,6 +24,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     travel: int = 0
     delay: int = 0
     preference: int = 0
+    fairness: int = 0
 
     @property
     def total(self) -> int:

@@ -32,11 +32,15 @@ class ProblemError(ValueError):
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A point on the map, WGS-84 degrees. Coordinates may be absent where a travel table is given."""
+    """A point on the map, WGS-84 degrees. Coordinates may be absent where a travel table is given.
+
+    `zone` names the area whose learnt travel factors apply (`EstimatedTravel.zones`).
+    """
 
     id: str
     latitude: float | None = None
     longitude: float | None = None
+    zone: str | None = None
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,6 +78,35 @@ class Shift(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     overtime_allowed: int = 0
     skills: tuple[str, ...] = ()
     territory: str | None = None
+    capacity: int | None = None
+    """How much load the van takes on this route, in the unit of `Visit.load`; None: no limit."""
+
+
+class VanStock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a technician's van carries from the horizon start on: `quantity` pieces of `part`."""
+
+    technician: str
+    part: str
+    quantity: int
+
+
+class PartNeed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a visit needs to be useful: `quantity` pieces of `part`."""
+
+    part: str
+    quantity: int = 1
+
+
+class Follows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Service starts only after another visit's has ended: at least `least_gap` and at most `most_gap` seconds later.
+
+    Where the other visit is not planned, this one is not either. `same_technician`: one person does both.
+    """
+
+    visit: str
+    least_gap: int = 0
+    most_gap: int | None = None
+    same_technician: bool = False
 
 
 class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,7 +128,11 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """One stay of a technician at a place.
 
     `windows`: service starts inside one of them (none given: at any time).
-    `earliest`: service starts no sooner (parts readiness).
+    `earliest`: service starts no sooner.
+    `parts`: what the technician must have with him. Before `parts_ready` (None: within the horizon never) that is only
+    somebody whose van still has all of it; from then on it is at hand for everybody.
+    `technicians`: how many different technicians start it together and leave it together.
+    `load`: what it takes of `Shift.capacity`.
     `commitment_due`: the commitment is kept when service starts by then; later costs dearly, never is dearer still.
     `promise`: the appointment; never before its start, and later than its end at a price. A policy of arriving some
     minutes early is already taken off by who builds the problem.
@@ -123,6 +160,10 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     pin: Pin | None = None
     previous: Previous | None = None
     frozen: bool = False
+    parts: tuple[PartNeed, ...] = ()
+    parts_ready: int | None = 0
+    follows: Follows | None = None
+    load: int = 0
 
 
 class PerPriority(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -163,15 +204,29 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     outside_territory: int = 180_000
     pin_unserved: int = 400_000_000
     """On top of `unserved` for a visit that a dispatcher pinned."""
+    unfair_second: int = 5
+    """Each second of service on a shift beyond its fair share (`fair_seconds`)."""
+
+
+class ZoneFactor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much longer than estimated the way from zone `origin` to zone `destination` takes, learnt from trips."""
+
+    origin: str
+    destination: str
+    factor: float
 
 
 class EstimatedTravel(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="estimate", tag_field="kind"
 ):
-    """Travel estimated from coordinates: ``overhead + scale * 2.0 s * metres ** 0.67``; said on the plan."""
+    """Travel estimated from coordinates: ``overhead + scale * factor * 2.0 s * metres ** 0.67``; said on the plan.
+
+    `factor` is that of the two places' zones in `zones`, 1 where there is none.
+    """
 
     overhead_seconds: int = 120
     scale: float = 1.0
+    zones: tuple[ZoneFactor, ...] = ()
 
 
 class GivenTravel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="table", tag_field="kind"):
@@ -180,18 +235,45 @@ class GivenTravel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     seconds: tuple[tuple[int, ...], ...]
     metres: tuple[tuple[int, ...], ...]
     source: str
+    estimated: bool = False
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How fast traffic moves in each hour: per mille of the travel table's speed.
+
+    Hour ``i`` lasts from ``begins + 3600 i`` for 3,600 s; the first also counts before that, the last for ever after.
+    A drive keeps the pace of every hour it passes through, so that leaving later never arrives earlier.
+    """
+
+    begins: int
+    per_mille: tuple[int, ...]
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything a plan depends on. `routing.validate.validate` checks it; `solve` does so first."""
+    """Everything a plan depends on. `routing.validate.validate` checks it; `solve` does so first.
+
+    `pace`: how the hours change travel (None: all alike). `most_changes`: how many visits of the plan in force may
+    change, None for any number: be on another shift or left out, or, where a person was told, start more than
+    `Prices.told_tolerance` from then. A visit whose shift of then is not in the problem any more does not count.
+    """
 
     places: tuple[Place, ...]
     shifts: tuple[Shift, ...]
     visits: tuple[Visit, ...]
     travel: EstimatedTravel | GivenTravel = EstimatedTravel()
     prices: Prices = Prices()
+    van_stock: tuple[VanStock, ...] = ()
+    pace: Pace | None = None
+    most_changes: int | None = None
 
 
 def horizon_end(problem: Problem) -> int:
     """Return the second at which the last shift ends, overtime included; 0 without shifts."""
     return max((shift.end + shift.overtime_allowed for shift in problem.shifts), default=0)
+
+
+def fair_seconds(problem: Problem, shift: Shift) -> int:
+    """Return the seconds of service that are this shift's fair share: all there are, shared out by working time."""
+    service = sum(visit.duration * visit.technicians for visit in problem.visits)
+    working = sum(shift.end - shift.start for shift in problem.shifts)
+    return -(-service * (shift.end - shift.start) // max(1, working))
