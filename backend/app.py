@@ -44,6 +44,7 @@ from backend.devices.hints import HintBoard
 from backend.devices.service import SyncService, cookie_secret
 from backend.dispatch import routes as dispatch_routes
 from backend.dispatch.actions import RUN_PLAN
+from backend.dispatch.desk import Desk
 from backend.dispatch.runner import PlanRunner
 from backend.followup import routes as followup_routes
 from backend.followup.actions import move_follow_ups, plan_call_back
@@ -126,14 +127,15 @@ def create_app(settings: Settings) -> Litestar:
     register_reach()
     database = Database(settings.database_url)
     hints = HintBoard(database, clock_of(settings).now)
+    desk = Desk(settings.planner_memory_mb)
     return Litestar(
         route_handlers=[healthz, readyz, *ROUTERS, api_docs_files()],
-        dependencies=_dependencies(settings, database, hints),
+        dependencies=_dependencies(settings, database, hints, desk),
         middleware=[BearerMiddleware(database, clock_of(settings), read_token_key(settings.data_dir))],
         request_class=StrictRequest,
         before_request=refuse_unknown_query,
         exception_handlers=PROBLEM_HANDLERS,
-        lifespan=[_lifespan(settings, database, hints)],
+        lifespan=[_lifespan(settings, database, hints, desk)],
         request_max_body_size=BODY_BYTES,
         compression_config=COMPRESSION,
         openapi_config=api_docs(),
@@ -266,7 +268,7 @@ def read_token_key(data_dir: Path) -> bytes:
     return key_in(data_dir / TOKEN_KEY_FILE, TOKEN_KEY_BYTES)
 
 
-def _dependencies(settings: Settings, database: Database, hints: HintBoard) -> dict[str, Provide]:
+def _dependencies(settings: Settings, database: Database, hints: HintBoard, desk: Desk) -> dict[str, Provide]:
     clock = clock_of(settings)
     token_key = read_token_key(settings.data_dir)
 
@@ -293,13 +295,14 @@ def _dependencies(settings: Settings, database: Database, hints: HintBoard) -> d
         "page": Provide(provide_page, sync_to_thread=False),
         "database": constant(database),
         "hints": constant(hints),
+        "desk": constant(desk),
         "settings": constant(settings),
         "token_key": constant(token_key),
         "sync": constant(SyncService(database, clock.now, cookie_secret(token_key))),
     }
 
 
-def _lifespan(settings: Settings, database: Database, hints: HintBoard) -> Any:
+def _lifespan(settings: Settings, database: Database, hints: HintBoard, desk: Desk) -> Any:
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncGenerator[None]:
         async with database.write() as session:
@@ -310,12 +313,15 @@ def _lifespan(settings: Settings, database: Database, hints: HintBoard) -> Any:
             Worker(database, clock_of(settings), kind(settings, database), settings.task_poll_seconds) for kind in kinds
         ]
         working = [asyncio.create_task(worker.run()) for worker in workers]
+        if settings.task_poll_seconds:
+            await desk.start()
         try:
             yield
         finally:
             for one in working:
                 one.cancel()
             await asyncio.gather(*working, return_exceptions=True)
+            await desk.close()
             await hints.close()
             await database.close()
 

@@ -1,5 +1,8 @@
 """The planning process: ``python -m routing`` plans one request and ends. The protocol is in `routing.protocol`.
 
+``python -m routing warm`` loads the solver before the request comes instead of after; ``python -m routing desk BYTES``
+answers questions about plans until its pipe is closed (`routing.desk`), in BYTES of address space.
+
 It never hangs: its own time limit is followed by an alarm that ends it whatever it is doing, a closed pipe cancels
 it, and its memory is bounded. No thread is used: the search asks for itself, often, whether it was cancelled.
 """
@@ -10,6 +13,9 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
 from typing import BinaryIO
 
 from routing import limits
@@ -110,9 +116,27 @@ def answer(parent: Parent) -> Message:
         return Message(error=fault(refused))
 
 
-def main() -> int:
+def attend(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answer questions until no more come; a question that takes too long ends the process."""
+    # Only a desk needs all that is asked at one.
+    from routing.desk import Sheets, respond  # noqa: PLC0415
+
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    sheets = Sheets()
+    for line in requests:
+        signal.setitimer(signal.ITIMER_REAL, limits.DESK_SECONDS)
+        answers.write(encode(respond(sheets, line)))
+        answers.flush()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def load() -> None:
+    """Load everything a plan needs, so that the next request starts at once."""
+    import_module("routing.solve")
+
+
+def plan() -> int:
     """Plan one request; return 0 with a plan, 2 with an error."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # tables are small: threads would only cost address space
     parent = Parent(sys.stdin.fileno(), sys.stdout.buffer)
     try:
         message = answer(parent)
@@ -123,5 +147,31 @@ def main() -> int:
     return 0 if message.error is None else 2
 
 
+def desk(address_space_bytes: int) -> int:
+    """Answer questions until the pipe is closed; return 0."""
+    load()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = address_space_bytes if hard == resource.RLIM_INFINITY else min(address_space_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+    with suppress(BrokenPipeError):
+        attend(sys.stdin.buffer, sys.stdout.buffer)
+    return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the arguments say."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # tables are small: threads would only cost address space
+    if arguments:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the keyboard stops the server; its children end with its pipes
+    match arguments:
+        case ["desk", size]:
+            return desk(int(size))
+        case ["warm"]:
+            load()
+            return plan()
+        case _:
+            return plan()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -44,3 +44,7 @@ MIN_ADDRESS_SPACE_BYTES: Final = 128 * 1024 * 1024
 """Below this not even the interpreter loads."""
 PROGRESS_SECONDS: Final = 0.1
 """Shortest time between two progress lines of a child."""
+DESK_SHEETS: Final = 8
+"""Plans, each with its problem, that a desk holds; the one unused longest is sent again when somebody asks about it."""
+DESK_SECONDS: Final = 20.0
+"""Longest a desk may take for one question; the kernel ends one that takes longer."""

@@ -3,6 +3,8 @@
 To the child's standard input: one request, later maybe the line ``cancel``. Closing the pipe cancels too, so that no
 search outlives the server that asked for it. From its standard output: ``progress`` lines, then exactly one ``plan``
 or ``error`` line. A child that ends without either has crashed or met a limit of the system.
+
+A desk (`routing.desk`) stays: each request line is answered by one line, until the pipe is closed.
 """
 
 from typing import Annotated, Final
@@ -51,7 +53,30 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: Fault | None = None
 
 
-def encode(line: Request | Message) -> bytes:
+class SheetLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A problem and a plan of it, for a desk to hold."""
+
+    problem: Problem
+    plan: Plan
+
+
+class DeskRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One question about the sheet called `key`; with `sheet` the desk holds that one under this key from now on."""
+
+    key: str
+    question: msgspec.Raw
+    sheet: SheetLine | None = None
+
+
+class DeskAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to one question; one field is set. `unknown_key`: ask again and send the sheet."""
+
+    answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: Fault | None = None
+    unknown_key: bool = False
+
+
+def encode(line: Request | Message | DeskAnswer) -> bytes:
     """Return `line` as one line of JSON with its line end."""
     return msgspec.json.encode(line) + b"\n"
 
@@ -67,6 +92,11 @@ def decode_request(line: bytes) -> Request:
 def decode_message(line: bytes) -> Message:
     """Return one line of the child; raise `msgspec.DecodeError` when it is none."""
     return msgspec.json.decode(line, type=Message)
+
+
+def decode_desk_answer(line: bytes) -> DeskAnswer:
+    """Return one line of a desk; raise `msgspec.DecodeError` when it is none."""
+    return msgspec.json.decode(line, type=DeskAnswer)
 
 
 def fault(error: ProblemError) -> Fault:

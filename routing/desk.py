@@ -1,0 +1,151 @@
+"""Small questions about a plan in force, answered one by one by a process that stays (`python -m routing desk`).
+
+A new kind of question is one struct and one function, both in this file::
+
+    class Explain(Question[Explanation], frozen=True, kw_only=True, tag="explain"):
+        visit: str
+
+    @answers(Explain)
+    def _explain(sheet: Sheet, question: Explain) -> Explanation:
+        return explanation(sheet.problem, sheet.plan, question.visit)
+
+The type in brackets is what `backend.dispatch.desk.Desk.ask` returns to whoever asks; the function's own annotation is
+what its answer is read as, so the two are the same type. A function raises `ProblemError` for what it refuses. What is
+costly to derive from the problem and the plan alone is derived once a sheet: `sheet.derived(prepared)`.
+"""
+
+import resource
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar, cast, get_type_hints
+
+import msgspec
+
+from routing.check import Violation, violations
+from routing.insertion import Proposal, propose
+from routing.limits import DESK_SHEETS
+from routing.plan import Plan
+from routing.problem import Problem, ProblemError
+from routing.protocol import DeskAnswer, DeskRequest, fault
+
+A = TypeVar("A")
+Q = TypeVar("Q", bound="Question[Any]")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What questions are about: a problem and a plan of it. Neither is ever changed; another plan is another sheet."""
+
+    problem: Problem
+    plan: Plan
+    _derived: dict[object, Any] = field(default_factory=dict[object, Any])
+
+    def derived(self, make: Callable[[Problem, Plan], T]) -> T:
+        """Return `make(problem, plan)`, made once; `make` is a function of a module, not one made on the spot."""
+        if make not in self._derived:
+            self._derived[make] = make(self.problem, self.plan)
+        return cast("T", self._derived[make])
+
+
+class Question(msgspec.Struct, Generic[A], frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="ask"):
+    """Something to be answered about a sheet, by an `A`."""
+
+
+FUNCTIONS: Final[dict[type[Question[Any]], Callable[[Sheet, Any], Any]]] = {}
+"""What answers each kind of question."""
+
+
+def answers(kind: type[Q]) -> Callable[[Callable[[Sheet, Q], T]], Callable[[Sheet, Q], T]]:
+    """Register the decorated function as what answers questions of this kind."""
+
+    def register(function: Callable[[Sheet, Q], T]) -> Callable[[Sheet, Q], T]:
+        FUNCTIONS[kind] = function
+        return function
+
+    return register
+
+
+def answer_type(question: Question[Any]) -> Any:
+    """Return the type of the answer to `question`."""
+    return get_type_hints(FUNCTIONS[type(question)])["return"]
+
+
+class Propose(Question[tuple[Proposal, ...]], frozen=True, kw_only=True, tag="propose"):
+    """Where an unplanned visit could go, cheapest first (`routing.insertion.propose`)."""
+
+    visit: str
+    limit: int = 5
+
+
+@answers(Propose)
+def _propose(sheet: Sheet, question: Propose) -> tuple[Proposal, ...]:
+    return propose(sheet.problem, sheet.plan, question.visit, limit=question.limit)
+
+
+class Judge(Question[list[Violation]], frozen=True, kw_only=True, tag="judge"):
+    """What is wrong with the plan (`routing.check.violations`): the referee, in another process than the planner's."""
+
+
+@answers(Judge)
+def _judge(sheet: Sheet, _question: Judge) -> list[Violation]:
+    return violations(sheet.problem, sheet.plan)
+
+
+class Sheets:
+    """The sheets this process holds, by key; the one unused longest goes first."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[str, Sheet] = OrderedDict()
+
+    def sheet(self, request: DeskRequest) -> Sheet | None:
+        """Return the sheet the request is about, keeping one that it brings; None for one that is not held."""
+        if request.sheet is not None:
+            self._held[request.key] = Sheet(request.sheet.problem, request.sheet.plan)
+            while len(self._held) > DESK_SHEETS:
+                self._held.popitem(last=False)
+        if request.key not in self._held:
+            return None
+        self._held.move_to_end(request.key)
+        return self._held[request.key]
+
+    def forget(self) -> None:
+        """Let go of every sheet: memory ran out."""
+        self._held.clear()
+
+
+def respond(sheets: Sheets, line: bytes) -> DeskAnswer:
+    """Return the answer to one line; a bug in a function ends the process, and its parent says so."""
+    try:
+        request = _read(line, DeskRequest)
+        sheet = sheets.sheet(request)
+        if sheet is None:
+            return DeskAnswer(unknown_key=True)
+        question = _read(bytes(request.question), _kinds())
+        return DeskAnswer(answer=msgspec.Raw(msgspec.json.encode(FUNCTIONS[type(question)](sheet, question))))
+    except ProblemError as error:
+        return DeskAnswer(error=fault(error))
+    except MemoryError:
+        sheets.forget()
+        return DeskAnswer(error=fault(ProblemError("out_of_memory", "process", limit=address_space())))
+
+
+def _kinds() -> Any:
+    kinds = list(FUNCTIONS)
+    union: Any = kinds[0]
+    for kind in kinds[1:]:
+        union = union | kind
+    return union
+
+
+def _read(line: bytes, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(line, type=kind)
+    except msgspec.DecodeError as error:
+        raise ProblemError("request_unreadable", "request", detail=str(error)) from error
+
+
+def address_space() -> int:
+    """Return the bytes of address space this process may use."""
+    return resource.getrlimit(resource.RLIMIT_AS)[0]
