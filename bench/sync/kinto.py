@@ -8,7 +8,6 @@ import base64
 import os
 import secrets
 import subprocess
-import venv
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +16,11 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy.engine import make_url
 
+from bench.peers import installed
 from bench.postgres import free_port
 from bench.sync.servers import Process, process
 from bench.sync.wire import Answer, Wire
 
-REQUIREMENTS: Final = Path(__file__).parents[1] / "requirements-peers.txt"
-PEERS: Final = Path(__file__).parents[1] / "out" / "peers"
 BATCH: Final = 200
 COLLECTION: Final = "/v1/buckets/field/collections/asset"
 SETTINGS: Final = """
@@ -64,17 +62,6 @@ formatter = plain
 [formatter_plain]
 format = %(message)s
 """
-
-
-def installed() -> Path:
-    """Return the peer's Python; its environment is made once."""
-    python = PEERS / "bin" / "python"
-    done = PEERS / REQUIREMENTS.name
-    if not done.exists() or done.read_bytes() != REQUIREMENTS.read_bytes():
-        venv.create(PEERS, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--requirement", REQUIREMENTS], check=True)
-        done.write_bytes(REQUIREMENTS.read_bytes())
-    return python
 
 
 @contextmanager

@@ -1,0 +1,31 @@
+"""`make bench-planner`: all rows, or some of them.
+
+.venv/bin/python -m bench.planner --data <folder> --rows vrptw,field --seeds 5
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from bench.planner import field_rows, vrptw_rows
+from bench.planner.options import Options, options
+from bench.table import Figure, report
+
+ROWS: Final[dict[str, Callable[[Options], Iterator[Figure]]]] = {
+    "vrptw": vrptw_rows.rows,
+    "field": field_rows.rows,
+}
+
+
+def main() -> None:
+    """Measure what was asked for, and print the table."""
+    asked = options()
+    figures = [figure for name in asked.rows if name in ROWS for figure in ROWS[name](asked)]
+    if not figures:
+        raise SystemExit("nothing was measured")
+    report("bench-planner", figures)
+    missed = sum(not figure.met for figure in figures)
+    print(f"bench-planner.missed={missed}")
+
+
+if __name__ == "__main__":
+    main()
