@@ -6,30 +6,32 @@
 import msgspec
 
 from routing.assemble import assembled, route_of
-from routing.draft import Draft, DraftRoute, empty_draft, simulate_route
+from routing.draft import Draft, DraftRoute, empty_draft
 from routing.explain import Explainer
 from routing.finish import passed
-from routing.instance import prepare
+from routing.in_force import draft_of
 from routing.plan import Late, Plan, Route
 from routing.problem import Problem, ProblemError
 from routing.scan import Insertion, candidates, inserted
-from routing.validate import validate
 
 MAX_PROPOSALS = 20
 
 
 class Moved(msgspec.Struct, frozen=True, kw_only=True):
-    """Another visit of the same route that would start at another time."""
+    """Another visit that would start at another time. `told`: a person was told of a time, and not of this one."""
 
     visit: str
+    shift: str
     start_before: int
     start_after: int
+    told: bool = False
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     """One place for the urgent visit: on `shift`, as stop number `position` (from 0), starting at `start`.
 
     `added_cost` is in the unit of `Prices`; `added_travel_seconds` may be negative where travel is not a metric.
+    `promise_late_seconds`: start after the end of the promised window.
     """
 
     visit: str
@@ -37,30 +39,43 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     start: int
     late_seconds: int
+    promise_late_seconds: int
     added_cost: int
     added_travel_seconds: int
+    added_overtime_seconds: int
     moved: tuple[Moved, ...]
     route: Route
 
 
-def propose(problem: Problem, plan: Plan, visit: str, *, limit: int = 5) -> tuple[Proposal, ...]:
+def propose(
+    problem: Problem, plan: Plan, visit: str, *, limit: int = 5, best_of_each_shift: bool = False
+) -> tuple[Proposal, ...]:
     """Return up to `limit` places for the unplanned `visit`, cheapest first; none when nothing fits.
 
     A place is offered only when every other visit that keeps its commitment or its promised window still does, and
-    frozen visits stay. `plan` is a legal plan of `problem`, with `visit` unplanned or not in it at all. Raises
-    `ProblemError` 'visit_unknown', 'visit_planned' or 'plan_contradicts_problem'.
+    frozen visits stay. `best_of_each_shift`: one place a shift, so that a dispatcher chooses among people. `plan` is a
+    legal plan of `problem`, with `visit` unplanned or not in it at all. Raises `ProblemError` 'visit_unknown',
+    'visit_planned' or 'plan_contradicts_problem'.
     """
     draft, index = _draft_of(problem, plan, visit)
+    return ranked(draft, index, limit=limit, best_of_each_shift=best_of_each_shift)
+
+
+def ranked(draft: Draft, visit: int, *, limit: int, best_of_each_shift: bool) -> tuple[Proposal, ...]:
+    """Return what `propose` does, of a draft and one of its unplanned visits."""
     found: list[Insertion] = []
     limit = max(1, min(limit, MAX_PROPOSALS))
-    for bound, shift, position in candidates(draft, index):
+    for bound, shift, position in candidates(draft, visit):
         if len(found) == limit and bound >= found[-1].added:
             break
-        route = inserted(draft, index, shift, position)
+        route = inserted(draft, visit, shift, position)
         if route is None or not _keeps_others(draft, draft.routes[shift], route):
             continue
-        insertion = Insertion(index, shift, position, route, route.price - draft.routes[shift].price)
-        found = sorted([*found, insertion], key=lambda one: (one.added, one.shift, one.position))[:limit]
+        found.append(Insertion(visit, shift, position, route, route.price - draft.routes[shift].price))
+        found.sort(key=lambda one: (one.added, one.shift, one.position))
+        if best_of_each_shift:
+            found = _first_of_each_shift(found)
+        del found[limit:]
     return tuple(_proposal(draft, insertion) for insertion in found)
 
 
@@ -92,24 +107,20 @@ def insert(problem: Problem, plan: Plan, proposal: Proposal) -> Plan:
 
 def _draft_of(problem: Problem, plan: Plan, visit: str) -> tuple[Draft, int]:
     """Return the draft that equals `plan`, and the index of the unplanned `visit`."""
-    validate(problem)
-    index = {known.id: number for number, known in enumerate(problem.visits)}
-    if visit not in index:
+    index = next((number for number, known in enumerate(problem.visits) if known.id == visit), None)
+    if index is None:
         raise ProblemError("visit_unknown", f"visit '{visit}'")
-    draft = empty_draft(prepare(problem))
-    shifts = {shift.id: number for number, shift in enumerate(problem.shifts)}
-    for planned in plan.routes:
-        names = [stop.visit for stop in planned.stops]
-        known = planned.shift in shifts and all(name in index for name in names)
-        route = (
-            simulate_route(draft.instance, shifts[planned.shift], [index[name] for name in names]) if known else None
-        )
-        if route is None:
-            raise ProblemError("plan_contradicts_problem", f"route '{planned.shift}'", detail=", ".join(names))
-        draft.replace(shifts[planned.shift], route)
-    if index[visit] not in draft.unplanned:
+    draft = draft_of(problem, plan)
+    if index not in draft.unplanned:
         raise ProblemError("visit_planned", f"visit '{visit}'")
-    return draft, index[visit]
+    return draft, index
+
+
+def _first_of_each_shift(ranked: list[Insertion]) -> list[Insertion]:
+    best: dict[int, Insertion] = {}
+    for one in ranked:
+        best.setdefault(one.shift, one)
+    return list(best.values())
 
 
 def _keeps_others(draft: Draft, old: DraftRoute, new: DraftRoute) -> bool:
@@ -123,25 +134,44 @@ def _keeps_others(draft: Draft, old: DraftRoute, new: DraftRoute) -> bool:
 
 
 def _proposal(draft: Draft, insertion: Insertion) -> Proposal:
-    instance, old = draft.instance, draft.routes[insertion.shift]
+    instance, shift = draft.instance, insertion.shift
     visits = instance.problem.visits
-    starts = dict(zip(insertion.route.visits, insertion.route.starts(), strict=True))
-    data, start = instance.visits[insertion.visit], starts[insertion.visit]
+    old = route_of(instance, shift, draft.routes[shift].visits) if draft.routes[shift].visits else None
+    new = route_of(instance, shift, insertion.route.visits)
+    stop = new.stops[insertion.position]
     return Proposal(
         visit=visits[insertion.visit].id,
-        shift=instance.problem.shifts[insertion.shift].id,
+        shift=new.shift,
         position=insertion.position,
-        start=start,
-        late_seconds=max(0, start - data.due),
+        start=stop.start,
+        late_seconds=stop.late_seconds,
+        promise_late_seconds=stop.promise_late_seconds,
         added_cost=insertion.added,
-        added_travel_seconds=insertion.route.work - old.work - data.duration,
-        moved=tuple(
-            Moved(visit=visits[visit].id, start_before=before, start_after=starts[visit])
-            for visit, before in zip(old.visits, old.starts(), strict=True)
-            if before != starts[visit]
-        ),
-        route=route_of(instance, insertion.shift, insertion.route.visits),
+        added_travel_seconds=_travel(new) - _travel(old),
+        added_overtime_seconds=new.overtime_seconds - (old.overtime_seconds if old else 0),
+        moved=moved(instance.problem, old, new),
+        route=new,
     )
+
+
+def moved(problem: Problem, old: Route | None, new: Route | None) -> tuple[Moved, ...]:
+    """Return the visits of both routes of one shift that start at another time."""
+    if old is None or new is None:
+        return ()
+    told = {visit.id for visit in problem.visits if visit.told}
+    starts = {stop.visit: stop.start for stop in new.stops}
+    return tuple(
+        Moved(
+            visit=stop.visit, shift=new.shift, start_before=stop.start, start_after=starts[stop.visit],
+            told=stop.visit in told and abs(starts[stop.visit] - stop.start) > problem.prices.told_tolerance,
+        )
+        for stop in old.stops
+        if starts.get(stop.visit, stop.start) != stop.start
+    )  # fmt: skip
+
+
+def _travel(route: Route | None) -> int:
+    return 0 if route is None else route.end_travel_seconds + sum(stop.travel_seconds for stop in route.stops)
 
 
 def _late(draft: Draft, plan: Plan) -> tuple[Late, ...]:

@@ -1,0 +1,107 @@
+"""What changes from one plan to another: for the dispatcher, who asks who is moved, told anew, and what it brings."""
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from routing.plan import Cost, Plan
+from routing.problem import Problem
+
+ChangeKind: TypeAlias = Literal["moved", "retimed", "added", "taken_off"]
+"""To another technician or shift; on the same shift at another time; newly planned; no longer planned."""
+
+NOTICED_SECONDS = 60
+"""A start that shifts by less is the same start to people."""
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a plan has a visit; `start` in seconds from the horizon start of both plans."""
+
+    shift: str
+    technician: str
+    start: int
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One visit that is not where it was. `told`: a person was told of the time before, and has to be told anew."""
+
+    visit: str
+    kind: ChangeKind
+    before: Placed | None
+    after: Placed | None
+    told: bool = False
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan comes to, in units people know, and its cost by term."""
+
+    served: int
+    unplanned: int
+    late: int
+    late_seconds: int
+    travel_seconds: int
+    travel_metres: int
+    overtime_seconds: int
+    cost: Cost
+
+
+def placements(plan: Plan) -> dict[str, Placed]:
+    """Return where `plan` has each visit it serves (of a crew: its first route)."""
+    found: dict[str, Placed] = {}
+    for route in plan.routes:
+        for stop in route.stops:
+            placed = Placed(shift=route.shift, technician=route.technician, start=stop.start)
+            found.setdefault(stop.visit, placed)
+    return found
+
+
+def published(problem: Problem) -> dict[str, Placed]:
+    """Return where the plan in force has each visit, at the times people were given."""
+    technicians = {shift.id: shift.technician for shift in problem.shifts}
+    return {
+        visit.id: Placed(
+            shift=visit.previous.shift, technician=technicians[visit.previous.shift], start=visit.previous.start
+        )
+        for visit in problem.visits
+        if visit.previous is not None and visit.previous.shift in technicians
+    }
+
+
+def changes(problem: Problem, before: Mapping[str, Placed], after: Mapping[str, Placed]) -> tuple[Change, ...]:
+    """Return every visit that differs, in the order of the problem."""
+    found: list[Change] = []
+    for visit in problem.visits:
+        old, new = before.get(visit.id), after.get(visit.id)
+        kind = _kind(old, new)
+        if kind is None:
+            continue
+        tolerated = kind == "retimed" and abs(_shifted(old, new)) <= problem.prices.told_tolerance
+        told = visit.told and old is not None and not tolerated
+        found.append(Change(visit=visit.id, kind=kind, before=old, after=new, told=told))
+    return tuple(found)
+
+
+def terms(plan: Plan) -> Terms:
+    """Return what `plan` comes to."""
+    stops = [stop for route in plan.routes for stop in route.stops]
+    return Terms(
+        served=len({stop.visit for stop in stops}), unplanned=len(plan.unplanned),
+        late=sum(stop.late_seconds > 0 for stop in stops), late_seconds=sum(stop.late_seconds for stop in stops),
+        travel_seconds=sum(stop.travel_seconds for stop in stops)
+        + sum(route.end_travel_seconds for route in plan.routes),
+        travel_metres=sum(stop.travel_metres for stop in stops) + sum(route.end_travel_metres for route in plan.routes),
+        overtime_seconds=sum(route.overtime_seconds for route in plan.routes), cost=plan.cost,
+    )  # fmt: skip
+
+
+def _kind(old: Placed | None, new: Placed | None) -> ChangeKind | None:
+    if old is None or new is None:
+        return None if old is new else "added" if old is None else "taken_off"
+    if old.shift != new.shift:
+        return "moved"
+    return "retimed" if abs(_shifted(old, new)) >= NOTICED_SECONDS else None
+
+
+def _shifted(old: Placed | None, new: Placed | None) -> int:
+    return 0 if old is None or new is None else new.start - old.start
