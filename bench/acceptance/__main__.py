@@ -16,6 +16,7 @@ from typing import Any, Final
 from dateutil.relativedelta import relativedelta
 
 from backend.core.sessions import Database
+from backend.dispatch.outages import TECHNICIANS, ZONE, Outage, OutagesError, find_files
 from bench.acceptance import count
 from bench.acceptance.handset import handset
 from bench.acceptance.nearest_first import dispatch_nearest_first
@@ -33,7 +34,7 @@ from bench.acceptance.office import (
 )
 from bench.acceptance.server import SteppedClock, environment, run_command, servers
 from bench.acceptance.technician import Technician
-from bench.acceptance.week import TECHNICIANS, ZONE, Outage, Week, WeekError, find_files, read_week
+from bench.acceptance.week import Week, read_week
 from bench.postgres import throwaway_postgres
 
 STEP: Final = timedelta(minutes=30)
@@ -120,7 +121,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         week = read_week(options.data)
-    except WeekError as error:
+    except OutagesError as error:
         print(error, file=sys.stderr)
         return 2
     with ExitStack() as stack:

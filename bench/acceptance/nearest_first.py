@@ -12,7 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from bench.acceptance.week import Outage, TechnicianShift, Week
+from backend.dispatch.outages import Outage
+from bench.acceptance.week import TechnicianShift, Week
 from routing.problem import EstimatedTravel, Place
 from routing.travel.estimate import CoordinateEstimate
 

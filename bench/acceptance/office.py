@@ -11,7 +11,8 @@ from uuid import uuid4
 
 import httpx
 
-from bench.acceptance.week import Outage, TechnicianShift
+from backend.dispatch.outages import Outage
+from bench.acceptance.week import TechnicianShift
 
 PASSWORD: Final = "acceptance run"  # noqa: S105 - everything here is thrown away
 ADMINISTRATOR: Final = "A1"
