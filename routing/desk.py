@@ -23,8 +23,11 @@ from typing import Any, Final, Generic, TypeVar, cast, get_type_hints
 import msgspec
 
 from routing.check import Violation, violations
+from routing.draft import Draft
+from routing.in_force import InForce, draft_of, in_force
 from routing.insertion import Proposal, propose
 from routing.limits import DESK_SHEETS
+from routing.live import Placement, WhatIf, proposals, what_if
 from routing.plan import Plan
 from routing.problem import Problem, ProblemError
 from routing.protocol import DeskAnswer, DeskRequest, fault
@@ -91,6 +94,52 @@ class Judge(Question[list[Violation]], frozen=True, kw_only=True, tag="judge"):
 @answers(Judge)
 def _judge(sheet: Sheet, _question: Judge) -> list[Violation]:
     return violations(sheet.problem, sheet.plan)
+
+
+# --- the plan in force: of these sheets only the problem counts, and what is in force is derived from it ------------
+
+
+def _followed(problem: Problem, _plan: Plan) -> tuple[InForce, Draft]:
+    now = in_force(problem)
+    return now, draft_of(now.problem, now.plan)
+
+
+class Follow(Question[InForce], frozen=True, kw_only=True, tag="follow"):
+    """What is published, from now on (`routing.in_force.in_force`); or what these `orders` of visits would be."""
+
+    orders: dict[str, list[str]] | None = None
+
+
+@answers(Follow)
+def _follow(sheet: Sheet, question: Follow) -> InForce:
+    if question.orders is not None:
+        return in_force(sheet.problem, question.orders)
+    return sheet.derived(_followed)[0]
+
+
+class Offer(Question[tuple[Proposal, ...]], frozen=True, kw_only=True, tag="offer"):
+    """The best place of each shift for a visit in the plan in force (`routing.live.proposals`)."""
+
+    visit: str
+    limit: int = 5
+
+
+@answers(Offer)
+def _offer(sheet: Sheet, question: Offer) -> tuple[Proposal, ...]:
+    now, draft = sheet.derived(_followed)
+    return proposals(now.problem, now.plan, question.visit, limit=question.limit, draft=draft)
+
+
+class TryMove(Question[WhatIf], frozen=True, kw_only=True, tag="try"):
+    """What a move in the plan in force comes to (`routing.live.what_if`)."""
+
+    placement: Placement
+
+
+@answers(TryMove)
+def _try_move(sheet: Sheet, question: TryMove) -> WhatIf:
+    now, draft = sheet.derived(_followed)
+    return what_if(now.problem, now.plan, question.placement, draft=draft)
 
 
 class Sheets:
