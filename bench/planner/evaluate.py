@@ -4,14 +4,19 @@ It shares no code with our simulator or our referee. In one point it is milder t
 falls by it: a break may interrupt a drive.
 """
 
+import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import msgspec
 
 from routing.problem import Break, GivenTravel, Problem, Shift, Visit
+
+EARTH_METRES = 6_371_008.8
+HAIR_SECONDS = 1e-6
+"""By how much two ways of computing the same estimate may differ."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -49,7 +54,7 @@ class Verdict:
 
 
 def evaluate(problem: Problem, answer: Answer) -> Verdict:
-    """Judge `answer`; the problem has a given travel table."""
+    """Judge `answer`. Hours with a pace of their own and zone factors are not judged, and refused with `ValueError`."""
     verdict = Verdict()
     judge = _Judge(problem, verdict)
     shifts = {shift.id: shift for shift in problem.shifts}
@@ -65,11 +70,8 @@ def evaluate(problem: Problem, answer: Answer) -> Verdict:
 
 class _Judge:
     def __init__(self, problem: Problem, verdict: Verdict) -> None:
-        if not isinstance(problem.travel, GivenTravel):
-            raise TypeError("the judge needs a given travel table")
-        self.seconds = problem.travel.seconds
+        self._leg = legs(problem)
         self.prices = problem.prices
-        self.place = {place.id: index for index, place in enumerate(problem.places)}
         self.visits = {visit.id: visit for visit in problem.visits}
         self.verdict = verdict
 
@@ -134,9 +136,6 @@ class _Judge:
                 home += end - start
         return home
 
-    def _leg(self, origin: str, destination: str) -> int:
-        return self.seconds[self.place[origin]][self.place[destination]]
-
     def sums(self, answer: Answer) -> None:
         """Count each visit once; one served twice, or by too few or unequal starts, is a fault."""
         starts: dict[str, list[int]] = {}
@@ -153,6 +152,37 @@ class _Judge:
             self.verdict.served += 1
             self.verdict.weight += self.prices.unserved.of(visit.priority)
             self.verdict.late += _late(visit, found[0])
+
+
+def legs(problem: Problem) -> Callable[[str, str], int]:
+    """Return the function that knows the seconds of a drive: from the given table, or estimated from coordinates."""
+    travel = problem.travel
+    if problem.pace is not None:
+        raise ValueError("hours with a pace of their own are not judged")
+    if isinstance(travel, GivenTravel):
+        seconds, index = travel.seconds, {place.id: number for number, place in enumerate(problem.places)}
+        return lambda origin, destination: seconds[index[origin]][index[destination]]
+    if travel.zones:
+        raise ValueError("zone factors are not judged")
+    where = {
+        place.id: (math.radians(place.latitude or 0.0), math.radians(place.longitude or 0.0))
+        for place in problem.places
+    }
+
+    def estimate(origin: str, destination: str) -> int:
+        metres = _great_circle(where[origin], where[destination])
+        if metres == 0:
+            return 0
+        return math.ceil(travel.overhead_seconds + travel.scale * 2.0 * metres**0.67 - HAIR_SECONDS)
+
+    return estimate
+
+
+def _great_circle(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Return metres by the haversine formula."""
+    (lat, lon), (to_lat, to_lon) = one, other
+    half = math.sin((to_lat - lat) / 2) ** 2 + math.cos(lat) * math.cos(to_lat) * math.sin((to_lon - lon) / 2) ** 2
+    return 2 * EARTH_METRES * math.asin(min(1.0, math.sqrt(half)))
 
 
 def _kept(pause: Break, start: int, end: int) -> bool:

@@ -2,7 +2,7 @@
 
 Everything comes from the scenario's seed. All planners get the same travel table, the estimate of our embedded
 provider rounded to seconds; the deadline and the promised window of a visit are folded into its windows, since peers
-know no other way to say them, and ours gets the same. Where the customer's appointment lies after the deadline, it replaces it.
+know no other way to say them, and ours gets the same. An appointment after the deadline replaces it.
 """
 
 from dataclasses import dataclass

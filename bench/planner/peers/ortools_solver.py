@@ -105,7 +105,7 @@ class Model:
         stops: list[tuple[str, int]] = []
         index = found.Value(self.routing.NextVar(self.routing.Start(vehicle)))
         while not self.routing.IsEnd(index):
-            visit: Json = self.job.visits[self.manager.IndexToNode(index)]
+            visit = self.job.visits[int(self.manager.IndexToNode(index))]
             stops.append((visit["id"], found.Min(self.time.CumulVar(index))))
             index = found.Value(self.routing.NextVar(index))
         rests = [(found.StartMin(rest), found.StartMin(rest) + found.DurationMin(rest)) for rest in self.rests[vehicle]]

@@ -60,11 +60,11 @@ def _job(job: Job, index: int, visit: Json) -> Any:
 def _route(job: Job, found: Json) -> Route:
     stops: list[tuple[str, int]] = []
     rests: list[tuple[int, int]] = []
-    shift: Json = job.shifts[found["vehicle"]]
+    shift = job.shifts[int(found["vehicle"])]
     for step in found["steps"]:
         begins: int = step["arrival"] + step["waiting_time"]
         if step["type"] == "job":
-            visit: Json = job.visits[step["id"]]
+            visit = job.visits[int(step["id"])]
             stops.append((visit["id"], begins))
         elif step["type"] == "break":
             rests.append((begins, begins + step["service"]))
