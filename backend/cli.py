@@ -23,6 +23,7 @@ from backend.core.clock import clock_of
 from backend.core.errors import Problem
 from backend.core.sessions import Database
 from backend.devices.cli import rescue_command
+from backend.dispatch.cli import simulate_command
 from backend.imports.cli import COMMANDS as IMPORT_COMMANDS
 from backend.imports.demo_city import DEMO_PASSWORD, build_demo_city, demo_logins
 from backend.imports.presets import load_presets
@@ -229,7 +230,7 @@ Paigong 派工  {address}
     )
 
 
-for one_command in (*IMPORT_COMMANDS, *BACKUP_COMMANDS, rescue_command):
+for one_command in (*IMPORT_COMMANDS, *BACKUP_COMMANDS, rescue_command, simulate_command):
     main.add_command(one_command)
 
 
