@@ -118,7 +118,7 @@ class EstimateBetween:
 def _zone_factors(
     parameters: EstimatedTravel, places: Sequence[Place]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64] | None]:
-    """Return each place's zone as a number (0: none that is known) and the factors by those; None where there are none."""
+    """Return each place's zone as a number (0: no known one) and the factors by number; None where there are none."""
     names = {name for zone in parameters.zones for name in (zone.origin, zone.destination)}
     numbers = {name: number for number, name in enumerate(sorted(names), start=1)}
     zones = np.array([numbers.get(place.zone or "", 0) for place in places], dtype=np.intp)
