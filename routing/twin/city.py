@@ -70,7 +70,7 @@ def city_shifts(technicians: int, days: int) -> list[Shift]:
         _shift(worker, day)
         for day in range(days + DRAIN_DAYS)
         for worker in range(technicians)
-        if (worker + day) % len(BY_WEEKDAY) >= DAYS_OFF
+        if (worker + day) % len(BY_WEEKDAY) < len(BY_WEEKDAY) - DAYS_OFF
     ]
 
 

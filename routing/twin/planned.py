@@ -22,12 +22,14 @@ EMERGENCY: Final = 1
 class Planning:
     """How the planner is used. Bounded by `solutions` a run repeats exactly; `seconds` bounds it by the clock instead.
 
+    `margin`: plans aim to arrive so much before a commitment is due, while that can be had; reality takes its share.
     `frozen`: a visit that starts within this stays where it is. `told_ahead`: customers are told of a visit that is
     planned within this. `churn_priced`: moving a told customer has its price; without, the planner is free to.
     """
 
     every: int = HOUR
     look_ahead: int = 2 * DAY
+    margin: int = 12 * HOUR
     frozen: int = HOUR // 2
     told_ahead: int = 12 * HOUR
     solutions: int = 2_000
@@ -38,6 +40,7 @@ class Planning:
         """Refuse figures that make no plan; raises `TwinError`."""
         within("every", self.every, 60, DAY)
         within("look_ahead", self.look_ahead, HOUR, 14 * DAY)
+        within("margin", self.margin, 0, 2 * DAY)
         within("frozen", self.frozen, 0, DAY)
         within("told_ahead", self.told_ahead, 0, 14 * DAY)
         within("solutions", self.solutions, 1, 1_000_000)
@@ -213,12 +216,17 @@ class Planned:
             duration=call.planned_seconds,
             priority=call.priority,
             earliest=max(0, case.release - now),
-            commitment_due=call.due_at - now,
+            commitment_due=self._due(now, call.due_at) - now,
             skills=call.skills,
             told=case.told is not None,
             previous=None if known is None else Previous(shift=known[0], start=known[1] - now),
             frozen=frozen,
         )
+
+    def _due(self, now: int, due_at: int) -> int:
+        """Return when the plan is to arrive by: some time early, or when that has passed, just in time."""
+        early = due_at - self._planning.margin
+        return early if early > now else due_at
 
 
 def _left(field: Field, worker: Worker) -> Shift:
