@@ -43,9 +43,11 @@ from backend.devices.compaction import forget_old_deletions
 from backend.devices.hints import HintBoard
 from backend.devices.service import SyncService, cookie_secret
 from backend.dispatch import routes as dispatch_routes
-from backend.dispatch.actions import RUN_PLAN
+from backend.dispatch.child import Spares
 from backend.dispatch.desk import Desk
-from backend.dispatch.runner import PlanRunner
+from backend.dispatch.progress import PlanWatch
+from backend.dispatch.queue import RUN_PLAN, QueueWorker
+from backend.dispatch.runner import PlanRunner, Workshop, referee
 from backend.followup import routes as followup_routes
 from backend.followup.actions import move_follow_ups, plan_call_back
 from backend.forms import routes as forms_routes
@@ -127,15 +129,15 @@ def create_app(settings: Settings) -> Litestar:
     register_reach()
     database = Database(settings.database_url)
     hints = HintBoard(database, clock_of(settings).now)
-    desk = Desk(settings.planner_memory_mb)
+    desk, plans = Desk(settings.planner_memory_mb), PlanWatch(database)
     return Litestar(
         route_handlers=[healthz, readyz, *ROUTERS, api_docs_files()],
-        dependencies=_dependencies(settings, database, hints, desk),
+        dependencies=_dependencies(settings, database, hints, desk) | {"plans": constant(plans)},
         middleware=[BearerMiddleware(database, clock_of(settings), read_token_key(settings.data_dir))],
         request_class=StrictRequest,
         before_request=refuse_unknown_query,
         exception_handlers=PROBLEM_HANDLERS,
-        lifespan=[_lifespan(settings, database, hints, desk)],
+        lifespan=[_lifespan(settings, database, hints, desk, plans)],
         request_max_body_size=BODY_BYTES,
         compression_config=COMPRESSION,
         openapi_config=api_docs(),
@@ -165,9 +167,30 @@ def thumbnail_handlers(settings: Settings, database: Database) -> dict[str, Task
     return {MAKE_THUMBNAIL: thumbnail_task(database, clock_of(settings), blob_store(settings))}
 
 
-def plan_handlers(settings: Settings, database: Database) -> dict[str, TaskHandler]:
-    """Return what the planning worker can do; a long plan must not keep forms and messages waiting."""
-    return {RUN_PLAN: PlanRunner(database, clock_of(settings), settings.planner_memory_mb).run}
+def plan_worker(settings: Settings, database: Database, desk: Desk, spares: Spares) -> Worker | QueueWorker:
+    """Return who makes plans; a long one must not keep forms and messages waiting.
+
+    On SQLite plans are tasks of this process, and whole. On PostgreSQL they wait in a queue for any worker's machine.
+    """
+    cut_visits = None if database.on_sqlite else settings.planner_cut_visits
+    workshop = Workshop(settings.planner_memory_mb, spares, referee(desk), cut_visits)
+    runner = PlanRunner(database, clock_of(settings), workshop)
+    poll_seconds = settings.task_poll_seconds
+    if database.on_sqlite:
+        return Worker(database, clock_of(settings), {RUN_PLAN: runner.run}, poll_seconds)
+    return QueueWorker(database, runner.run, poll_seconds=poll_seconds, lease_seconds=settings.planner_lease_seconds)
+
+
+async def work(settings: Settings) -> None:
+    """Make plans until cancelled, without serving anybody: what another machine does for a server on PostgreSQL."""
+    database, desk, spares = Database(settings.database_url), Desk(settings.planner_memory_mb), Spares()
+    await spares.start()
+    try:
+        await plan_worker(settings, database, desk, spares).run()
+    finally:
+        await spares.close()
+        await desk.close()
+        await database.close()
 
 
 def register_reactions() -> None:
@@ -268,6 +291,11 @@ def read_token_key(data_dir: Path) -> bytes:
     return key_in(data_dir / TOKEN_KEY_FILE, TOKEN_KEY_BYTES)
 
 
+def constant(value: object) -> Provide:
+    """Return a dependency that is always this."""
+    return Provide(lambda: value, sync_to_thread=False)
+
+
 def _dependencies(settings: Settings, database: Database, hints: HintBoard, desk: Desk) -> dict[str, Provide]:
     clock = clock_of(settings)
     token_key = read_token_key(settings.data_dir)
@@ -282,9 +310,6 @@ def _dependencies(settings: Settings, database: Database, hints: HintBoard, desk
 
     def principal(request: Request[Any, Any, Any]) -> Principal:
         return signed_in(request)
-
-    def constant(value: object) -> Provide:
-        return Provide(lambda: value, sync_to_thread=False)
 
     return {
         "read": Provide(read),
@@ -302,26 +327,30 @@ def _dependencies(settings: Settings, database: Database, hints: HintBoard, desk
     }
 
 
-def _lifespan(settings: Settings, database: Database, hints: HintBoard, desk: Desk) -> Any:
+def _lifespan(settings: Settings, database: Database, hints: HintBoard, desk: Desk, plans: PlanWatch) -> Any:
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncGenerator[None]:
         async with database.write() as session:
             await start_rounds(session, now=clock_of(settings).now())
             await start_housekeeping(session, now=clock_of(settings).now())
-        kinds = (task_handlers, thumbnail_handlers, plan_handlers) if settings.task_poll_seconds else ()
-        workers = [
-            Worker(database, clock_of(settings), kind(settings, database), settings.task_poll_seconds) for kind in kinds
-        ]
-        working = [asyncio.create_task(worker.run()) for worker in workers]
+        spares, workers = Spares(), list[Worker | QueueWorker]()
         if settings.task_poll_seconds:
+            clock, poll_seconds = clock_of(settings), settings.task_poll_seconds
+            kinds = task_handlers(settings, database), thumbnail_handlers(settings, database)
+            workers = [Worker(database, clock, kind, poll_seconds) for kind in kinds]
+            workers.append(plan_worker(settings, database, desk, spares))
+            await spares.start()
             await desk.start()
+        working = [asyncio.create_task(worker.run()) for worker in workers]
         try:
             yield
         finally:
             for one in working:
                 one.cancel()
             await asyncio.gather(*working, return_exceptions=True)
+            await spares.close()
             await desk.close()
+            await plans.close()
             await hints.close()
             await database.close()
 

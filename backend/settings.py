@@ -33,6 +33,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     while it is empty. `geocoder` is a geopy geocoder's name (`nominatim`, `baiduv3`, ...) or empty for none;
     `geocoder_domain` the host of an own server (`http://...` where it speaks no TLS), `geocoder_key` what some
     geocoders ask for. `planner_memory_mb` is the address space one planner may use, reserved but untouched included.
+    On PostgreSQL, `planner_cut_visits` is from how many visits on the plan of a unit with sub-units is cut into parts
+    for several workers, and `planner_lease_seconds` how long a worker that says nothing keeps its part.
     `task_poll_seconds` is how often background work is looked for; 0 leaves it to other processes. `blobs` is where
     files lie: empty means `data_dir`, `s3://bucket/prefix?endpoint=https://host&region=name` a bucket, with credentials
     in AWS's own variables.
@@ -49,6 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     refresh_days: int = 30
     planner_seconds: float = 10.0
     planner_memory_mb: Annotated[int, msgspec.Meta(ge=256)] = 4096
+    planner_cut_visits: Annotated[int, msgspec.Meta(ge=2)] = 300
+    planner_lease_seconds: Annotated[float, msgspec.Meta(ge=1)] = 30.0
     task_poll_seconds: float = 0.5
     geocoder: str = ""
     geocoder_domain: str = ""

@@ -86,11 +86,23 @@ def bound(request: Request) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (address_space(request), hard))
 
 
+def used_address_space() -> int:
+    """Return the bytes of address space this process uses now."""
+    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - at once, without loading more
+        return int(statm.read().split()[0]) * resource.getpagesize()
+
+
 def address_space(request: Request) -> int:
     """Return the bytes of address space this process may use; never more than the system allows it."""
     wanted = request.stop.address_space_bytes or limits.CHILD_ADDRESS_SPACE_BYTES
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+
+
+def must_fit(request: Request) -> None:
+    """Raise MemoryError when what is loaded already, in a warm process, takes more than the request allows."""
+    if used_address_space() > address_space(request):
+        raise MemoryError
 
 
 def answer(parent: Parent) -> Message:
@@ -103,9 +115,13 @@ def answer(parent: Parent) -> Message:
     try:
         stop = StopWhen(seconds=request.stop.seconds, solutions=request.stop.solutions, cancelled=parent.cancelled)
         bound(request)
+        must_fit(request)
         # A bad request is answered before the solver's half second of loading.
+        from routing.parts import join  # noqa: PLC0415
         from routing.solve import solve  # noqa: PLC0415
 
+        if request.parts:
+            return Message(plan=join(request.problem, request.parts, request.seed))
         return Message(plan=solve(request.problem, stop, request.seed, parent.progress))
     except ProblemError as error:
         return Message(error=fault(error))
@@ -132,7 +148,8 @@ def attend(requests: BinaryIO, answers: BinaryIO) -> None:
 
 def load() -> None:
     """Load everything a plan needs, so that the next request starts at once."""
-    import_module("routing.solve")
+    for name in ("routing.solve", "routing.parts"):
+        import_module(name)
 
 
 def plan() -> int:

@@ -28,11 +28,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One problem to plan."""
+    """One problem to plan; with `parts`, the plans of its parts, those are joined instead (`routing.parts`)."""
 
     problem: Problem
     stop: Limits
     seed: int = 0
+    parts: tuple[Plan, ...] = ()
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):

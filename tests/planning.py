@@ -11,12 +11,14 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.app import plan_handlers
-from backend.core.clock import clock_of
+from backend.app import plan_worker
 from backend.core.ids import new_id
 from backend.core.tasks import Task, Worker
+from backend.dispatch.child import Spares
+from backend.dispatch.desk import Desk as PlanDesk
 from backend.dispatch.models import PlanRun
 from backend.dispatch.plan import build_problem
+from backend.dispatch.queue import QueueWorker
 from backend.jobs.models import Visit, WorkOrder
 from backend.people.models import Absence
 from backend.sites.models import Site
@@ -30,8 +32,10 @@ PATIENCE = 20
 """Seconds a test waits for what takes one."""
 
 
-def worker(office: Office) -> Worker:
-    return Worker(office.database, clock_of(office.settings), plan_handlers(office.settings, office.database), 0.1)
+def worker(office: Office) -> Worker | QueueWorker:
+    """Who makes the office's plans."""
+    desk = PlanDesk(office.settings.planner_memory_mb)  # never asked: the referee needs it for large plans only
+    return plan_worker(office.settings, office.database, desk, Spares())
 
 
 async def shift_of(office: Office, persona: Persona, *, after: float = 0, hours: float = 8, **values: Any) -> UUID:

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, Executable, Row, create_engine
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from backend.core.changes import stamp
 from backend.core.sqlite import BUSY_SECONDS, HERE, prepare_sqlite
@@ -96,6 +96,12 @@ class Database:
         else:
             async with _transaction(sessions) as session:
                 yield session
+
+    @asynccontextmanager
+    async def bare(self) -> AsyncGenerator[AsyncConnection]:
+        """A connection to PostgreSQL for single statements, each of which is committed at once."""
+        async with cast("AsyncEngine", self._bare).connect() as connection:
+            yield connection
 
     async def close(self) -> None:
         """Close every connection; whoever asks again, on whatever event loop, gets new ones."""

@@ -110,6 +110,12 @@ async def renew_lease(session: AsyncSession, *, kind: str, key: str) -> None:
     await session.execute(held.values(leased_until=SystemClock().now() + LEASE))
 
 
+async def release_lease(session: AsyncSession, *, kind: str, key: str) -> None:
+    """Let another worker take a task at once: who held it stops, and leaves it as it was."""
+    held = update(Task).where(Task.key == f"{kind}:{key}", Task.state == "waiting")
+    await session.execute(held.values(leased_until=None, leased_by=None))
+
+
 async def forget_done_tasks(session: AsyncSession, now: datetime) -> int:
     """Delete tasks finished longer ago than DONE_KEPT; return how many. Those given up stay for the operator."""
     old = delete(Task).where(Task.state == "done", Task.finished_at < now - DONE_KEPT)

@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.audit import Actor, record
 from backend.core.errors import Fault, Finding, Problem
-from backend.core.tasks import Task, add_task
+from backend.core.tasks import Task
 from backend.dispatch.models import PlanRun
 from backend.dispatch.plan import MOVABLE, Standing, standings
+from backend.dispatch.queue import RUN_PLAN, enqueue_plan, on_tasks
 from backend.dispatch.schemas import NewPlan, Publication, SkippedVisit
 from backend.jobs.actions import assign_visit, withdraw_assignments
 from backend.jobs.models import Visit, WorkOrder
@@ -75,7 +76,8 @@ async def request_plan(
         requested_by_id=actor.person_id, requested_at=now, violations=[],
     )  # fmt: skip
     session.add(run)
-    add_task(session, now=now, kind=RUN_PLAN, key=str(run.id), payload={"plan_run_id": str(run.id)})
+    await session.flush()
+    await enqueue_plan(session, now=now, run_id=run.id)
     record(session, now=now, actor=actor, action="plan.requested", row=run)
     return run
 
@@ -226,9 +228,16 @@ async def _must_have_technicians(session: AsyncSession, units: frozenset[UUID], 
 
 
 async def _must_have_room(session: AsyncSession, unit_id: UUID) -> None:
-    """Count plans that somebody still works on or will: a run whose task was given up waits for nothing."""
-    waiting = select(PlanRun.id).where(PlanRun.unit_id == unit_id, PlanRun.state.in_(("queued", "running")))
-    keys = [f"{RUN_PLAN}:{run_id}" for run_id in (await session.execute(waiting)).scalars()]
-    alive = select(func.count()).where(Task.key.in_(keys), Task.state == "waiting")
-    if (await session.execute(alive)).scalar_one() >= OPEN_PLANS_MAXIMUM:
+    """Count plans that somebody still works on or will: a run whose task was given up waits for nothing.
+
+    Where plans wait in a queue of their own (PostgreSQL), none of them is ever given up without being settled.
+    """
+    open_runs = select(PlanRun.id).where(PlanRun.unit_id == unit_id, PlanRun.state.in_(("queued", "running")))
+    waiting = (await session.execute(open_runs)).scalars().all()
+    alive = len(waiting)
+    if on_tasks(session):
+        keys = [f"{RUN_PLAN}:{run_id}" for run_id in waiting]
+        tasks = select(func.count()).where(Task.key.in_(keys), Task.state == "waiting")
+        alive = (await session.execute(tasks)).scalar_one()
+    if alive >= OPEN_PLANS_MAXIMUM:
         raise Problem(TOO_MANY_PLANS)

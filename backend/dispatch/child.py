@@ -5,10 +5,11 @@ import contextlib
 import sys
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
+from routing.plan import Plan
 from routing.problem import Problem
 from routing.protocol import CANCEL, Fault, Limits, Message, Request, decode_message, encode
 
@@ -30,10 +31,15 @@ class Planner:
         self._answers = answers
         self._complaints = complaints
 
-    async def ask(self, problem: Problem, *, seconds: float, seed: int, memory_mb: int) -> None:
-        """Hand the problem over; what to do with it is in `answers`, also when the child is gone already."""
+    async def ask(
+        self, problem: Problem, *, seconds: float, seed: int, memory_mb: int, parts: Sequence[Plan] = ()
+    ) -> None:
+        """Hand the problem over, with `parts` to have these plans joined; what comes of it is in `answers`.
+
+        It is also there when the child is gone already.
+        """
         stop = Limits(seconds=seconds, address_space_bytes=memory_mb * BYTES_A_MB)
-        await self._say(encode(Request(problem=problem, stop=stop, seed=seed)))
+        await self._say(encode(Request(problem=problem, stop=stop, seed=seed, parts=tuple(parts))))
 
     async def cancel(self) -> None:
         """Ask the child to stop with what it has; safe to repeat, and when it has already ended."""
@@ -67,12 +73,38 @@ class Planner:
         )
 
 
+class Spares:
+    """Keeps one child that has loaded the solver and waits, so that a plan starts at once. Used only once started."""
+
+    def __init__(self) -> None:
+        self._spare: Process | None = None
+        self._started = False
+
+    async def start(self) -> None:
+        """Start the spare child; from now on there is always one."""
+        self._started = True
+        self._spare = await _start("warm")
+
+    async def take(self) -> Process:
+        """Return a child: the spare one, followed by a new spare, or one that has yet to load."""
+        spare, self._spare = self._spare, None
+        if self._started:
+            self._spare = await _start("warm")
+        return spare if spare is not None and spare.returncode is None else await _start()
+
+    async def close(self) -> None:
+        """End the spare child."""
+        self._started, spare, self._spare = False, self._spare, None
+        if spare is not None:
+            if spare.returncode is None:
+                spare.kill()
+            await spare.wait()
+
+
 @asynccontextmanager
-async def planner() -> AsyncGenerator[Planner]:
-    """Start a child and make sure it is gone afterwards, whatever happens here."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "routing", stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=LINE_BYTES
-    )
+async def planner(spares: Spares | None = None) -> AsyncGenerator[Planner]:
+    """Start a child, or take a spare one, and make sure it is gone afterwards, whatever happens here."""
+    process = await (spares.take() if spares else _start())
     if process.stdin is None or process.stdout is None or process.stderr is None:
         raise RuntimeError("a child started with pipes has all three")
     try:
@@ -80,6 +112,12 @@ async def planner() -> AsyncGenerator[Planner]:
     finally:
         process.stdin.close()
         await _end(process)
+
+
+async def _start(*arguments: str) -> Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "routing", *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=LINE_BYTES
+    )
 
 
 async def _end(process: Process) -> None:

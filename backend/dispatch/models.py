@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.core.db import Row
@@ -42,6 +42,26 @@ class PlanRun(Row):
     """What people had decided about each visit when the plan was made (`plan.Standing`, by visit)."""
     publication: Mapped[dict[str, Any] | None]
     """What publishing changed; a second wish to publish is answered with it."""
+    worker_id: Mapped[UUID | None]
+    """Who plans it now: a name a worker makes for each attempt, so that one that was given up cannot speak for it."""
+    starts: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How often a worker began with it; those that ended with their server in good order are not counted."""
+
+
+class PlanPart(Row):
+    """A part of a plan run that one worker plans while others plan others. `state`: queued, running, done."""
+
+    __tablename__ = "plan_part"
+    __table_args__ = (UniqueConstraint("plan_run_id", "number", name="uq_plan_part_number"),)
+
+    plan_run_id: Mapped[UUID] = mapped_column(ForeignKey("plan_run.id"))
+    number: Mapped[int]
+    state: Mapped[str] = mapped_column(String(12))
+    problem: Mapped[dict[str, Any]]
+    progress: Mapped[dict[str, Any]]
+    plan: Mapped[dict[str, Any] | None]
+    worker_id: Mapped[UUID | None]
+    starts: Mapped[int]
 
 
 class UnplannedVisit(Row):

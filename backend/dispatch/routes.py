@@ -6,14 +6,19 @@ from uuid import UUID
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
+from litestar.response import Stream
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.auth import Principal, requires
+from backend.core.compression import PLAIN
 from backend.core.once import Once
 from backend.core.paging import Page, PageRequest
 from backend.dispatch import actions, board, queries
+from backend.dispatch.progress import PlanWatch
 from backend.dispatch.schemas import Board, NewPlan, PlanSummary, PlanView, Publication
 from backend.settings import Settings
+
+EVENTS = "text/event-stream"
 
 
 @post("/plans", guards=[requires("dispatch", "write")], status_code=201)
@@ -50,6 +55,17 @@ async def get_plan(
     return await queries.plan(read, principal, plan_id)
 
 
+@get("/plans/{plan_id:uuid}/events", guards=[requires("dispatch", "read")], opt={PLAIN: True}, media_type=EVENTS)
+async def get_plan_events(
+    plan_id: FromPath[UUID], read: NamedDependency[AsyncSession], principal: NamedDependency[Principal],
+    plans: NamedDependency[PlanWatch],
+) -> Stream:  # fmt: skip
+    """Keep telling how a plan is coming along, as server-sent events: where it stands, each change, and its end."""
+    run = await queries.plan_run(read, principal, plan_id, "read")
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return Stream(await plans.open(run.id), media_type=EVENTS, headers=headers)
+
+
 @post("/plans/{plan_id:uuid}/cancel", guards=[requires("dispatch", "write")], status_code=200)
 async def cancel_plan(
     plan_id: FromPath[UUID], write: NamedDependency[AsyncSession], principal: NamedDependency[Principal],
@@ -80,5 +96,6 @@ async def get_board(
 
 
 router = Router(
-    "/", route_handlers=[post_plan, get_plans, get_plan, cancel_plan, publish_plan, get_board], tags=["dispatch"]
+    "/", route_handlers=[post_plan, get_plans, get_plan, get_plan_events, cancel_plan, publish_plan, get_board],
+    tags=["dispatch"],
 )  # fmt: skip

@@ -1,141 +1,234 @@
-"""The task `run_plan`: plan in a child process, store progress while it runs.
+"""Making the plans people asked for, in child processes, and keeping only what the referee passes.
 
-And keep only a plan the referee passes.
+A run is planned whole, or, where there is a queue for several machines, in parts: the first step cuts it, each part is
+a step of its own, and the last step joins their plans. Steps may be begun again by another worker after a crash; the
+name a worker makes for its attempt (`worker_id`) keeps one that was given up from speaking later.
 """
 
 import asyncio
-import contextlib
 import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.clock import Clock
+from backend.core.ids import new_id
 from backend.core.sessions import Database
-from backend.core.tasks import TaskRefusedError, renew_lease
-from backend.dispatch.actions import RUN_PLAN
-from backend.dispatch.child import Planner, planner
-from backend.dispatch.models import PlanRun, UnplannedVisit
+from backend.core.tasks import TaskRefusedError, release_lease, renew_lease
+from backend.dispatch import plan_parts
+from backend.dispatch.child import Spares, planner
+from backend.dispatch.desk import Desk, sheet_line
+from backend.dispatch.following import Look, follow
+from backend.dispatch.models import PlanPart, PlanRun, UnplannedVisit
 from backend.dispatch.plan import PlanningTask, build_problem
 from backend.dispatch.queries import names as names_in
-from backend.dispatch.wording import FAILED, INTERRUPTED, NOT_LEGAL, Names, named_fault, reason_words
+from backend.dispatch.queue import RUN_PLAN, Step
+from backend.dispatch.wording import FAILED, INTERRUPTED, NOT_LEGAL, named_fault, reason_words
 from backend.people.sign_in import unit_trees
+from routing.check import Violation
 from routing.check import violations as violations_of
+from routing.desk import Judge
+from routing.parts import cut
 from routing.plan import Plan, Progress
+from routing.problem import Problem
 from routing.protocol import Fault, Message
 
-LOOK_SECONDS: Final = 0.5
-"""How often progress is stored and a wish to cancel is looked for."""
+STARTS_MAXIMUM: Final = 3
+"""How often a plan, or a part of one, is begun before it is given up: whatever ends its workers may be in it."""
+JUDGED_HERE: Final = 500
+"""Visits up to which the referee, some milliseconds then, works in a thread of the server."""
 OPEN_STATES: Final = ("queued", "running")
 
 log = logging.getLogger(__name__)
 
+Referee: TypeAlias = Callable[[Problem, Plan], Awaitable[Sequence[Violation]]]
+
+
+def referee(desk: Desk) -> Referee:
+    """Return the referee that looks at each plan once more, never in the event loop: a large one at the desk."""
+
+    async def judge(problem: Problem, plan: Plan) -> Sequence[Violation]:
+        if len(problem.visits) <= JUDGED_HERE:
+            return await asyncio.to_thread(violations_of, problem, plan)
+
+        async def sheet() -> bytes:
+            return sheet_line(problem, plan)
+
+        return await desk.ask(Judge(), key=f"judged {new_id()}", sheet=sheet)
+
+    return judge
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What planning needs beside the database.
+
+    `memory_mb`: address space a planner may use. `cut_visits`: visits from which a plan is cut into parts; None: never.
+    """
+
+    memory_mb: int
+    spares: Spares
+    judge: Referee
+    cut_visits: int | None = None
+
 
 class PlanRunner:
-    """Runs one plan after another, each in its own child process that may use `memory_mb` of address space."""
+    """Does one step of planning after another, each in its own child process."""
 
-    def __init__(self, database: Database, clock: Clock, memory_mb: int) -> None:
+    def __init__(self, database: Database, clock: Clock, workshop: Workshop) -> None:
         self._database = database
         self._clock = clock
-        self._memory_mb = memory_mb
+        self._workshop = workshop
 
     async def run(self, payload: dict[str, Any]) -> None:
-        """Plan the run the payload names; one that is cancelled or settled already is left alone.
+        """Do the step the payload names; one whose run is cancelled or settled already is left alone.
 
-        However it ends, the run says so: nobody waits for a plan that nobody makes. Raises TaskRefusedError when it
-        failed here, because the dispatcher who sees that plans again.
+        A step that ends with its server goes back into the queue. However else it ends, the run says so: nobody waits
+        for a plan that nobody makes. Raises TaskRefusedError when it failed here, because the dispatcher who sees that
+        plans again.
         """
-        run_id = UUID(payload["plan_run_id"])
+        step = msgspec.convert(payload, Step)
+        claim = new_id()
         try:
-            await self._plan(run_id)
+            if step.part is not None:
+                await self._plan_part(step.plan_run_id, step.part, claim)
+            elif step.join:
+                await self._join(step.plan_run_id, claim)
+            else:
+                await self._plan(step.plan_run_id, claim)
         except asyncio.CancelledError:
-            await self._fail(run_id, INTERRUPTED, ("running",))
+            await self._put_back(step, claim)
             raise
         except Exception as error:
-            await self._fail(run_id, FAILED, OPEN_STATES)
-            log.exception("plan %s failed", run_id)
+            await self._fail(step.plan_run_id, FAILED)
+            log.exception("plan %s failed", step.plan_run_id)
             raise TaskRefusedError(f"{type(error).__name__}: {error}") from error
 
-    async def _plan(self, run_id: UUID) -> None:
-        task = await self._begin(run_id)
-        if task is None:
-            return
-        async with self._database.read() as session:
-            run = await session.get_one(PlanRun, run_id)
-        async with planner() as child:
-            await child.ask(task.problem, seconds=run.seconds, seed=run.seed, memory_mb=self._memory_mb)
-            answer = await self._listen(run_id, child)
-        await self._settle(run_id, task, answer)
-
-    async def _begin(self, run_id: UUID) -> PlanningTask | None:
-        """Mark the run as running and return what to plan; None when there is nothing to do.
-
-        A run that is running already was begun by a worker that is no more: its lease ran out.
-        """
-        asked_at = self._clock.now()
-        now = asked_at.replace(microsecond=0)
+    async def _plan(self, run_id: UUID, claim: UUID) -> None:
+        now = self._clock.now().replace(microsecond=0)
         async with self._database.read() as session:
             run = await session.get_one(PlanRun, run_id)
             units = (await unit_trees(session, {run.unit_id}))[run.unit_id]
             task = await build_problem(session, now=now, unit_ids=units, horizon_ends_at=run.horizon_ends_at)
+            problems = await self._cut(session, run, task.problem)
         async with self._database.write() as session:
             run = await session.get_one(PlanRun, run_id, with_for_update=True)
-            if run.state == "running":
-                _end(run, now, INTERRUPTED)
-            elif run.cancel_requested and run.state == "queued":
-                run.state, run.finished_at = "cancelled", now
-            elif run.state == "queued":
-                run.state, run.started_at, run.horizon_starts_at = "running", asked_at, now
-                run.problem = msgspec.to_builtins(task.problem)
-                run.standings = msgspec.to_builtins(task.standings)
-                return task
-        return None
+            if not await self._begin(session, run, claim):
+                return
+            run.horizon_starts_at = now
+            run.problem = msgspec.to_builtins(task.problem)
+            run.standings = msgspec.to_builtins(task.standings)
+            if len(problems) > 1:
+                _keep_left_out(session, run_id, task)
+                await plan_parts.begin_parts(session, run, problems)
+                return
+        answer = await self._answer(task.problem, run, self._look_at(run_id, claim))
+        await self._settle(run_id, claim, task.problem, answer, task)
 
-    async def _listen(self, run_id: UUID, child: Planner) -> Message:
-        """Follow the child to its last word, storing the newest progress and passing on a wish to cancel."""
-        newest: list[Progress] = []
-        following = asyncio.create_task(self._follow(run_id, child, newest))
-        try:
-            async for answer in child.answers():
-                if answer.progress is None:
-                    return answer
-                newest[:] = [answer.progress]
-        finally:
-            following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await following
-        raise AssertionError("the child's last answer is a plan or an error")
+    async def _cut(self, session: AsyncSession, run: PlanRun, problem: Problem) -> Sequence[Problem]:
+        least = self._workshop.cut_visits
+        if least is None or len(problem.visits) < least:
+            return (problem,)
+        groups = await plan_parts.groups(session, run.unit_id, problem)
+        return await asyncio.to_thread(cut, problem, groups)
 
-    async def _follow(self, run_id: UUID, child: Planner, newest: list[Progress]) -> None:
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            try:
-                cancelled = await self._look(run_id, newest)
-            except Exception:  # a database that is busy now may answer next time; until then nobody could cancel
-                log.exception("the progress of plan %s was not stored", run_id)
-                continue
-            if cancelled:
-                await child.cancel()
+    async def _begin(self, session: AsyncSession, run: PlanRun, claim: UUID) -> bool:
+        """Take the run, unless it is over, was cancelled or is in parts already; return whether it was taken."""
+        if run.state not in OPEN_STATES or await plan_parts.in_parts(session, run.id):
+            return False
+        if run.cancel_requested and run.state == "queued":
+            run.state, run.finished_at = "cancelled", self._clock.now()
+            return False
+        if run.starts >= STARTS_MAXIMUM:
+            _end(run, self._clock.now(), INTERRUPTED)
+            return False
+        run.state, run.started_at = "running", self._clock.now()
+        run.worker_id, run.starts = claim, run.starts + 1
+        return True
 
-    async def _look(self, run_id: UUID, newest: list[Progress]) -> bool:
-        """Store the newest progress and hold the task; return whether somebody wishes to cancel."""
+    async def _plan_part(self, run_id: UUID, number: int, claim: UUID) -> None:
         async with self._database.write() as session:
-            run = await session.get_one(PlanRun, run_id)
-            if newest:
-                run.progress = msgspec.to_builtins(newest[0])
-            await renew_lease(session, kind=RUN_PLAN, key=str(run_id))
-            return run.cancel_requested
+            run = await session.get_one(PlanRun, run_id, with_for_update=True)
+            part = await plan_parts.part_of(session, run_id, number)
+            if run.state != "running" or part.state == "done":
+                return
+            if part.starts >= STARTS_MAXIMUM:
+                _end(run, self._clock.now(), INTERRUPTED)
+                return
+            part.state, part.worker_id, part.starts = "running", claim, part.starts + 1
+        problem = msgspec.convert(part.problem, Problem)
+        answer = await self._answer(problem, run, self._look_at_part(run_id, number, claim))
+        async with self._database.write() as session:
+            run = await session.get_one(PlanRun, run_id, with_for_update=True)
+            part = await plan_parts.part_of(session, run_id, number)
+            if run.state != "running" or part.worker_id != claim:
+                return
+            if answer.plan is None:
+                whole = msgspec.convert(run.problem, Problem)
+                names = await names_in(session, whole, run.horizon_starts_at)
+                _end(run, self._clock.now(), named_fault(answer.error or FAILED, names))
+                return
+            part.state, part.plan = "done", msgspec.to_builtins(answer.plan)
+            await plan_parts.join_if_all_done(session, run)
 
-    async def _settle(self, run_id: UUID, task: PlanningTask, answer: Message) -> None:
-        violations = violations_of(task.problem, answer.plan) if answer.plan else []
+    async def _join(self, run_id: UUID, claim: UUID) -> None:
         async with self._database.write() as session:
             run = await session.get_one(PlanRun, run_id, with_for_update=True)
             if run.state != "running":
                 return
-            names = await names_in(session, task.problem, run.horizon_starts_at)
+            run.worker_id = claim
+            plans = await plan_parts.plans_of(session, run_id)
+        problem = msgspec.convert(run.problem, Problem)
+        answer = await self._answer(problem, run, self._look_at(run_id, claim), plans)
+        await self._settle(run_id, claim, problem, answer)
+
+    async def _answer(self, problem: Problem, run: PlanRun, look: Look, plans: Sequence[Plan] = ()) -> Message:
+        async with planner(self._workshop.spares) as child:
+            memory_mb = self._workshop.memory_mb
+            await child.ask(problem, seconds=run.seconds, seed=run.seed, memory_mb=memory_mb, parts=plans)
+            return await follow(child, look)
+
+    def _look_at(self, run_id: UUID, claim: UUID) -> Look:
+        async def look(newest: Progress | None) -> bool:
+            async with self._database.write() as session:
+                run = await session.get_one(PlanRun, run_id)
+                if run.worker_id != claim or run.state != "running":
+                    return True
+                if newest is not None:
+                    run.progress = msgspec.to_builtins(newest)
+                await renew_lease(session, kind=RUN_PLAN, key=str(run_id))
+                return run.cancel_requested
+
+        return look
+
+    def _look_at_part(self, run_id: UUID, number: int, claim: UUID) -> Look:
+        async def look(newest: Progress | None) -> bool:
+            async with self._database.write() as session:
+                run = await session.get_one(PlanRun, run_id, with_for_update=True)
+                part = await plan_parts.part_of(session, run_id, number)
+                if part.worker_id != claim or run.state != "running":
+                    return True
+                if newest is not None:
+                    part.progress = msgspec.to_builtins(newest)
+                    await plan_parts.sum_up(session, run)
+                return run.cancel_requested
+
+        return look
+
+    async def _settle(
+        self, run_id: UUID, claim: UUID, problem: Problem, answer: Message, task: PlanningTask | None = None
+    ) -> None:
+        violations = await self._workshop.judge(problem, answer.plan) if answer.plan else ()
+        async with self._database.write() as session:
+            run = await session.get_one(PlanRun, run_id, with_for_update=True)
+            if run.state != "running" or run.worker_id != claim:
+                return
+            names = await names_in(session, problem, run.horizon_starts_at)
             if answer.plan is None:
                 _end(run, self._clock.now(), named_fault(answer.error or FAILED, names))
                 return
@@ -144,12 +237,29 @@ class PlanRunner:
             run.state, run.finished_at = "done", self._clock.now()
             if violations:
                 _end(run, self._clock.now(), NOT_LEGAL)
-            _keep_unplanned(session, run_id, task, answer.plan, names)
+            for one in answer.plan.unplanned:
+                reasons = [reason_words(reason, names) for reason in one.reasons]
+                session.add(UnplannedVisit(plan_run_id=run_id, visit_id=UUID(one.visit), reasons=reasons))
+            if task is not None:
+                _keep_left_out(session, run_id, task)
 
-    async def _fail(self, run_id: UUID, fault: Fault, states: tuple[str, ...]) -> None:
+    async def _put_back(self, step: Step, claim: UUID) -> None:
+        """Let the next worker begin anew: this one's server stops, which is nobody's fault."""
+        async with self._database.write() as session:
+            run = await session.get_one(PlanRun, step.plan_run_id, with_for_update=True)
+            row: PlanRun | PlanPart = run
+            if step.part is not None:
+                row = await plan_parts.part_of(session, run.id, step.part)
+            if run.state == "running" and row.worker_id == claim:
+                row.worker_id = None
+                if not step.join:
+                    row.state, row.starts = "queued", row.starts - 1
+            await release_lease(session, kind=RUN_PLAN, key=str(run.id))
+
+    async def _fail(self, run_id: UUID, fault: Fault) -> None:
         async with self._database.write() as session:
             run = await session.get_one(PlanRun, run_id, with_for_update=True)
-            if run.state in states:
+            if run.state in OPEN_STATES:
                 _end(run, self._clock.now(), fault)
 
 
@@ -157,9 +267,7 @@ def _end(run: PlanRun, now: datetime, fault: Fault) -> None:
     run.state, run.finished_at, run.error = "failed", now, msgspec.to_builtins(fault)
 
 
-def _keep_unplanned(session: AsyncSession, run_id: UUID, task: PlanningTask, plan: Plan, names: Names) -> None:
-    reasons = {UUID(one.visit): [reason_words(reason, names) for reason in one.reasons] for one in plan.unplanned}
-    reasons |= {left.visit_id: [left.reason()] for left in task.left_out}
+def _keep_left_out(session: AsyncSession, run_id: UUID, task: PlanningTask) -> None:
     session.add_all(
-        UnplannedVisit(plan_run_id=run_id, visit_id=visit_id, reasons=why) for visit_id, why in reasons.items()
+        UnplannedVisit(plan_run_id=run_id, visit_id=left.visit_id, reasons=[left.reason()]) for left in task.left_out
     )

@@ -6,14 +6,16 @@ import signal
 import time
 from contextlib import suppress
 
+import msgspec
 import pytest
 from sqlalchemy import text, update
 
-from backend.core.clock import clock_of
+from backend.app import plan_worker
 from backend.core.tasks import LEASE, Task
-from backend.dispatch.child import planner
+from backend.dispatch.child import Spares, planner
+from backend.dispatch.desk import Desk
 from backend.dispatch.models import PlanRun
-from backend.dispatch.runner import PlanRunner
+from backend.dispatch.runner import STARTS_MAXIMUM
 from backend.people.models import Shift
 from backend.settings import Settings, SettingsError, read_settings
 from routing.check import violations
@@ -64,8 +66,8 @@ async def test_memory_is_bounded_by_the_setting_and_running_out_is_told(sqlite: 
     await shift_of(sqlite, LI_WEI)
     await opened(wang_fang, sqlite)
     plan = await wish(wang_fang, sqlite)
-    small = PlanRunner(sqlite.database, clock_of(sqlite.settings), memory_mb=140)
-    await small.run({"plan_run_id": plan["id"]})
+    settings = msgspec.structs.replace(sqlite.settings, planner_memory_mb=140)
+    assert await plan_worker(settings, sqlite.database, Desk(140), Spares()).run_one()
     failed = ok(await wang_fang.get(f"/plans/{plan['id']}"))
     assert (failed["state"], failed["error"]["code"]) == ("failed", "out_of_memory")
     assert str(140 * 1024 * 1024) in failed["error"]["en"]
@@ -110,26 +112,40 @@ async def test_runs_whose_task_was_given_up_block_nobody(sqlite: Office) -> None
     assert (await wish(wang_fang, sqlite))["state"] == "queued"
 
 
-async def test_a_server_that_stops_says_that_its_plan_was_interrupted(sqlite: Office) -> None:
-    wang_fang = await sqlite.sign_in(WANG_FANG)
-    await much_work(wang_fang, sqlite)
-    plan = await wish(wang_fang, sqlite, seconds=60)
-    working = asyncio.create_task(worker(sqlite).run())
+async def test_a_server_that_stops_leaves_its_plan_to_the_next_one(office: Office) -> None:
+    wang_fang = await office.sign_in(WANG_FANG)
+    await much_work(wang_fang, office)
+    plan = await wish(wang_fang, office, seconds=2)
+    working = asyncio.create_task(worker(office).run())
     await state_is(wang_fang, plan, "running")
     working.cancel()
     with suppress(asyncio.CancelledError):
         await working
-    seen = ok(await wang_fang.get(f"/plans/{plan['id']}"))
-    assert (seen["state"], seen["error"]["code"]) == ("failed", "plan_interrupted")
+    assert ok(await wang_fang.get(f"/plans/{plan['id']}"))["state"] == "queued"
+    assert (await run_of(office, plan)).starts == 0
+    assert await worker(office).run_one()
+    assert ok(await wang_fang.get(f"/plans/{plan['id']}"))["state"] == "done"
 
 
-async def test_a_run_whose_server_died_is_failed_by_the_next_one(sqlite: Office) -> None:
+async def test_a_run_whose_server_died_is_made_by_the_next_one(sqlite: Office) -> None:
     wang_fang = await sqlite.sign_in(WANG_FANG)
     await shift_of(sqlite, LI_WEI)
     plan = await wish(wang_fang, sqlite)
     async with sqlite.database.write() as session:
-        await session.execute(update(PlanRun).values(state="running", started_at=sqlite.now))
+        await session.execute(update(PlanRun).values(state="running", started_at=sqlite.now, starts=1))
     assert await worker(sqlite).run_one()
+    assert (await run_of(sqlite, plan)).starts == 2
+    assert ok(await wang_fang.get(f"/plans/{plan['id']}"))["state"] == "done"
+
+
+async def test_a_run_that_ends_every_worker_is_given_up_and_says_so(office: Office) -> None:
+    wang_fang = await office.sign_in(WANG_FANG)
+    await shift_of(office, LI_WEI)
+    plan = await wish(wang_fang, office)
+    async with office.database.write() as session:
+        dying = update(PlanRun).values(state="running", started_at=office.now, starts=STARTS_MAXIMUM)
+        await session.execute(dying)
+    assert await worker(office).run_one()
     seen = ok(await wang_fang.get(f"/plans/{plan['id']}"))
     assert (seen["state"], seen["error"]["code"]) == ("failed", "plan_interrupted")
 
