@@ -8,6 +8,7 @@ from backend.core.db import Base
 from backend.customers import models as _customers
 from backend.devices import models as _devices
 from backend.dispatch import models as _dispatch
+from backend.dispatch import travel_models as _travel
 from backend.followup import models as _followup
 from backend.forms import models as _forms
 from backend.jobs import models as _jobs
@@ -23,7 +24,7 @@ from backend.sites import models as _sites
 MODULES = (
     audit, events, numbers, once, presets, tasks,
     _attachments, _calendars, _contracts, _customers, _devices, _dispatch, _followup, _forms, _jobs, _knowledge,
-    _maintenance, _notifications, _parts, _people, _reports, _requests, _sites,
+    _maintenance, _notifications, _parts, _people, _reports, _requests, _sites, _travel,
 )  # fmt: skip
 """The modules that declare tables; importing them fills the metadata."""
 
