@@ -76,7 +76,7 @@ bench-memory: setup ## a server's memory while 200 phones pull everything at onc
 bench-uploads: setup ## uploads to servers that are killed and changed meanwhile, and a server's memory while 20 come at once (OPTIONS=--s3)
 	@$(PY) -m bench.uploads $(OPTIONS)
 
-bench-planner: setup ## how good and how fast plans are, beside the same planner given longer
+bench-planner: setup ## how good and how fast plans are, beside PyVRP, VROOM and OR-Tools alone (VRP_DATA=<folder>, OPTIONS="--rows vrptw,field --seeds 1")
 	@$(PY) -m bench.planner $(OPTIONS)
 
 schemathesis: setup ## the OpenAPI document against a running server, at least CASES=2000 cases

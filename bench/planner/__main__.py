@@ -3,6 +3,8 @@
 .venv/bin/python -m bench.planner --data <folder> --rows vrptw,field --seeds 5
 """
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -19,11 +21,19 @@ ROWS: Final[dict[str, Callable[[Options], Iterator[Figure]]]] = {
     "scale": live_rows.scale,
     "explain": live_rows.explain,
 }
+BUSY: Final = 0.5
+"""Load before we begin, from which on the figures are not those of a quiet machine."""
 
 
 def main() -> None:
     """Measure what was asked for, and print the table."""
     asked = options()
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if busy > BUSY:
+        print(
+            f"NOTE: the machine is busy (load {busy:.1f}): every figure of time is worse than it could be",
+            file=sys.stderr,
+        )
     figures = [figure for name in asked.rows for figure in ROWS[name](asked)]
     if not figures:
         raise SystemExit("nothing was measured")

@@ -31,8 +31,8 @@ class Scale(NamedTuple):
 
 
 SCALES: Final = (
-    Scale(Region(visits=2_000, technicians=200), 40, 36, None),
-    Scale(Region(visits=10_000, technicians=1_000), 90, 80, 1_000),
+    Scale(Region(visits=2_000, technicians=200, slack=0.05), 40, 36, None),
+    Scale(Region(visits=10_000, technicians=1_000, slack=0.05), 90, 80, 1_000),
 )
 
 
