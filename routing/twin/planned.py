@@ -1,21 +1,22 @@
 """Our planner dispatching: it re-plans at fixed moments, and puts an emergency into the plan in force at once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from routing.insertion import propose
 from routing.plan import Cost, Plan, Route, Stop
-from routing.problem import Break, Previous, Prices, Problem, ProblemError, Shift, Visit
+from routing.problem import Break, Previous, Prices, Priority, Problem, ProblemError, Shift, Visit
 from routing.solve import solve
 from routing.stop import StopWhen
 from routing.twin.field import TOLD_TOLERANCE, Case, Field, Told, Worker
 from routing.twin.refusal import within
-from routing.twin.world import DAY, HOUR
+from routing.twin.world import DAY, HOUR, Call
 
 MOST_PLANNED: Final = 1_500
 """Visits in one plan; of a longer backlog those with the dearest priority and the earliest commitment."""
 EMERGENCY: Final = 1
+DEARER: Final[Mapping[Priority, Priority]] = {1: 1, 2: 1, 3: 2, 4: 3}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,15 +24,18 @@ class Planning:
     """How the planner is used. Bounded by `solutions` a run repeats exactly; `seconds` bounds it by the clock instead.
 
     `margin`: plans aim to arrive so much before a commitment is due, while that can be had; reality takes its share.
+    `escalated`: a call that is due within this is planned with the next dearer priority, within half of it with the one
+    after that, overdue ones too: otherwise short new work would be done first, and long old work at the last moment.
     `frozen`: a visit that starts within this stays where it is. `told_ahead`: customers are told of a visit that is
     planned within this. `churn_priced`: moving a told customer has its price; without, the planner is free to.
     """
 
     every: int = HOUR
     look_ahead: int = 2 * DAY
-    margin: int = 12 * HOUR
+    margin: int = 6 * HOUR
+    escalated: int = DAY
     frozen: int = HOUR // 2
-    told_ahead: int = 12 * HOUR
+    told_ahead: int = 4 * HOUR
     solutions: int = 2_000
     seconds: float | None = None
     churn_priced: bool = True
@@ -41,6 +45,7 @@ class Planning:
         within("every", self.every, 60, DAY)
         within("look_ahead", self.look_ahead, HOUR, 14 * DAY)
         within("margin", self.margin, 0, 2 * DAY)
+        within("escalated", self.escalated, 0, 2 * DAY)
         within("frozen", self.frozen, 0, DAY)
         within("told_ahead", self.told_ahead, 0, 14 * DAY)
         within("solutions", self.solutions, 1, 1_000_000)
@@ -117,7 +122,7 @@ class Planned:
         """Return when to set out: not before the visit may start, nor much before the time the customer was told."""
         leave = case.release
         if case.told is not None:
-            told = case.told.start - TOLD_TOLERANCE // 2
+            told = case.told.start - TOLD_TOLERANCE * 3 // 4
             leave = max(leave, told - field.world.table(worker.place, case.call.place))
         return leave
 
@@ -214,7 +219,7 @@ class Planned:
             id=str(case.number),
             place=call.place,
             duration=call.planned_seconds,
-            priority=call.priority,
+            priority=self._priority(now, call),
             earliest=max(0, case.release - now),
             commitment_due=self._due(now, call.due_at) - now,
             skills=call.skills,
@@ -222,6 +227,14 @@ class Planned:
             previous=None if known is None else Previous(shift=known[0], start=known[1] - now),
             frozen=frozen,
         )
+
+    def _priority(self, now: int, call: Call) -> Priority:
+        """Return the priority to plan a call with: dearer by one when it is due soon, by two when very soon."""
+        left, priority = call.due_at - now, call.priority
+        for threshold in (self._planning.escalated, self._planning.escalated // 2):
+            if left <= threshold:
+                priority = DEARER[priority]
+        return priority
 
     def _due(self, now: int, due_at: int) -> int:
         """Return when the plan is to arrive by: some time early, or when that has passed, just in time."""
