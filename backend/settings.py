@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import msgspec
 
@@ -35,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     geocoders ask for. `planner_memory_mb` is the address space one planner may use, reserved but untouched included.
     On PostgreSQL, `planner_cut_visits` is from how many visits on the plan of a unit with sub-units is cut into parts
     for several workers, and `planner_lease_seconds` how long a worker that says nothing keeps its part.
+    `travel` is where travel times come from: `estimate`, `roads:<file>.osm.pbf`, or `osrm:http://<host>:<port>`.
     `task_poll_seconds` is how often background work is looked for; 0 leaves it to other processes. `blobs` is where
     files lie: empty means `data_dir`, `s3://bucket/prefix?endpoint=https://host&region=name` a bucket, with credentials
     in AWS's own variables.
@@ -54,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     planner_cut_visits: Annotated[int, msgspec.Meta(ge=2)] = 300
     planner_lease_seconds: Annotated[float, msgspec.Meta(ge=1)] = 30.0
     task_poll_seconds: float = 0.5
+    travel: str = "estimate"
     geocoder: str = ""
     geocoder_domain: str = ""
     geocoder_key: str = ""
@@ -103,7 +105,22 @@ def checked(settings: Settings) -> Settings:
         )
         raise SettingsError(msg)
     _ = settings.bucket
+    _check_travel(settings.travel)
     return settings
+
+
+def _check_travel(travel: str) -> None:
+    kind, _, rest = travel.partition(":")
+    url = urlsplit(rest)
+    size = parse_qs(url.query).get("max_table_size", ["100"])[-1]
+    server = url.scheme in {"http", "https"} and url.hostname and size.isdecimal() and int(size) > 1
+    if travel == "estimate" or (kind == "roads" and rest) or (kind == "osrm" and server):
+        return
+    msg = (
+        "PAIGONG_TRAVEL 应写作 estimate、roads:文件.osm.pbf 或 osrm:http://主机:端口 / "
+        "PAIGONG_TRAVEL is written estimate, roads:<file>.osm.pbf or osrm:http://<host>:<port>"
+    )
+    raise SettingsError(msg)
 
 
 def _bucket(address: str) -> Bucket:

@@ -124,7 +124,7 @@ class Roads:
         async with self._database.read() as session:
             parameters = await parameters_in_use(session, self.provider)
         if len(places) > MOST_TABLE_PLACES:
-            some = [places[one] for one in sampled(len(places)).tolist()]
+            some = [places[int(one)] for one in sampled(len(places))]
             return fitted(estimate, some, (await self._known(source, some)).table[0], parameters.scale)
         known = await self._known(source, places)
         return road_table(

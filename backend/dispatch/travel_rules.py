@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing.problem import EstimatedTravel, GivenTravel, Pace, Place, ZoneFactor
-from routing.travel.estimate import CoordinateEstimate, unit_vectors
+from routing.travel.estimate import CoordinateEstimate, great_circle_metres, unit_vectors
+from routing.travel.learn import Trips
 
 DayType: TypeAlias = Literal["workday", "weekend"]
 DAY_TYPES: Final[tuple[DayType, DayType]] = ("workday", "weekend")
@@ -107,18 +108,41 @@ def pace_of(
     return Pace(begins=begins, per_mille=tuple(per_mille.get(slot, 1_000) for slot in slots))
 
 
-def believable(trip: Trip) -> bool:
-    """Whether a trip is of a length and duration that people drive; learning looks at the rest of them itself."""
-    if not LEAST_TRIP <= trip.arrived_at - trip.departed_at <= MOST_TRIP:
-        return False
-    return LEAST_TRIP_METRES <= straight_metres(trip) <= MOST_TRIP_METRES
+def straight_metres(trips: Sequence[Trip]) -> NDArray[np.float64]:
+    """Return the great-circle metres of trips."""
+    return great_circle_metres(_vectors([one.origin for one in trips]), _vectors([one.destination for one in trips]))
 
 
-def straight_metres(trip: Trip) -> float:
-    """Return the great-circle metres of a trip."""
-    ends = (trip.origin, trip.destination)
-    places = [Place(id=str(n), latitude=one.latitude, longitude=one.longitude) for n, one in enumerate(ends)]
-    return float(CoordinateEstimate(EstimatedTravel()).table(places).metres[0, 1])
+def believable(trips: Sequence[Trip]) -> list[Trip]:
+    """Return the trips of a length and duration that people drive; learning looks at the rest of them itself."""
+    metres = straight_metres(trips)
+    driven = (metres >= LEAST_TRIP_METRES) & (metres <= MOST_TRIP_METRES)
+    long = (LEAST_TRIP <= one.arrived_at - one.departed_at <= MOST_TRIP for one in trips)
+    return [one for one, far, lasted in zip(trips, driven.tolist(), long, strict=True) if far and lasted]
+
+
+def taught(
+    trips: Sequence[Trip], base: NDArray[np.float64], exceptions: Mapping[date, bool]
+) -> tuple[Trips, list[str]]:
+    """Return trips as learning takes them, and the zones by their number; `base` is what the provider says of each.
+
+    Trips the provider knows nothing of (base 0 or less), or that took far more or less than it says, are left out.
+    """
+    actual = np.array([one.seconds for one in trips], dtype=np.float64)
+    usable = (base > 0) & (actual < MOST_RATIO * base) & (base < MOST_RATIO * actual)
+    names = sorted({zone for one in trips for zone in (one.origin.zone, one.destination.zone)})
+    number = {name: index for index, name in enumerate(names)}
+    whole = Trips(
+        base=base,
+        actual=actual,
+        origin_zones=np.array([number[one.origin.zone] for one in trips], dtype=np.int64),
+        destination_zones=np.array([number[one.destination.zone] for one in trips], dtype=np.int64),
+        slots=np.array(
+            [slot_of(one.departed_at + timedelta(seconds=one.seconds / 2), one.time_zone, exceptions) for one in trips],
+            dtype=np.int64,
+        ),
+    )
+    return whole.at(usable), names
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +213,6 @@ def sampled(count: int, most: int = FITTED_PLACES) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.intp))
 
 
-def vectors_of(spots: Sequence[Spot]) -> NDArray[np.float64]:
-    """Return spots as unit vectors."""
-    return unit_vectors(np.array([one.latitude for one in spots]), np.array([one.longitude for one in spots]))
+def _vectors(spots: Sequence[Spot]) -> NDArray[np.float64]:
+    latitudes = np.array([one.latitude for one in spots], dtype=np.float64)
+    return unit_vectors(latitudes, np.array([one.longitude for one in spots], dtype=np.float64))
