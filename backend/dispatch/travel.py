@@ -76,20 +76,16 @@ async def exceptional_days(session: AsyncSession) -> Mapping[date, bool]:
 
 
 async def learnt_travel(
-    session: AsyncSession, provider: str, *, unit_ids: Sequence[UUID], now: datetime, until: datetime
+    session: AsyncSession, *, unit_ids: Sequence[UUID], now: datetime, until: datetime
 ) -> tuple[EstimatedTravel, Pace | None]:
-    """Return the estimate with what was learnt for it, and the pace of the hours from `now` to `until`.
-
-    Of a road network or server only the hours and its scale are learnt; the scale comes with its table.
-    """
-    parameters = await parameters_in_use(session, provider)
-    estimate = parameters if provider == ESTIMATE else await parameters_in_use(session, ESTIMATE)
+    """Return the estimate with what was learnt for it, and the pace of the hours from `now` to `until`."""
+    parameters = await parameters_in_use(session, ESTIMATE)
     if not parameters.per_mille:
-        return estimate.estimate(), None
+        return parameters.estimate(), None
     zone = await _time_zone(session, unit_ids)
     exceptions = await exceptional_days(session)
     pace = pace_of(parameters.per_mille, now=now, until=until, zone=zone, exceptions=exceptions)
-    return estimate.estimate(), pace
+    return parameters.estimate(), pace
 
 
 async def _time_zone(session: AsyncSession, unit_ids: Sequence[UUID]) -> str:
