@@ -43,11 +43,14 @@ from backend.devices.compaction import forget_old_deletions
 from backend.devices.hints import HintBoard
 from backend.devices.service import SyncService, cookie_secret
 from backend.dispatch import routes as dispatch_routes
+from backend.dispatch import travel_routes
 from backend.dispatch.child import Spares
 from backend.dispatch.desk import Desk
 from backend.dispatch.progress import PlanWatch
 from backend.dispatch.queue import RUN_PLAN, QueueWorker
 from backend.dispatch.runner import PlanRunner, Workshop, referee
+from backend.dispatch.travel_cache import forget_old_blocks
+from backend.dispatch.travel_timer import LEARN_TRAVEL, forget_old_models, learning_task, start_learning
 from backend.followup import routes as followup_routes
 from backend.followup.actions import move_follow_ups, plan_call_back
 from backend.forms import routes as forms_routes
@@ -101,6 +104,7 @@ ROUTERS: Final[tuple[Router, ...]] = (
     maintenance_routes.router,
     followup_routes.router,
     dispatch_routes.router,
+    travel_routes.router,
     imports_routes.router,
     devices_routes.router,
     conflict_routes.router,
@@ -159,12 +163,18 @@ def task_handlers(settings: Settings, database: Database) -> dict[str, TaskHandl
 def _forgets(settings: Settings) -> tuple[Forget, ...]:
     uploads = forget_old_uploads(blob_store(settings))
     rows = forget_old_creations, forget_done_tasks, forget_ended_sessions, forget_old_deletions
-    return *rows, uploads, forget_old_incoming(settings.blob_dir)
+    travel = forget_old_blocks, forget_old_models
+    return *rows, *travel, uploads, forget_old_incoming(settings.blob_dir)
 
 
 def thumbnail_handlers(settings: Settings, database: Database) -> dict[str, TaskHandler]:
     """Return what the worker of thumbnails can do; whoever asks for thousands keeps only thumbnails waiting."""
     return {MAKE_THUMBNAIL: thumbnail_task(database, clock_of(settings), blob_store(settings))}
+
+
+def learning_handlers(settings: Settings, database: Database) -> dict[str, TaskHandler]:
+    """Return what learns at night; asking a large road file for thousands of trips keeps only the next night waiting."""
+    return {LEARN_TRAVEL: learning_task(database, clock_of(settings), settings.travel)}
 
 
 def plan_worker(settings: Settings, database: Database, desk: Desk, spares: Spares) -> Worker | QueueWorker:
@@ -333,11 +343,12 @@ def _lifespan(settings: Settings, database: Database, hints: HintBoard, desk: De
         async with database.write() as session:
             await start_rounds(session, now=clock_of(settings).now())
             await start_housekeeping(session, now=clock_of(settings).now())
+            await start_learning(session, now=clock_of(settings).now())
         spares, workers = Spares(), list[Worker | QueueWorker]()
         if settings.task_poll_seconds:
             clock, poll_seconds = clock_of(settings), settings.task_poll_seconds
-            kinds = task_handlers(settings, database), thumbnail_handlers(settings, database)
-            workers = [Worker(database, clock, kind, poll_seconds) for kind in kinds]
+            kinds = task_handlers, thumbnail_handlers, learning_handlers
+            workers = [Worker(database, clock, kind(settings, database), poll_seconds) for kind in kinds]
             workers.append(plan_worker(settings, database, desk, spares))
             await spares.start()
             await desk.start()
