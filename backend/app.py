@@ -173,7 +173,7 @@ def thumbnail_handlers(settings: Settings, database: Database) -> dict[str, Task
 
 
 def learning_handlers(settings: Settings, database: Database) -> dict[str, TaskHandler]:
-    """Return what learns at night; asking a large road file for thousands of trips keeps only the next night waiting."""
+    """Return what learns at night; a large road file asked for thousands of trips keeps nobody else waiting."""
     return {LEARN_TRAVEL: learning_task(database, clock_of(settings), settings.travel)}
 
 
@@ -348,7 +348,7 @@ def _lifespan(settings: Settings, database: Database, hints: HintBoard, desk: De
         if settings.task_poll_seconds:
             clock, poll_seconds = clock_of(settings), settings.task_poll_seconds
             kinds = task_handlers, thumbnail_handlers, learning_handlers
-            workers = [Worker(database, clock, kind(settings, database), poll_seconds) for kind in kinds]
+            workers += [Worker(database, clock, kind(settings, database), poll_seconds) for kind in kinds]
             workers.append(plan_worker(settings, database, desk, spares))
             await spares.start()
             await desk.start()
