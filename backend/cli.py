@@ -12,9 +12,10 @@ from typing import Final, TextIO
 
 import click
 import msgspec
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from backend.app import create_app, register_reactions
+from backend.app import create_app, register_reactions, work
 from backend.attachments.store import check_place
 from backend.backup.cli import COMMANDS as BACKUP_COMMANDS
 from backend.core import migrate
@@ -28,7 +29,7 @@ from backend.imports.cli import COMMANDS as IMPORT_COMMANDS
 from backend.imports.demo_city import DEMO_PASSWORD, build_demo_city, demo_logins
 from backend.imports.presets import load_presets
 from backend.people.founding import Founding, found_organisation
-from backend.serving import NoFreePortError, open_port, serve
+from backend.serving import NoFreePortError, open_port, serve, until_stopped
 from backend.settings import Settings, SettingsError, read_settings
 
 DEMO_DATA: Final = Path("var/demo")
@@ -42,6 +43,11 @@ DATABASE_STATE: Final = (
     "数据库无法使用;若是新库,请先运行 paigong migrate / "
     "the database cannot be used; if it is new, run paigong migrate first"
 )
+ONE_PROCESS: Final = (
+    "SQLite 只由一个进程使用,排程由 paigong serve 完成;要用多台机器请改用 PostgreSQL / "
+    "SQLite belongs to one process, whose paigong serve makes the plans; for several machines use PostgreSQL"
+)
+NO_POLLING: Final = "PAIGONG_TASK_POLL_SECONDS 为 0,不会取任务 / is 0, so no work would ever be looked for"
 NOT_REACHED: Final = "无法访问地址或文件 / an address or a file cannot be reached"
 
 
@@ -86,6 +92,19 @@ def serve_command(host: str | None, port: int | None) -> None:
     check_place(settings)
     _prepare(settings)
     _run(settings, lambda address: click.echo(f"Paigong 派工: {address}  (API: {address}/docs)"))
+
+
+@main.command("work")
+def work_command() -> None:
+    """Make plans for a server on PostgreSQL, on this or another machine. 在本机或其他机器上协助排程。"""
+    settings = read_settings()
+    if make_url(settings.database_url).get_backend_name() == "sqlite":
+        raise click.ClickException(ONE_PROCESS)
+    if not settings.task_poll_seconds:
+        raise click.ClickException(NO_POLLING)
+    _prepare(settings)
+    click.echo("正在等待排程任务,按 Ctrl-C 停止 / waiting for plans to make; Ctrl-C stops")
+    sys.exit(until_stopped(work(settings)))
 
 
 @main.command("found")

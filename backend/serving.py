@@ -1,11 +1,12 @@
 """Running the server: a port of its own, a start that is announced, and a stop that is clean."""
 
+import asyncio
 import errno
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from litestar import Litestar
@@ -70,6 +71,22 @@ def serve(app: Litestar, listening: socket.socket, *, on_up: Callable[[], None],
     except KeyboardInterrupt:
         return True
     return server.started
+
+
+def until_stopped(work: Coroutine[Any, Any, None]) -> int:
+    """Run until the work ends, or SIGINT or SIGTERM cancels it; return the exit code: 0 for a wanted stop."""
+
+    async def run() -> None:
+        working = asyncio.create_task(work)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, working.cancel)
+        await working
+
+    try:
+        asyncio.run(run())
+    except asyncio.CancelledError:
+        return 0
+    return 1
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

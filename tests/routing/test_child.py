@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ import pytest
 from routing import limits
 from routing.__main__ import Parent, answer
 from routing.check import violations
+from routing.parts import cut, join
 from routing.plan import Progress
 from routing.problem import Place, Problem, ProblemError
 from routing.protocol import Limits, Message, Request, decode_message, encode
@@ -29,8 +31,8 @@ PATIENCE = 60
 
 
 @contextmanager
-def child() -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "routing"]
+def child(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "routing", *arguments]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
         try:
@@ -156,6 +158,41 @@ def test_lines_are_plain_json_objects() -> None:
     assert set(lines[-1]) == {"plan"}
     assert all(set(line) == {"progress"} for line in lines[:-1])
     assert lines[-1]["plan"]["routes"][0]["stops"][0]["visit"] == "v1"
+
+
+def test_a_warm_child_has_loaded_the_solver_before_it_is_asked() -> None:
+    """And refuses a request that allows less memory than that took."""
+    week = problem((shift(),), (visit("v1"),))
+    with child("warm") as process:
+        maps = Path(f"/proc/{process.pid}/maps")
+        deadline = time.monotonic() + PATIENCE
+        while "_pywrapcp" not in maps.read_text("utf-8"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        ask(process, request(week, solutions=3))
+        assert heard(process)[-1].plan == solve(week, StopWhen(solutions=3), seed=3)
+    with child("warm") as process:
+        ask(process, request(week, seconds=5, address_space_bytes=limits.MIN_ADDRESS_SPACE_BYTES))
+        (message,) = heard(process)
+    assert message.error is not None
+    assert message.error.code == "out_of_memory"
+
+
+def test_a_warm_child_nobody_asks_ends_with_its_parent() -> None:
+    with child("warm") as process:
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(PATIENCE) == 2
+
+
+def test_plans_of_parts_are_joined() -> None:
+    week = city_week(20, 4, 1)
+    parts = cut(week, {one.id: one.technician for one in week.shifts})
+    assert len(parts) == 4
+    plans = tuple(solve(part, StopWhen(solutions=3), seed=3) for part in parts)
+    joining = Request(problem=week, stop=Limits(seconds=5), seed=3, parts=plans)
+    *_, last = answer_to(encode(joining))[0]
+    assert last.plan == join(week, plans, seed=3)
 
 
 def test_too_little_memory_is_an_error() -> None:

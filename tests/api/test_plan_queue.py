@@ -1,0 +1,201 @@
+"""Plans on several machines: PostgreSQL's queue, parts planned at the same time, workers that are killed."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from uuid import UUID
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import select, text, update
+
+from backend.app import plan_worker
+from backend.cli import main
+from backend.dispatch.child import Spares
+from backend.dispatch.desk import Desk as PlanDesk
+from backend.dispatch.models import PlanPart
+from backend.dispatch.queue import QueueWorker, enqueue_plan
+from backend.jobs.models import WorkOrder
+from backend.settings import PREFIX, Settings
+from tests.make import Desk, Office, Offices
+from tests.personas import CHEN_JING, SUN_LEI, WANG_FANG
+from tests.planning import PATIENCE, much_work, run_of, shift_of, state_is, stops, wish
+from tests.work import ok
+
+LEASE_SECONDS = 1.0
+CUT_VISITS = 4
+
+
+@pytest.fixture
+async def postgresql(offices: Offices) -> AsyncIterator[Office]:
+    async with offices.open("postgresql") as office:
+        yield office
+
+
+def cutting(office: Office) -> Settings:
+    return msgspec.structs.replace(
+        office.settings, planner_cut_visits=CUT_VISITS, planner_lease_seconds=LEASE_SECONDS, task_poll_seconds=0.1
+    )
+
+
+def worker(office: Office) -> QueueWorker:
+    """One that cuts plans of a few visits already."""
+    made = plan_worker(cutting(office), office.database, PlanDesk(4096), Spares())
+    assert isinstance(made, QueueWorker)
+    return made
+
+
+async def two_units_work(office: Office, orders: int) -> Desk:
+    """Work for 李伟 and 周涛 of the service department, half of it of the northern outlet, where 孙磊 is."""
+    await much_work(await office.sign_in(WANG_FANG), office, orders=orders)
+    for day in range(3):
+        await shift_of(office, SUN_LEI, after=24 * day)
+    async with office.database.write() as session:
+        ids = (await session.execute(select(WorkOrder.id).order_by(WorkOrder.id))).scalars().all()
+        northern = update(WorkOrder).where(WorkOrder.id.in_(ids[::2]))
+        await session.execute(northern.values(unit_id=office.house.north))
+    return await office.sign_in(CHEN_JING)
+
+
+async def parts_of(office: Office, plan: dict[str, object]) -> list[PlanPart]:
+    async with office.database.read() as session:
+        found = select(PlanPart).where(PlanPart.plan_run_id == UUID(str(plan["id"]))).order_by(PlanPart.number)
+        return list((await session.execute(found)).scalars())
+
+
+async def waiting(office: Office) -> int:
+    async with office.database.read() as session:
+        return (await session.execute(text("SELECT count(*) FROM plan_queue.pgqueuer"))).scalar_one()
+
+
+async def lost_and_found(office: Office) -> None:
+    """The queue is emptied, as in a database brought back from a backup; a worker that looks puts back what is missing.
+
+    Looking twice puts nothing back twice.
+    """
+    async with office.database.write() as session:
+        await session.execute(text("DELETE FROM plan_queue.pgqueuer"))
+    assert not await worker(office).run_one()
+    await worker(office).sweep()
+    await worker(office).sweep()
+
+
+async def test_a_plan_of_two_units_is_made_in_parts_and_joined(postgresql: Office) -> None:
+    chen_jing = await two_units_work(postgresql, 8)
+    plan = await wish(chen_jing, postgresql, "company")
+    await lost_and_found(postgresql)
+    assert await worker(postgresql).run_one()
+    await lost_and_found(postgresql)
+    parts = await parts_of(postgresql, plan)
+    assert [part.state for part in parts] == ["queued", "queued"]
+    assert sum(len(part.problem["visits"]) for part in parts) == 8
+    assert all(len(part.problem["visits"]) == 4 for part in parts)
+    for _ in parts:
+        assert ok(await chen_jing.get(f"/plans/{plan['id']}"))["state"] == "running"
+        assert await worker(postgresql).run_one()
+    await lost_and_found(postgresql)
+    assert await worker(postgresql).run_one()  # joins them
+    assert not await worker(postgresql).run_one()
+    made = ok(await chen_jing.get(f"/plans/{plan['id']}"))
+    assert (made["state"], made["violations"], made["error"]) == ("done", [], None)
+    assert len(stops(made)) + len(made["unplanned"]) == 8
+    sun_lei = str(postgresql.house.id_of(SUN_LEI))
+    of_sun_lei = {visit["id"] for part in parts for visit in part.problem["visits"]
+                  if {shift["technician"] for shift in part.problem["shifts"]} == {sun_lei}}  # fmt: skip
+    assert {visit for visit, person in stops(made).items() if person == sun_lei} <= of_sun_lei
+    assert len(of_sun_lei) == 4
+    assert await waiting(postgresql) == 0
+    published = ok(await chen_jing.post(f"/plans/{plan['id']}/publish"))
+    assert published["assigned"] == len(stops(made))
+
+
+async def test_one_unit_is_planned_whole(postgresql: Office) -> None:
+    wang_fang = await postgresql.sign_in(WANG_FANG)
+    await much_work(wang_fang, postgresql, orders=CUT_VISITS)
+    whole = await wish(wang_fang, postgresql)
+    assert await worker(postgresql).run_one()
+    assert (await run_of(postgresql, whole)).state == "done"
+    assert await parts_of(postgresql, whole) == []
+
+
+async def test_a_cancelled_part_keeps_its_best(postgresql: Office) -> None:
+    chen_jing = await two_units_work(postgresql, 60)
+    plan = await wish(chen_jing, postgresql, "company", seconds=60)
+    assert await worker(postgresql).run_one()
+    ok(await chen_jing.post(f"/plans/{plan['id']}/cancel"))
+    asked = time.monotonic()
+    while await worker(postgresql).run_one():
+        pass
+    assert time.monotonic() - asked < PATIENCE
+    made = ok(await chen_jing.get(f"/plans/{plan['id']}"))
+    assert (made["state"], made["violations"]) == ("done", [])
+    run = await run_of(postgresql, plan)
+    assert run.plan is not None
+    assert run.plan["status"] == "cancelled"
+
+
+async def test_a_wish_that_is_rolled_back_is_in_no_queue(postgresql: Office) -> None:
+    with suppress(ZeroDivisionError):
+        async with postgresql.database.write() as session:
+            await session.execute(text("SELECT 1"))
+            await enqueue_plan(session, now=postgresql.now, run_id=UUID(int=1))
+            raise ZeroDivisionError
+    assert await waiting(postgresql) == 0
+
+
+# --- machines, and their end ------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def machine(office: Office) -> AsyncGenerator[Process]:
+    """A process that runs `paigong work` on the office's database."""
+    settings = cutting(office)
+    names = ("mode", "data_dir", "database", "clock_file", "planner_cut_visits", "planner_lease_seconds",
+             "task_poll_seconds")  # fmt: skip
+    given = {PREFIX + name.upper(): str(getattr(settings, name)) for name in names}
+    command = [sys.executable, "-m", "backend.cli", "work"]
+    process = await asyncio.create_subprocess_exec(*command, env=os.environ | given, stdout=DEVNULL)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def parts_begun(office: Office, plan: dict[str, object], count: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while sum(part.state == "running" for part in await parts_of(office, plan)) < count:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
+async def test_a_worker_killed_in_the_middle_loses_no_plan(postgresql: Office) -> None:
+    """A machine plans one part; it is killed with kill -9, and another worker makes both parts."""
+    chen_jing = await two_units_work(postgresql, 30)
+    plan = await wish(chen_jing, postgresql, "company", seconds=1)
+    async with machine(postgresql) as first:
+        await parts_begun(postgresql, plan, 1)
+        os.kill(first.pid, signal.SIGKILL)
+    killed = time.monotonic()
+    other = asyncio.create_task(worker(postgresql).run())
+    made = await state_is(chen_jing, plan, "done", "failed")
+    assert time.monotonic() - killed < LEASE_SECONDS + PATIENCE / 2
+    other.cancel()
+    with suppress(asyncio.CancelledError):
+        await other
+    assert (made["state"], made["violations"], made["error"]) == ("done", [], None)
+    assert len(stops(made)) + len(made["unplanned"]) == 30
+    assert sorted(part.starts for part in await parts_of(postgresql, plan)) == [1, 2]
+
+
+def test_work_is_refused_where_one_process_does_everything() -> None:
+    answer = CliRunner().invoke(main, ["work"], env={PREFIX + "DATABASE": ""})
+    assert answer.exit_code == 1
+    assert "PostgreSQL" in answer.output
