@@ -33,6 +33,8 @@ class Region:
     days: int = 1
     slack: float = 0.1
     windowed: float = 0.5
+    deadlines: float = 0.6
+    """Share of visits with a commitment, due at most half a day after their time in the hidden plan."""
     overtime: int = 0
     spare: int = 0
     """Places where nobody waits yet: for visits that come later."""
@@ -110,9 +112,13 @@ class _Layout:
         self.lines.append(Line(shift.id, tuple((f"v{name}", start) for name, start, _ in timed), (rest,)))
         for name, start, service in timed:
             skill = self.random.choice(shift.skills)
+            committed = self.random.random() < self.asked.deadlines
             self.visits.append(
-                Visit(id=f"v{name}", place=name, duration=service, skills=(skill,), windows=self._windows(start))
-            )
+                Visit(
+                    id=f"v{name}", place=name, duration=service, skills=(skill,), windows=self._windows(start),
+                    commitment_due=start + self.random.randrange(DAY // 2) if committed else None,
+                )
+            )  # fmt: skip
 
     def _laid(
         self, shift: Shift, names: list[str], leg: Callable[[str, str], int], fill: float
