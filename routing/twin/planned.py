@@ -14,7 +14,7 @@ from routing.twin.refusal import within
 from routing.twin.world import DAY, HOUR, Call
 
 MOST_PLANNED: Final = 1_500
-"""Visits in one plan; of a longer backlog those with the dearest priority and the earliest commitment."""
+"""Visits in one plan; of a longer backlog the oldest."""
 EMERGENCY: Final = 1
 DEARER: Final[Mapping[Priority, Priority]] = {1: 1, 2: 1, 3: 2, 4: 3}
 
@@ -26,6 +26,7 @@ class Planning:
     `margin`: plans aim to arrive so much before a commitment is due, while that can be had; reality takes its share.
     `escalated`: a call that is due within this is planned with the next dearer priority, within half of it with the one
     after that, overdue ones too: otherwise short new work would be done first, and long old work at the last moment.
+    `filled`: of a backlog, the oldest calls are planned up to the working time of so many seconds ahead.
     `frozen`: a visit that starts within this stays where it is. `told_ahead`: customers are told of a visit that is
     planned within this. `churn_priced`: moving a told customer has its price; without, the planner is free to.
     """
@@ -34,8 +35,9 @@ class Planning:
     look_ahead: int = 2 * DAY
     margin: int = 6 * HOUR
     escalated: int = DAY
+    filled: int = DAY
     frozen: int = HOUR // 2
-    told_ahead: int = 4 * HOUR
+    told_ahead: int = 2 * HOUR
     solutions: int = 2_000
     seconds: float | None = None
     churn_priced: bool = True
@@ -46,6 +48,7 @@ class Planning:
         within("look_ahead", self.look_ahead, HOUR, 14 * DAY)
         within("margin", self.margin, 0, 2 * DAY)
         within("escalated", self.escalated, 0, 2 * DAY)
+        within("filled", self.filled, HOUR, 14 * DAY)
         within("frozen", self.frozen, 0, DAY)
         within("told_ahead", self.told_ahead, 0, 14 * DAY)
         within("solutions", self.solutions, 1, 1_000_000)
@@ -183,10 +186,10 @@ class Planned:
     def _problem(self, field: Field) -> Problem:
         """Return what is to be planned now, in seconds from now."""
         shifts = [shift for shift, _ in self._working(field)]
-        waiting = sorted(field.waiting.values(), key=lambda case: (case.call.priority, case.call.due_at, case.number))
         usable = {shift.id: shift for shift in shifts}
         in_force = {due.case: (shift, due.start) for shift, route in self._routes.items() for due in route}
-        visits = [self._visit(field, case, in_force.get(case.number), usable) for case in waiting[:MOST_PLANNED]]
+        admitted = self._admitted(field, shifts)
+        visits = [self._visit(field, case, in_force.get(case.number), usable) for case in admitted]
         used = {visit.place for visit in visits} | {place for shift in shifts for place in _ends(shift)}
         now = field.now
         return Problem(
@@ -195,6 +198,26 @@ class Planned:
             visits=tuple(visits),
             prices=self._planning.prices(),
         )
+
+    def _admitted(self, field: Field, shifts: list[Shift]) -> list[Case]:
+        """Return what is planned now: emergencies, who was told, then the oldest up to the work of some hours.
+
+        Of a backlog that does not fit into `filled` the newest calls wait outside; a plan of everything at once would
+        do the short ones first and the long ones never.
+        """
+        until = field.now + self._planning.filled
+        room = sum(max(0, min(shift.end, until) - max(shift.start, field.now)) for shift in shifts)
+        order = sorted(
+            field.waiting.values(),
+            key=lambda case: (case.call.priority > EMERGENCY, case.told is None, case.call.due_at, case.number),
+        )
+        admitted: list[Case] = []
+        for case in order[:MOST_PLANNED]:
+            if room <= 0 and case.told is None and case.call.priority > EMERGENCY:
+                break
+            admitted.append(case)
+            room -= case.call.planned_seconds
+        return admitted
 
     def _working(self, field: Field) -> Iterator[tuple[Shift, Worker | None]]:
         """Yield what is left of each shift within the look-ahead, from when and where its technician will be free."""
