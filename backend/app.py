@@ -47,7 +47,7 @@ from backend.dispatch import travel_routes
 from backend.dispatch.child import Spares
 from backend.dispatch.desk import Desk
 from backend.dispatch.progress import PlanWatch
-from backend.dispatch.queue import RUN_PLAN, QueueWorker
+from backend.dispatch.queue import RUN_PLAN, QueueWorker, forget_old_steps
 from backend.dispatch.runner import PlanRunner, Workshop, referee
 from backend.dispatch.travel_cache import forget_old_blocks
 from backend.dispatch.travel_timer import LEARN_TRAVEL, forget_old_models, learning_task, start_learning
@@ -162,7 +162,7 @@ def task_handlers(settings: Settings, database: Database) -> dict[str, TaskHandl
 
 def _forgets(settings: Settings) -> tuple[Forget, ...]:
     uploads = forget_old_uploads(blob_store(settings))
-    rows = forget_old_creations, forget_done_tasks, forget_ended_sessions, forget_old_deletions
+    rows = forget_old_creations, forget_done_tasks, forget_ended_sessions, forget_old_deletions, forget_old_steps
     travel = forget_old_blocks, forget_old_models
     return *rows, *travel, uploads, forget_old_incoming(settings.blob_dir)
 

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import delete, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from backend.core.sessions import Database
-from backend.core.tasks import TaskRefusedError, add_task
+from backend.core.tasks import DONE_KEPT, TaskRefusedError, add_task
 from backend.dispatch.models import PlanPart, PlanRun
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ SCHEMA: Final = "plan_queue"
 """The PostgreSQL schema of PgQueuer's tables (migration 0033)."""
 BEATS_A_LEASE: Final = 4
 """Heartbeats in the time after which a step is another worker's."""
+PARTS_KEPT: Final = timedelta(days=1)
+"""How long the parts of a plan that is over are kept, for who asks why it became what it is."""
 SWEEP_SECONDS: Final = 60.0
 """How often a worker looks for plans that wait and are not in the queue."""
 RETRY_SECONDS: Final = 2.0
@@ -77,11 +79,11 @@ async def enqueue(session: AsyncSession, step: Step) -> None:
     raw: Any = (await connection.get_raw_connection()).driver_connection
     if not raw.is_in_transaction():
         raise RuntimeError("a step joins the queue with the transaction that asks for it")
-    queries = await _queries(connection)
+    queries = await queue_queries(connection)
     await queries.enqueue(RUN_PLAN, msgspec.json.encode(step), dedupe_key=step.key, on_conflict="skip")
 
 
-async def _queries(connection: AsyncConnection) -> "Queries":
+async def queue_queries(connection: AsyncConnection) -> "Queries":
     """Return the library's statements over a connection of ours, in the transaction it is in."""
     # Only a server on PostgreSQL needs the library and what it brings along.
     from pgqueuer.adapters.persistence import qb  # noqa: PLC0415
@@ -95,6 +97,17 @@ async def _queries(connection: AsyncConnection) -> "Queries":
         AsyncpgDriver(raw), qb.QueryBuilderEnvironment(names), qb.QueryQueueBuilder(names),
         qb.QuerySchedulerBuilder(names),
     )  # fmt: skip
+
+
+async def forget_old_steps(session: AsyncSession, now: datetime) -> int:
+    """Delete parts of plans that were over PARTS_KEPT ago, and the queue's log of DONE_KEPT ago; return how many."""
+    over = select(PlanRun.id).where(PlanRun.finished_at < now - PARTS_KEPT)
+    old_parts = delete(PlanPart).where(PlanPart.plan_run_id.in_(over)).returning(PlanPart.id)
+    gone = len((await session.execute(old_parts)).all())
+    if not on_tasks(session):
+        log_of_then = text(f"DELETE FROM {SCHEMA}.pgqueuer_log WHERE created < :then RETURNING id")  # noqa: S608 - ours
+        gone += len((await session.execute(log_of_then, {"then": now - DONE_KEPT})).all())
+    return gone
 
 
 class QueueWorker:
@@ -191,7 +204,7 @@ class QueueWorker:
     @asynccontextmanager
     async def _session(self) -> "AsyncGenerator[Queries]":
         async with self._database.bare() as connection:
-            yield await _queries(connection)
+            yield await queue_queries(connection)
 
 
 async def _open_steps(session: AsyncSession) -> list[Step]:

@@ -8,6 +8,7 @@ import time
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from uuid import UUID
 
 import msgspec
@@ -20,7 +21,7 @@ from backend.cli import main
 from backend.dispatch.child import Spares
 from backend.dispatch.desk import Desk as PlanDesk
 from backend.dispatch.models import PlanPart
-from backend.dispatch.queue import QueueWorker, enqueue_plan
+from backend.dispatch.queue import PARTS_KEPT, QueueWorker, enqueue_plan, forget_old_steps, queue_queries
 from backend.jobs.models import WorkOrder
 from backend.settings import PREFIX, Settings
 from tests.make import Desk, Office, Offices
@@ -138,6 +139,33 @@ async def test_a_cancelled_part_keeps_its_best(postgresql: Office) -> None:
     run = await run_of(postgresql, plan)
     assert run.plan is not None
     assert run.plan["status"] == "cancelled"
+
+
+async def test_the_migration_makes_what_the_library_of_this_version_expects(postgresql: Office) -> None:
+    async with postgresql.database.bare() as connection:
+        plan = await (await queue_queries(connection)).plan_upgrade()
+    assert plan.statements == ()
+
+
+async def test_parts_and_the_log_of_old_plans_are_forgotten(postgresql: Office) -> None:
+    chen_jing = await two_units_work(postgresql, 4)
+    plan = await wish(chen_jing, postgresql, "company")
+    while await worker(postgresql).run_one():
+        pass
+    assert len(await parts_of(postgresql, plan)) == 2
+
+    async def forgotten(after: timedelta) -> int:
+        finished_at = (await run_of(postgresql, plan)).finished_at
+        assert finished_at is not None
+        async with postgresql.database.write() as session:
+            return await forget_old_steps(session, finished_at + after)
+
+    assert await forgotten(PARTS_KEPT) == 0
+    assert await forgotten(PARTS_KEPT + timedelta(seconds=1)) == 2
+    assert await parts_of(postgresql, plan) == []
+    async with postgresql.database.write() as session:
+        await session.execute(text("UPDATE plan_queue.pgqueuer_log SET created = '2020-01-01'"))
+    assert await forgotten(timedelta(0)) >= 4  # at least one line a step
 
 
 async def test_a_wish_that_is_rolled_back_is_in_no_queue(postgresql: Office) -> None:
