@@ -117,10 +117,11 @@ def scale(options: Options) -> Iterator[Figure]:
             unplanned.append(100 * (1 - verdict.served / size.region.visits))
             late.append(100 * verdict.late / size.region.visits)
             bytes_used.append(done.peak_bytes)
-            told = f"{unplanned[-1]:.2f} % unplanned, {late[-1]:.2f} % late, {done.peak_bytes / MEGABYTE:.0f} MB"
-            print(
-                f"  {name} {seed}: {done.seconds:.1f} s, first {done.first:.1f} s, {told}", file=sys.stderr, flush=True
+            megabytes = done.peak_bytes / MEGABYTE
+            told = (
+                f"first {done.first:.1f} s, {unplanned[-1]:.2f} % unplanned, {late[-1]:.2f} % late, {megabytes:.0f} MB"
             )
+            print(f"  {name} {seed}: {done.seconds:.1f} s, {told}", file=sys.stderr, flush=True)
             if verdict.faults:
                 print(f"FAULT: {len(verdict.faults)}, such as {verdict.faults[:3]}", file=sys.stderr)
         took, left, used = median(seconds), median(unplanned), max(bytes_used) / MEGABYTE
