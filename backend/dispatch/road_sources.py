@@ -151,11 +151,15 @@ class _TooBig(Exception):
 class OsrmServer:
     """OSRM's table service (HTTP API v5, `GET /table/v1/driving/...`), asked block by block within its limits."""
 
-    def __init__(self, url: str, table_size: int = TABLE_SIZE, snap_metres: float = SNAP_METRES) -> None:
+    def __init__(
+        self, url: str, table_size: int = TABLE_SIZE, *, snap_metres: float = SNAP_METRES,
+        whole_seconds: float = WHOLE_SECONDS,
+    ) -> None:  # fmt: skip
         self.label = f"road server {urlsplit(url).netloc.rpartition('@')[2]}"
         self._url = url
         self._size = table_size
         self._snap_metres = snap_metres
+        self._whole_seconds = whole_seconds
 
     async def version(self) -> str:
         """Return the server's address with the version of its data, where it was told one."""
@@ -171,11 +175,11 @@ class OsrmServer:
     ) -> RoadLegs:
         """Ask for blocks of half as many origins and half as many destinations as the server takes coordinates."""
         try:
-            async with asyncio.timeout(WHOLE_SECONDS), httpx.AsyncClient(timeout=REQUEST_SECONDS) as client:
+            async with asyncio.timeout(self._whole_seconds), httpx.AsyncClient(timeout=REQUEST_SECONDS) as client:
                 return await self._in_fitting_blocks(client, points, origins, destinations, paired=paired)
         except TimeoutError as error:
-            zh = f"道路服务在 {WHOLE_SECONDS:.0f} 秒内没有答完"
-            raise RoadsUnavailable(zh, f"the road server took longer than {WHOLE_SECONDS:.0f} s") from error
+            zh = f"道路服务在 {self._whole_seconds:g} 秒内没有答完"
+            raise RoadsUnavailable(zh, f"the road server took longer than {self._whole_seconds:g} s") from error
 
     async def _in_fitting_blocks(
         self, client: httpx.AsyncClient, points: Points, origins: NDArray[np.intp], destinations: NDArray[np.intp],
