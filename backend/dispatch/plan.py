@@ -17,6 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.contracts.models import CommitmentClock
 from backend.core.clock import parse_instant
+from backend.dispatch.travel import learnt_travel
+from backend.dispatch.travel_rules import zone_of
 from backend.jobs.models import Assignment, Visit, WorkOrder
 from backend.people.models import Absence, Person, PersonSkill, Shift, Skill
 from backend.sites.models import Site
@@ -108,12 +110,15 @@ async def build_problem(
     shifts = await _working_times(session, units, now, horizon_ends_at, _under_way(visits, now))
     plannable = [row for row in visits if not _obstacle(row) and not _beyond_planning(row, shifts)]
     places = {place.id: place for shift in shifts.values() for place in shift.places}
-    places |= {str(row.site_id): _site(row.site_id, row.lat, row.lon) for row in plannable}
+    places |= {str(row.site_id): _site(row) for row in plannable}
+    travel, pace = await learnt_travel(session, unit_ids=units, now=now, until=horizon_ends_at)
     problem = planning.Problem(
         places=tuple(place for _, place in sorted(places.items())),
         shifts=tuple(shift.shift for shift in shifts.values()),
         visits=tuple(_visit(row, now, shifts) for row in plannable),
         prices=planning.Prices(moved=MOVED_PRICE),
+        travel=travel,
+        pace=pace,
     )
     return PlanningTask(problem, left_out, {row.visit_id: _standing(row) for row in plannable})
 
@@ -129,8 +134,9 @@ def _standing(row: Any) -> Standing:
     return Standing(*(getattr(row, name) for name in Standing.__struct_fields__))
 
 
-def _site(site_id: UUID, lat: float, lon: float) -> planning.Place:
-    return planning.Place(id=str(site_id), latitude=lat, longitude=lon)
+def _site(row: Any) -> planning.Place:
+    zone = zone_of(row.territory_id, row.lat, row.lon)
+    return planning.Place(id=str(row.site_id), latitude=row.lat, longitude=row.lon, zone=zone)
 
 
 def _obstacle(row: Any) -> str | None:
@@ -159,7 +165,7 @@ async def _open_visits(session: AsyncSession, units: Sequence[UUID]) -> Sequence
             Visit.id.label("visit_id"), Visit.state, Visit.duration_minutes, Visit.window_starts_at,
             Visit.window_ends_at, WorkOrder.priority, WorkOrder.required_skills, WorkOrder.earliest_at,
             WorkOrder.parts_ready_at, WorkOrder.approved_at, WorkOrder.needs_approval, clock_due,
-            Site.id.label("site_id"), Site.lat, Site.lon, *STANDING,
+            Site.id.label("site_id"), Site.lat, Site.lon, Site.territory_id, *STANDING,
         )
         .join(WorkOrder, WorkOrder.id == Visit.work_order_id)
         .join(Site, Site.id == WorkOrder.site_id)
@@ -246,8 +252,11 @@ def _working_time(shift: Shift, roster: _Roster, now: datetime) -> _WorkingTime 
     start, end = longest_presence(begins_at, shift.ends_at, [(away.starts_at, away.ends_at) for away in absences])
     if end - start < SHORTEST_SHIFT:
         return None
-    home = planning.Place(id=f"shift:{shift.id}", latitude=shift.start_lat, longitude=shift.start_lon)
-    begins = home if visit is None else _site(visit.site_id, visit.lat, visit.lon)
+    home = planning.Place(
+        id=f"shift:{shift.id}", latitude=shift.start_lat, longitude=shift.start_lon,
+        zone=zone_of(None, shift.start_lat, shift.start_lon),
+    )  # fmt: skip
+    begins = home if visit is None else _site(visit)
     others = [other.starts_at for other in roster.shifts if other.person_id == shift.person_id]
     overtime = _overtime(shift, end, [*others, *(away.starts_at for away in absences)])
     held = roster.skills.get(shift.person_id, ())
