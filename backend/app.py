@@ -63,6 +63,7 @@ from backend.jobs import routes as jobs_routes
 from backend.jobs.models import Visit, WorkOrder
 from backend.jobs.queries import orders_within, parts_used_on, quoted_on, visits_held
 from backend.jobs.reactions import drop_orders, go_on_after_answer, move_orders, solve_case, wait_for_answer
+from backend.jobs.reclaiming import tell_who_lost_it
 from backend.maintenance import routes as maintenance_routes
 from backend.maintenance.actions import reopen_due, settle_due
 from backend.maintenance.plans import move_plans
@@ -219,6 +220,7 @@ def register_reactions() -> None:
     REACTIONS.on("service_request.closed", "plan_call_back", plan_call_back)
     REACTIONS.on("service_request.cancelled", "drop_orders", drop_orders)
     REACTIONS.on("service_request.closed", "drop_orders", drop_orders)
+    REACTIONS.on("visit.taken_back", "tell_who_lost_it", tell_who_lost_it)
     REACTIONS.on("quote.offered", "wait_for_answer", wait_for_answer)
     REACTIONS.on("quote.answered", "go_on_after_answer", go_on_after_answer)
     REACTIONS.on("work_order.completed", "solve_case", solve_case)

@@ -3,6 +3,8 @@
 For managers, who ask what a vacancy, a hire or a course would be worth. Planned like any problem, never published.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from routing.problem import Problem, ProblemError, Shift
@@ -39,8 +41,10 @@ def with_skill_for_all(problem: Problem, skill: str) -> Problem:
     return msgspec.structs.replace(problem, shifts=shifts)
 
 
-def with_one_more(problem: Problem, *, technician: str, like: str | None, skills: tuple[str, ...]) -> Problem:
-    """Return the problem with one more person, `technician`, of these skills.
+def with_one_more(
+    problem: Problem, *, technician: str, like: str | None, skills: tuple[str, ...], new_id: Callable[[], str]
+) -> Problem:
+    """Return the problem with one more person, `technician`, of these skills; `new_id` names the shifts.
 
     The person works the shifts of `like`, from and to the same places, or those of whoever works longest. Raises
     `ProblemError` 'plan_contradicts_problem' where `like` has none.
@@ -50,8 +54,7 @@ def with_one_more(problem: Problem, *, technician: str, like: str | None, skills
     if not shifts:
         raise _no_shifts_of(model or "")
     more = tuple(
-        msgspec.structs.replace(shift, id=f"{technician}:{number}", technician=technician, skills=skills)
-        for number, shift in enumerate(shifts)
+        msgspec.structs.replace(shift, id=new_id(), technician=technician, skills=skills) for shift in shifts
     )
     return msgspec.structs.replace(problem, shifts=(*problem.shifts, *more))
 

@@ -126,8 +126,8 @@ class Offer(Question[tuple[Proposal, ...]], frozen=True, kw_only=True, tag="offe
 
 @answers(Offer)
 def _offer(sheet: Sheet, question: Offer) -> tuple[Proposal, ...]:
-    now, draft = sheet.derived(_followed)
-    return proposals(now.problem, now.plan, question.visit, limit=question.limit, draft=draft)
+    problem, plan, draft = _about(sheet, question.visit)
+    return proposals(problem, plan, question.visit, limit=question.limit, draft=draft)
 
 
 class TryMove(Question[WhatIf], frozen=True, kw_only=True, tag="try"):
@@ -138,8 +138,19 @@ class TryMove(Question[WhatIf], frozen=True, kw_only=True, tag="try"):
 
 @answers(TryMove)
 def _try_move(sheet: Sheet, question: TryMove) -> WhatIf:
+    problem, plan, draft = _about(sheet, question.placement.visit)
+    return what_if(problem, plan, question.placement, draft=draft)
+
+
+def _about(sheet: Sheet, visit: str) -> tuple[Problem, Plan, Draft]:
+    """Return what is in force; the visit that is to move is not held to the time it was published for."""
     now, draft = sheet.derived(_followed)
-    return what_if(now.problem, now.plan, question.placement, draft=draft)
+    own = next((one for one in sheet.problem.visits if one.id == visit), None)
+    if own is None or own in now.problem.visits:
+        return now.problem, now.plan, draft
+    visits = tuple(own if one.id == visit else one for one in now.problem.visits)
+    problem = msgspec.structs.replace(now.problem, visits=visits)
+    return problem, now.plan, draft_of(problem, now.plan)
 
 
 class Sheets:

@@ -13,7 +13,7 @@ from routing.draft import Draft, DraftRoute, empty_draft, put_in_order, simulate
 from routing.instance import prepare
 from routing.limits import MAX_HORIZON_SECONDS
 from routing.plan import Late, Plan, Route, Unplanned
-from routing.problem import Break, Problem, ProblemError, Shift
+from routing.problem import Break, Problem, ProblemError, Shift, Visit
 from routing.texts import Facts
 from routing.validate import validate
 
@@ -35,9 +35,10 @@ class Misfit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InForce(msgspec.Struct, frozen=True, kw_only=True):
-    """The plan in force. `problem` is the one given, its shifts as long as the plan needs them to be.
+    """The plan in force.
 
-    `plan` gives no reasons for what is unplanned or late: nobody searched.
+    `problem` is the one given, but that nothing starts before the time it was published for, and that shifts are as
+    long as the plan needs them to be. `plan` gives no reasons for what is unplanned or late: nobody searched.
     """
 
     problem: Problem
@@ -56,12 +57,15 @@ def published_orders(problem: Problem) -> dict[str, list[str]]:
 
 
 def in_force(problem: Problem, orders: Orders | None = None) -> InForce:
-    """Return what `orders` (by default those published) come to from second 0 on; frozen visits are always first.
+    """Return what is published comes to from second 0 on: at the published times, or as soon after as can be.
 
-    Raises `ProblemError` for a problem that cannot be planned as given.
+    With `orders`, what those come to, each visit as soon as can be. Frozen visits are always first. Raises
+    `ProblemError` for a problem that cannot be planned as given.
     """
     validate(problem)
     wanted = published_orders(problem) if orders is None else orders
+    if orders is None:
+        problem = msgspec.structs.replace(problem, visits=tuple(map(_not_before_published, problem.visits)))
     draft = empty_draft(prepare(problem))
     sequences = _sequences(draft, wanted)
     broken = {shift for shift, visits in sequences.items() if simulate_route(draft.instance, shift, visits) is None}
@@ -102,6 +106,12 @@ def plan_of(draft: Draft) -> Plan:
         ),
         travel_source=instance.travel.source, travel_estimated=instance.travel.estimated,
     )  # fmt: skip
+
+
+def _not_before_published(visit: Visit) -> Visit:
+    if visit.previous is None or visit.frozen:
+        return visit
+    return msgspec.structs.replace(visit, earliest=max(visit.earliest, visit.previous.start))
 
 
 def _late(routes: Iterable[Route]) -> Iterable[Late]:

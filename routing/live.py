@@ -5,7 +5,7 @@ breaks, and the answer says which one, with the figures a sentence needs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -95,15 +95,15 @@ def what_if(problem: Problem, plan: Plan, placement: Placement, *, draft: Draft 
     Raises `ProblemError` 'visit_unknown' or 'plan_contradicts_problem' (a shift or a neighbour that is not there).
     """
     visit = _visit(problem, placement.visit)
-    if placement.at is not None:
-        later = msgspec.structs.replace(visit, earliest=max(visit.earliest, placement.at))
-        problem = _with_visit(problem, visit, later)
-        visit, draft = later, None
     draft = draft_of(problem, plan) if draft is None else draft
     move = _Move(problem, plan, draft, placement, visit, problem.visits.index(visit))
     without, broken = move.without()
-    if placement.shift is None or broken is not None:
-        return WhatIf(placement=placement, broken=broken) if broken else move.consequences(without)
+    if broken is not None:
+        return WhatIf(placement=placement, broken=broken)
+    if placement.shift is None:
+        return move.consequences(without)
+    if placement.at is not None:
+        without, move = move.not_before(placement.at, without)
     return move.onto(without, _shift(problem, placement.shift))
 
 
@@ -150,6 +150,12 @@ class _Move:
                     return self.draft, Broken(code="does_not_fit")
                 taken.replace(shift, rest)
         return taken, None
+
+    def not_before(self, at: int, without: Draft) -> "tuple[Draft, _Move]":
+        """Return `without` and the move in the problem where the visit starts no earlier than `at`."""
+        later = msgspec.structs.replace(self.visit, earliest=max(self.visit.earliest, at))
+        problem = _with_visit(self.problem, self.visit, later)
+        return draft_of(problem, plan_of(without)), replace(self, problem=problem, visit=later)
 
     def onto(self, without: Draft, shift: Shift) -> WhatIf:
         """Return what becomes of the visit on `shift`."""

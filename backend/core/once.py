@@ -79,6 +79,18 @@ class Once:
         stored = cast("View", creation.answer)  # the view as it was encoded then
         return Response(stored, status_code=CREATED, media_type=MediaType.JSON)
 
+    async def earlier(self, session: AsyncSession) -> Response[Any] | None:
+        """Return the answer this creation was given before, if it was: for work done ahead of the transaction.
+
+        Raises idempotency_key_reused for a key used for another request.
+        """
+        creation = await session.get(Creation, (signed_in(self._request).person_id, self._key))
+        if creation is None:
+            return None
+        if creation.request_sha256 != await self._sha256():
+            raise Problem(IDEMPOTENCY_KEY_REUSED)
+        return Response(creation.answer, status_code=CREATED, media_type=MediaType.JSON)
+
     async def _sha256(self) -> str:
         seen = hashlib.sha256(f"{self._request.method} {self._request.url.path}\n".encode())
         seen.update(await self._request.body())

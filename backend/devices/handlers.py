@@ -18,6 +18,7 @@ from backend.forms.schemas import FormFiling
 from backend.jobs.actions import add_note, open_work_order, use_part
 from backend.jobs.completing import file_completion
 from backend.jobs.models import Visit, WorkOrder
+from backend.jobs.reclaiming import take_back_visit
 from backend.jobs.schemas import EventEntry, Instant, NewWorkOrder, NoteEntry, PartUseEntry, VisitEventReport
 from backend.jobs.visit_events import record_visit_event
 from backend.requests.intake import open_request
@@ -70,6 +71,7 @@ async def report_event(tx: SqlTransaction, call: Call) -> Outcome:
         reason=args.reason, note=args.note, next_step=args.next_step, next_at=args.next_at, amends_id=args.amends_id,
         lat=args.lat, lon=args.lon, datum=args.datum,
     )  # fmt: skip
+    await take_back_visit(tx.session, now=call.now, actor=_actor(call), report=report)
     event = await record_visit_event(tx.session, now=call.now, actor=_actor(call), report=report)
     return noop() if event is None else applied()
 

@@ -16,18 +16,26 @@ from backend.core.tasks import Task
 from backend.dispatch.models import PlanRun
 from backend.dispatch.plan import MOVABLE, Standing, standings
 from backend.dispatch.queue import RUN_PLAN, enqueue_plan, on_tasks
-from backend.dispatch.schemas import NewPlan, Publication, SkippedVisit
+from backend.dispatch.schemas import Hypothesis, NewPlan, NewReplan, Publication, SkippedVisit
+from backend.dispatch.supposing import WHAT_IF, supposed
 from backend.jobs.actions import assign_visit, withdraw_assignments
 from backend.jobs.models import Visit, WorkOrder
-from backend.people.models import Person, Shift
+from backend.jobs.reclaiming import REPLANNED
+from backend.people.models import Person, Shift, Unit
+from backend.people.roster_actions import add_absence
+from backend.people.roster_schemas import NewAbsence
 from backend.people.sign_in import unit_trees
+from routing import problem as planning
+from routing.differences import NOTICED_SECONDS
 from routing.plan import Plan, Route, Stop
 
-RUN_PLAN: Final = "run_plan"
 OPEN_PLANS_MAXIMUM: Final = 4
 """Plans of one unit waiting or running at a time."""
-PLACE: Final = ("person_id", "shift_id", "departs_at", "arrives_at", "ends_at")
-"""What of a visit's assignment a plan decides."""
+HOLDERS: Final = ("person_id", "shift_id")
+TIMES: Final = ("departs_at", "arrives_at", "ends_at")
+"""What of a visit's assignment a plan decides: who, and when."""
+NOTICED: Final = timedelta(seconds=NOTICED_SECONDS)
+"""A time that shifts by less is the same time, and no phone hears of it."""
 SKIPPED_TEXTS: Final = {
     "begun": ("计划之后已出发、完成或取消。", "It set off, ended or was cancelled after the plan was made."),
     "decided": (
@@ -55,6 +63,10 @@ PLAN_NOT_READY = Fault(
     "The plan is not finished or did not pass the referee.",
     "请等计划完成后再发布,或重新计划。", "Wait until it is done, or plan again.",
 )  # fmt: skip
+PLAN_HYPOTHETICAL = Fault(
+    "plan_hypothetical", 409, "这是假设方案,不能发布。", "This is a what-if and cannot be published.",
+    "请重新计划实际的人员。", "Plan with the people there are.",
+)  # fmt: skip
 PLAN_OUTDATED = Fault(
     "plan_outdated", 409, "本单位或其上下级单位已有更新的计划发布,这个计划不能再发布。",
     "A newer plan of this unit, or of one above or below it, is published already.",
@@ -63,9 +75,10 @@ PLAN_OUTDATED = Fault(
 
 
 async def request_plan(
-    session: AsyncSession, *, now: datetime, actor: Actor, new: NewPlan, default_seconds: float
-) -> PlanRun:
-    """Queue a plan; raises no_technicians and too_many_plans."""
+    session: AsyncSession, *, now: datetime, actor: Actor, new: NewPlan | NewReplan, default_seconds: float,
+    most_changes: int | None = None,
+) -> PlanRun:  # fmt: skip
+    """Queue a plan, or with `most_changes` a re-plan; raises no_technicians and too_many_plans."""
     horizon_ends_at = now + timedelta(hours=new.horizon_hours)
     units = (await unit_trees(session, {new.unit_id}))[new.unit_id]
     await _must_have_technicians(session, units, now, horizon_ends_at)
@@ -73,12 +86,52 @@ async def request_plan(
     run = PlanRun(
         unit_id=new.unit_id, horizon_starts_at=now, horizon_ends_at=horizon_ends_at, seed=new.seed,
         seconds=new.seconds or default_seconds, state="queued", progress={}, cancel_requested=False,
-        requested_by_id=actor.person_id, requested_at=now, violations=[],
+        requested_by_id=actor.person_id, requested_at=now, violations=[], most_changes=most_changes,
+        kind="plan" if most_changes is None else "replan",
     )  # fmt: skip
+    return await _queued(session, run, now, actor)
+
+
+async def request_replan(
+    session: AsyncSession, *, now: datetime, actor: Actor, new: NewReplan, units: frozenset[UUID],
+    default_seconds: float,
+) -> PlanRun:  # fmt: skip
+    """Queue a re-plan within its budget of changes, entering first who is away; raises as `request_plan`, and invalid.
+
+    `units`: those whose people the dispatcher may enter as away.
+    """
+    if new.away is not None:
+        absence = NewAbsence(
+            person_id=new.away.person_id, starts_at=now, ends_at=new.away.until, kind=new.away.kind, note=new.away.note
+        )
+        await add_absence(session, now=now, actor=actor, units=units, new=absence)
+    return await request_plan(
+        session, now=now, actor=actor, new=new, default_seconds=default_seconds, most_changes=new.most_changes
+    )
+
+
+async def request_what_if(
+    session: AsyncSession, *, now: datetime, actor: Actor, base: PlanRun, hypothesis: Hypothesis
+) -> PlanRun:
+    """Queue a plan of the problem of `base` with other people; raises plan_not_ready, hypothesis and too_many_plans."""
+    if base.state != "done" or base.problem is None:
+        raise Problem(PLAN_NOT_READY, Finding("state", base.state, base.state))
+    await _must_have_room(session, base.unit_id)
+    run = PlanRun(
+        unit_id=base.unit_id, horizon_starts_at=base.horizon_starts_at, horizon_ends_at=base.horizon_ends_at,
+        seed=base.seed, seconds=base.seconds, state="queued", progress={}, cancel_requested=False,
+        requested_by_id=actor.person_id, requested_at=now, violations=[], kind=WHAT_IF, base_id=base.id,
+        most_changes=base.most_changes, hypothesis=msgspec.to_builtins(hypothesis),
+        problem=msgspec.to_builtins(supposed(msgspec.convert(base.problem, planning.Problem), hypothesis)),
+    )  # fmt: skip
+    return await _queued(session, run, now, actor)
+
+
+async def _queued(session: AsyncSession, run: PlanRun, now: datetime, actor: Actor) -> PlanRun:
     session.add(run)
     await session.flush()
     await enqueue_plan(session, now=now, run_id=run.id)
-    record(session, now=now, actor=actor, action="plan.requested", row=run)
+    record(session, now=now, actor=actor, action="plan.requested", row=run, after={"kind": run.kind})
     return run
 
 
@@ -107,9 +160,11 @@ async def publish_plan(session: AsyncSession, *, now: datetime, actor: Actor, ru
             await publishing.place(route, stop)
     for unplanned in plan.unplanned:
         await publishing.take_off(UUID(unplanned.visit))
+    run.version, run.published_by_id = await _next_version(session, run.unit_id), actor.person_id
     outcome = publishing.outcome()
     run.published_at, run.publication = now, msgspec.to_builtins(outcome)
-    record(session, now=now, actor=actor, action="plan.published", row=run, after={"assigned": publishing.assigned})
+    done = {"assigned": publishing.assigned, "version": run.version}
+    record(session, now=now, actor=actor, action="plan.published", row=run, after=done)
     return outcome
 
 
@@ -136,7 +191,7 @@ class _Publishing:
         standing, wanted = self.standing[visit.id], _wanted(self.run, route, stop)
         if visit.state not in MOVABLE:
             self._skip(visit, "begun")
-        elif all(getattr(standing, name) == wanted[name] for name in PLACE):
+        elif _as_it_is(standing, wanted):
             self.unchanged += 1
         elif standing != self.seen[visit.id]:
             self._skip(visit, "decided")
@@ -145,8 +200,9 @@ class _Publishing:
         else:
             pinned = bool(standing.pinned) and standing.person_id == wanted["person_id"]
             await assign_visit(
-                self.session, now=self.now, actor=self.actor, visit=visit, plan_id=self.run.id, pinned=pinned, **wanted
-            )
+                self.session, now=self.now, actor=self.actor, visit=visit, plan_id=self.run.id, pinned=pinned,
+                reason=REPLANNED, **wanted,
+            )  # fmt: skip
             self.assigned += 1
 
     async def take_off(self, visit_id: UUID) -> None:
@@ -166,7 +222,7 @@ class _Publishing:
     def outcome(self) -> Publication:
         return Publication(
             plan_id=self.run.id, assigned=self.assigned, unchanged=self.unchanged, withdrawn=self.withdrawn,
-            skipped=self.skipped,
+            skipped=self.skipped, version=self.run.version,
         )  # fmt: skip
 
     def _skip(self, visit: Visit, code: Literal["begun", "decided", "pinned", "shift_gone"]) -> None:
@@ -174,12 +230,20 @@ class _Publishing:
         self.skipped.append(SkippedVisit(visit_id=visit.id, state=visit.state, code=code, zh=zh, en=en))
 
 
+def _as_it_is(standing: Standing, wanted: dict[str, Any]) -> bool:
+    """Whether the plan leaves a visit where it is, as far as people notice."""
+    if any(getattr(standing, name) != wanted[name] for name in HOLDERS):
+        return False
+    pairs = [(getattr(standing, name), wanted[name]) for name in TIMES]
+    return all(one is not None and abs(one - other) < NOTICED for one, other in pairs)
+
+
 def _wanted(run: PlanRun, route: Route, stop: Stop) -> dict[str, Any]:
     start = run.horizon_starts_at
     return {
         "person_id": UUID(route.technician),
         "shift_id": UUID(route.shift),
-        "departs_at": start + timedelta(seconds=stop.arrival - stop.travel_seconds),
+        "departs_at": start + timedelta(seconds=stop.arrival - stop.travel_seconds + stop.waiting_seconds),
         "arrives_at": start + timedelta(seconds=stop.start),
         "ends_at": start + timedelta(seconds=stop.departure),
         "slack_seconds": stop.slack_seconds,
@@ -187,11 +251,20 @@ def _wanted(run: PlanRun, route: Route, stop: Stop) -> dict[str, Any]:
 
 
 async def _publishable(session: AsyncSession, run: PlanRun) -> tuple[Plan, Mapping[UUID, Standing]]:
+    if run.kind == WHAT_IF:
+        raise Problem(PLAN_HYPOTHETICAL)
     if run.state != "done" or run.plan is None:
         raise Problem(PLAN_NOT_READY, Finding("state", run.state, run.state))
     if run.standings is None or await _overtaken(session, run):
         raise Problem(PLAN_OUTDATED)
     return msgspec.convert(run.plan, Plan), msgspec.convert(run.standings, dict[UUID, Standing])
+
+
+async def _next_version(session: AsyncSession, unit_id: UUID) -> int:
+    """Return the version after the newest of the unit; who publishes next waits for us."""
+    await session.execute(select(Unit.id).where(Unit.id == unit_id).with_for_update())
+    newest = select(func.max(PlanRun.version)).where(PlanRun.unit_id == unit_id)
+    return ((await session.execute(newest)).scalar() or 0) + 1
 
 
 async def _overtaken(session: AsyncSession, run: PlanRun) -> bool:
@@ -214,7 +287,8 @@ async def _shifts(session: AsyncSession, plan: Plan) -> frozenset[UUID]:
     """Return the plan's shifts that still stand, of people who are still here."""
     planned = [UUID(route.shift) for route in plan.routes]
     worked = select(Shift.id).join(Person, Person.id == Shift.person_id).where(Shift.id.in_(planned), Person.active)
-    return frozenset((await session.execute(worked)).scalars())
+    locked = worked.order_by(Shift.id).with_for_update(of=Shift)  # what is placed on them by hand waits
+    return frozenset((await session.execute(locked)).scalars())
 
 
 async def _must_have_technicians(session: AsyncSession, units: frozenset[UUID], now: datetime, until: datetime) -> None:

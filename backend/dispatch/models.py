@@ -17,7 +17,7 @@ class PlanRun(Row):
     """
 
     __tablename__ = "plan_run"
-    __table_args__ = (Index("ix_plan_run_unit", "unit_id", "requested_at"),)
+    __table_args__ = (Index("ix_plan_run_unit", "unit_id", "requested_at"), UniqueConstraint("unit_id", "version"))
 
     unit_id: Mapped[UUID] = mapped_column(ForeignKey("unit.id"))
     horizon_starts_at: Mapped[datetime]
@@ -46,6 +46,17 @@ class PlanRun(Row):
     """Who plans it now: a name a worker makes for each attempt, so that one that was given up cannot speak for it."""
     starts: Mapped[int] = mapped_column(default=0, server_default="0")
     """How often a worker began with it; those that ended with their server in good order are not counted."""
+    kind: Mapped[str] = mapped_column(String(12), default="plan", server_default="plan")
+    """plan, replan (of what is in force, with `most_changes`) or what_if (of a plan's own problem, never published)."""
+    most_changes: Mapped[int | None]
+    """How many visits of the plan in force may change; None for any number."""
+    version: Mapped[int | None]
+    """Which plan of its unit this is, counted from 1 as they are published."""
+    published_by_id: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"))
+    base_id: Mapped[UUID | None] = mapped_column(ForeignKey("plan_run.id"))
+    """The plan a what-if started from."""
+    hypothesis: Mapped[dict[str, Any] | None]
+    """What a what-if supposes (`schemas.Hypothesis`)."""
 
 
 class PlanPart(Row):

@@ -19,7 +19,7 @@ from backend.contracts.models import CommitmentClock
 from backend.core.clock import parse_instant
 from backend.dispatch.travel import learnt_travel
 from backend.dispatch.travel_rules import zone_of
-from backend.jobs.models import Assignment, Visit, WorkOrder
+from backend.jobs.models import Assignment, ExpectedEnd, Visit, WorkOrder
 from backend.people.models import Absence, Person, PersonSkill, Shift, Skill
 from backend.sites.models import Site
 from routing import problem as planning
@@ -61,6 +61,16 @@ STANDING: Final = (
 LEADING: Final = and_(Assignment.visit_id == Visit.id, Assignment.withdrawn_at.is_(None), Assignment.leads.is_(True))
 
 
+EXPECTED_END: Final = (
+    select(ExpectedEnd.expected_ends_at)
+    .where(ExpectedEnd.visit_id == Visit.id)
+    .order_by(ExpectedEnd.reported_at.desc(), ExpectedEnd.id.desc())
+    .limit(1)
+    .correlate(Visit)
+    .scalar_subquery()
+)
+
+
 class Standing(msgspec.Struct, frozen=True):
     """What people have decided about a visit: who leads it and when, and whether the customer was told.
 
@@ -93,22 +103,29 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class PlanningTask:
-    """A problem with what is needed to read its plan back."""
+    """A problem with what is needed to read its plan back; `starts_at` is its second 0."""
 
+    starts_at: datetime
     problem: planning.Problem
     left_out: list[LeftOut]
     standings: dict[UUID, Standing]
 
 
 async def build_problem(
-    session: AsyncSession, *, now: datetime, unit_ids: Iterable[UUID], horizon_ends_at: datetime
-) -> PlanningTask:
-    """Gather everything open in the units into a problem for the shifts that end before `horizon_ends_at`."""
+    session: AsyncSession, *, now: datetime, unit_ids: Iterable[UUID], horizon_ends_at: datetime,
+    most_changes: int | None = None,
+) -> PlanningTask:  # fmt: skip
+    """Gather everything open in the units into a problem for the shifts that begin before `horizon_ends_at`.
+
+    With `most_changes`, so many visits of the plan in force may change; what is planned beyond the horizon stays there.
+    """
     units = list(unit_ids)
     visits = await _open_visits(session, units)
     left_out = [LeftOut(row.visit_id, code) for row in visits if (code := _obstacle(row))]
     shifts = await _working_times(session, units, now, horizon_ends_at, _under_way(visits, now))
     plannable = [row for row in visits if not _obstacle(row) and not _beyond_planning(row, shifts)]
+    if most_changes is not None:
+        plannable = [row for row in plannable if row.arrives_at is None or row.arrives_at < horizon_ends_at]
     places = {place.id: place for shift in shifts.values() for place in shift.places}
     places |= {str(row.site_id): _site(row) for row in plannable}
     travel, pace = await learnt_travel(session, unit_ids=units, now=now, until=horizon_ends_at)
@@ -119,8 +136,9 @@ async def build_problem(
         prices=planning.Prices(moved=MOVED_PRICE),
         travel=travel,
         pace=pace,
+        most_changes=most_changes,
     )
-    return PlanningTask(problem, left_out, {row.visit_id: _standing(row) for row in plannable})
+    return PlanningTask(now, problem, left_out, {row.visit_id: _standing(row) for row in plannable})
 
 
 async def standings(session: AsyncSession, visit_ids: Sequence[UUID]) -> dict[UUID, Standing]:
@@ -165,7 +183,8 @@ async def _open_visits(session: AsyncSession, units: Sequence[UUID]) -> Sequence
             Visit.id.label("visit_id"), Visit.state, Visit.duration_minutes, Visit.window_starts_at,
             Visit.window_ends_at, WorkOrder.priority, WorkOrder.required_skills, WorkOrder.earliest_at,
             WorkOrder.parts_ready_at, WorkOrder.approved_at, WorkOrder.needs_approval, clock_due,
-            Site.id.label("site_id"), Site.lat, Site.lon, Site.territory_id, *STANDING,
+            Site.id.label("site_id"), Site.lat, Site.lon, Site.territory_id,
+            EXPECTED_END.label("expected_ends_at"), *STANDING,
         )
         .join(WorkOrder, WorkOrder.id == Visit.work_order_id)
         .join(Site, Site.id == WorkOrder.site_id)
@@ -369,7 +388,9 @@ def _imminent(row: Any, now: datetime) -> bool:
 
 def _remaining(row: Any, now: datetime) -> int:
     length = timedelta(minutes=row.duration_minutes)
-    if row.state in UNDER_WAY and row.state != "departed" and row.ends_at:
+    if row.state in UNDER_WAY and row.expected_ends_at is not None:
+        length = max(row.expected_ends_at - now, LEAST_REMAINING)
+    elif row.state in UNDER_WAY and row.state != "departed" and row.ends_at:
         length = min(length, max(row.ends_at - now, LEAST_REMAINING))
     return int(length.total_seconds())
 

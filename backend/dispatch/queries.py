@@ -21,6 +21,8 @@ from routing import problem as planning
 from routing.plan import Plan, Route, Stop
 
 SECONDS_A_MINUTE = 60
+ONE_MORE = ("增加的一人", "one more person")
+"""Who is in a what-if and not on the staff."""
 
 
 def must_plan_for(principal: Principal, unit_id: UUID) -> None:
@@ -49,7 +51,8 @@ async def plan(session: AsyncSession, principal: Principal, plan_id: UUID) -> Pl
     made = msgspec.convert(run.plan, Plan) if run.plan is not None else None
     zh, en = _sentences(made) if made else (None, None)
     return PlanView(
-        id=run.id, unit_id=run.unit_id, state=run.state, horizon_starts_at=run.horizon_starts_at,
+        id=run.id, unit_id=run.unit_id, kind=run.kind, version=run.version, most_changes=run.most_changes,
+        base_id=run.base_id, hypothesis=run.hypothesis, state=run.state, horizon_starts_at=run.horizon_starts_at,
         horizon_ends_at=run.horizon_ends_at, seconds=run.seconds, seed=run.seed, requested_at=run.requested_at,
         started_at=run.started_at, finished_at=run.finished_at, published_at=run.published_at, progress=run.progress,
         summary_zh=zh, summary_en=en, travel_source=made and made.travel_source,
@@ -61,8 +64,8 @@ async def plan(session: AsyncSession, principal: Principal, plan_id: UUID) -> Pl
 
 def _summary(run: PlanRun) -> PlanSummary:
     return PlanSummary(
-        id=run.id, unit_id=run.unit_id, state=run.state, requested_at=run.requested_at, finished_at=run.finished_at,
-        published_at=run.published_at,
+        id=run.id, unit_id=run.unit_id, kind=run.kind, version=run.version, state=run.state,
+        requested_at=run.requested_at, finished_at=run.finished_at, published_at=run.published_at,
     )  # fmt: skip
 
 
@@ -135,8 +138,12 @@ async def _shift_names(session: AsyncSession, problem: planning.Problem, start: 
     )
     workers = {str(row.id): row for row in await session.execute(people)}
     found = {key: (row.name, row.name) for key, row in workers.items()}
+    found |= dict.fromkeys(technicians - workers.keys(), ONE_MORE)
     for shift in problem.shifts:
-        worker = workers[shift.technician]
+        worker = workers.get(shift.technician)
+        if worker is None:
+            found[shift.id] = found[f"shift:{shift.id}"] = ONE_MORE
+            continue
         (from_zh, from_en), (to_zh, to_en) = (
             moment_words(start + timedelta(seconds=second), worker.time_zone, start)
             for second in (shift.start, shift.end)

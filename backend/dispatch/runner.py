@@ -25,11 +25,11 @@ from backend.dispatch.child import Spares, planner
 from backend.dispatch.desk import Desk, sheet_line
 from backend.dispatch.following import Look, follow
 from backend.dispatch.models import PlanPart, PlanRun, UnplannedVisit
-from backend.dispatch.plan import PlanningTask, build_problem
+from backend.dispatch.plan import PlanningTask
 from backend.dispatch.queries import names as names_in
 from backend.dispatch.queue import RUN_PLAN, Step
+from backend.dispatch.supposing import planning_task
 from backend.dispatch.wording import FAILED, INTERRUPTED, NOT_LEGAL, named_fault, reason_words
-from backend.people.sign_in import unit_trees
 from routing.check import Violation
 from routing.check import violations as violations_of
 from routing.desk import Judge
@@ -113,14 +113,13 @@ class PlanRunner:
         now = self._clock.now().replace(microsecond=0)
         async with self._database.read() as session:
             run = await session.get_one(PlanRun, run_id)
-            units = (await unit_trees(session, {run.unit_id}))[run.unit_id]
-            task = await build_problem(session, now=now, unit_ids=units, horizon_ends_at=run.horizon_ends_at)
+            task = await planning_task(session, run, now)
             problems = await self._cut(session, run, task.problem)
         async with self._database.write() as session:
             run = await session.get_one(PlanRun, run_id, with_for_update=True)
             if not await self._begin(session, run, claim):
                 return
-            run.horizon_starts_at = now
+            run.horizon_starts_at = task.starts_at
             run.problem = msgspec.to_builtins(task.problem)
             run.standings = msgspec.to_builtins(task.standings)
             if len(problems) > 1:

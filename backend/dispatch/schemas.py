@@ -6,9 +6,16 @@ from uuid import UUID
 
 import msgspec
 
+from backend.people.roster_schemas import AbsenceKind
+
 HORIZON_HOURS_MAXIMUM: Final = 14 * 24
 SECONDS_MAXIMUM: Final = 300
 SEED_MAXIMUM: Final = 2**31 - 1
+CHANGES_MAXIMUM: Final = 20_000
+"""Visits a re-plan may change at most."""
+NOTE_MAXIMUM: Final = 4_000
+SKILLS_MAXIMUM: Final = 100
+"""Skills one person of a what-if may have."""
 
 Colour = Literal["ok", "warn", "late"]
 
@@ -20,6 +27,109 @@ class NewPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     horizon_hours: Annotated[int, msgspec.Meta(ge=1, le=HORIZON_HOURS_MAXIMUM)] = 72
     seconds: Annotated[float, msgspec.Meta(gt=0, le=SECONDS_MAXIMUM)] | None = None
     seed: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAXIMUM)] = 1
+
+
+class Away(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Somebody who is ill or otherwise away from now on; entered as an absence with the wish for a re-plan."""
+
+    person_id: UUID
+    until: Annotated[datetime, msgspec.Meta(tz=True)]
+    kind: AbsenceKind = "ill"
+    note: Annotated[str, msgspec.Meta(max_length=NOTE_MAXIMUM, pattern="^[^\\x00]*$")] | None = None
+
+
+class NewReplan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A wish to plan anew with at most so many visits of the plan in force changed.
+
+    Those of somebody who is `away` have to change and are not counted. Told customers are moved at a price only.
+    """
+
+    unit_id: UUID
+    most_changes: Annotated[int, msgspec.Meta(ge=0, le=CHANGES_MAXIMUM)]
+    away: Away | None = None
+    horizon_hours: Annotated[int, msgspec.Meta(ge=1, le=HORIZON_HOURS_MAXIMUM)] = 72
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=SECONDS_MAXIMUM)] | None = None
+    seed: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAXIMUM)] = 1
+
+
+class OneMore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One more person with these skills, at work when `like_person_id` is, or else whoever works longest."""
+
+    skills: Annotated[list[Annotated[str, msgspec.Meta(max_length=60)]], msgspec.Meta(max_length=SKILLS_MAXIMUM)] = []
+    like_person_id: UUID | None = None
+
+
+class Hypothesis(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a what-if supposes, exactly one: somebody gone, one more person, or a skill that everybody has."""
+
+    without_person_id: UUID | None = None
+    one_more: OneMore | None = None
+    everybody_has: Annotated[str, msgspec.Meta(min_length=1, max_length=60)] | None = None
+
+
+class PlacedView(msgspec.Struct, frozen=True):
+    """Where a plan has a visit."""
+
+    shift_id: str
+    person_id: UUID
+    person_name: str
+    starts_at: datetime
+
+
+class ChangeView(msgspec.Struct, frozen=True):
+    """A visit that is not where it was. `kind`: moved, retimed, added or taken_off; `told`: tell the customer anew."""
+
+    visit_id: UUID
+    number: str
+    site_name: str
+    kind: str
+    before: PlacedView | None
+    after: PlacedView | None
+    told: bool
+    sentence_zh: str
+    sentence_en: str
+
+
+class TermsView(msgspec.Struct, frozen=True):
+    """What a plan comes to. `cost`: the planner's price by term."""
+
+    served: int
+    unplanned: int
+    late: int
+    late_minutes: int
+    travel_minutes: int
+    travel_km: float
+    overtime_minutes: int
+    cost: dict[str, Any]
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """What a plan changes. `against`: in_force (what is published now), or the id of another plan."""
+
+    plan_id: UUID
+    against: str
+    sentence_zh: str
+    sentence_en: str
+    changes: list[ChangeView]
+    told_again: list[UUID]
+    before: TermsView
+    after: TermsView
+
+
+class PlanVersion(msgspec.Struct, frozen=True):
+    """A plan that was published: which of its unit, when, by whom, and what publishing changed."""
+
+    unit_id: UUID
+    version: int
+    plan_id: UUID
+    kind: str
+    published_at: datetime
+    published_by_id: UUID | None
+    published_by: str | None
+    assigned: int
+    unchanged: int
+    withdrawn: int
+    skipped: int
 
 
 class UnplannedView(msgspec.Struct, frozen=True):
@@ -57,6 +167,11 @@ class PlanView(msgspec.Struct, frozen=True):
 
     id: UUID
     unit_id: UUID
+    kind: str
+    version: int | None
+    most_changes: int | None
+    base_id: UUID | None
+    hypothesis: dict[str, Any] | None
     state: str
     horizon_starts_at: datetime
     horizon_ends_at: datetime
@@ -78,10 +193,12 @@ class PlanView(msgspec.Struct, frozen=True):
 
 
 class PlanSummary(msgspec.Struct, frozen=True):
-    """A plan run in a list."""
+    """A plan run in a list. `kind`: plan, replan or what_if; `version` once it is published."""
 
     id: UUID
     unit_id: UUID
+    kind: str
+    version: int | None
     state: str
     requested_at: datetime
     finished_at: datetime | None
@@ -110,6 +227,7 @@ class Publication(msgspec.Struct, frozen=True):
     unchanged: int
     withdrawn: int
     skipped: list[SkippedVisit]
+    version: int | None = None
 
 
 class Card(msgspec.Struct, frozen=True):

@@ -36,6 +36,11 @@ VISIT_BEGUN = Fault(
     "The visit has begun ({state_en}, moved by {mover_en}) and cannot be taken away.",
     "如确需改派,请注明原因并确认(even_begun)。", "If it must be reassigned, say why and confirm with `even_begun`.",
 )  # fmt: skip
+NOT_UNDER_WAY = Fault(
+    "not_under_way", 409, "上门当前为“{state_zh}”,只有进行中的上门才能预计结束时间。",
+    "The visit is {state_en}; only one under way has an expected end.",
+    "请在出发或到场之后再报告预计结束时间。", "Report it once somebody is on the way or at the site.",
+)  # fmt: skip
 CORRECTION_TARGET = Fault(
     "correction_target", 422, "找不到要更正的记录,或它不能再更正。",
     "There is no such event to correct, or it cannot be corrected.",

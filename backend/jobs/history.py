@@ -149,7 +149,7 @@ async def store_order_state(session: AsyncSession, order: WorkOrder) -> tuple[st
     return before, state
 
 
-NOTED: Final = ("visit.late_report", "visit.part_used", "visit.told")
+NOTED: Final = ("visit.late_report", "visit.part_used", "visit.told", "visit.end_expected")
 """Entries of a visit's audit trail that leave its state, its time and its people as they were."""
 
 

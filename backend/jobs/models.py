@@ -139,6 +139,18 @@ class Attendance(Row):
     finished_at: Mapped[datetime | None]
 
 
+class ExpectedEnd(Row):
+    """When somebody expects a visit under way to be over; the newest report counts, and the day is planned by it."""
+
+    __tablename__ = "expected_end"
+
+    visit_id: Mapped[UUID] = mapped_column(ForeignKey("visit.id"), index=True)
+    expected_ends_at: Mapped[datetime]
+    reported_at: Mapped[datetime]
+    reported_by_id: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"))
+    note: Mapped[str | None] = mapped_column(info=personal("text", "customer"))
+
+
 @synced("user:{person_id}", otherwise="job:{work_order_id}")
 class Assignment(Row):
     """A visit given to a person, or to a crew whose leader names people. Withdrawn, never deleted.

@@ -84,6 +84,14 @@ async def visit_ever_held(session: AsyncSession, person_id: UUID, visit_id: UUID
     return (await session.execute(held.limit(1))).first() is not None
 
 
+async def visit_held(session: AsyncSession, person_id: UUID, visit_id: UUID) -> bool:
+    """Whether the visit is this person's now."""
+    held = select(Assignment.id).where(
+        Assignment.visit_id == visit_id, Assignment.person_id == person_id, Assignment.withdrawn_at.is_(None)
+    )
+    return (await session.execute(held.limit(1))).first() is not None
+
+
 async def visit_to_report_on(
     session: AsyncSession, principal: Principal, person_id: UUID, *, visit_id: UUID, now: datetime
 ) -> Visit:

@@ -21,6 +21,7 @@ from backend.jobs.fee_routes import FEE_HANDLERS
 from backend.jobs.history import locked_order
 from backend.jobs.models import Visit, WorkOrder
 from backend.jobs.queries import order_within, view, visit_within
+from backend.jobs.reclaiming import take_back_visit
 from backend.jobs.rules import OrderState
 from backend.jobs.schemas import (
     Assign,
@@ -256,6 +257,7 @@ async def report_event(
     person_id = data.person_id or principal.person_id
     visit = await queries.visit_to_report_on(write, principal, person_id, visit_id=visit_id, now=now)
     report = _report(data, visit, person_id, now)
+    await take_back_visit(write, now=now, actor=principal.actor, report=report)
     event = await actions.record_visit_event(write, now=now, actor=principal.actor, report=report)
     status = "noop" if event is None else "late" if event.late else "applied"
     return EventAnswer(status=status, event=event and view(event, VisitEventView), visit=view(visit, VisitView))

@@ -165,6 +165,24 @@ class EventEntry(Refusing, frozen=True, kw_only=True):
     datum: Datum = "wgs84"
 
 
+class ExpectedEndEntry(Refusing, frozen=True, kw_only=True):
+    """When a visit under way is expected to be over."""
+
+    expected_ends_at: Instant
+    note: Said | None = None
+
+
+class ExpectedEndView(msgspec.Struct, frozen=True):
+    """An expected end as reported."""
+
+    id: UUID
+    visit_id: UUID
+    expected_ends_at: datetime
+    reported_at: datetime
+    reported_by_id: UUID | None
+    note: str | None
+
+
 class VisitEventReport(msgspec.Struct, frozen=True, kw_only=True):
     """An event of one person on one visit as the server takes it in, from the web or from a phone.
 

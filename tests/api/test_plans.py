@@ -63,7 +63,14 @@ async def test_a_plan_is_made_passes_the_referee_and_becomes_assignments(office:
     assert ok(await wang_fang.get("/plans"))["items"][0]["id"] == plan["id"]
 
     outcome = await published(wang_fang, plan)
-    assert outcome == {"plan_id": plan["id"], "assigned": 1, "unchanged": 0, "withdrawn": 0, "skipped": []}
+    assert outcome == {
+        "plan_id": plan["id"],
+        "assigned": 1,
+        "unchanged": 0,
+        "withdrawn": 0,
+        "skipped": [],
+        "version": 1,
+    }
     given = await holder(wang_fang, visit["id"])
     assert (given["person_id"], given["shift_id"], given["pinned"]) == (route["person_id"], str(shift), False)
     assert parse_instant(given["arrives_at"]) == parse_instant(stop["starts_at"]) > START

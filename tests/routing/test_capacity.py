@@ -40,8 +40,8 @@ def test_a_skill_for_everybody_brings_in_what_nobody_could_do() -> None:
 
 def test_one_more_works_as_long_as_the_one_he_is_like() -> None:
     assert longest_at_work(WEEK) == "li-wei"
-    more = with_one_more(WEEK, technician="new", like=None, skills=("door",))
-    like = with_one_more(WEEK, technician="new", like="zhang-qiang", skills=())
+    more = with_one_more(WEEK, technician="new", like=None, skills=("door",), new_id=lambda: "new/mon")
+    like = with_one_more(WEEK, technician="new", like="zhang-qiang", skills=(), new_id=lambda: "new/mon")
     assert (more.shifts[-1].end, like.shifts[-1].end) == (8 * HOUR, 4 * HOUR)
     assert "door" in served(more)
 
@@ -52,4 +52,4 @@ def test_nobody_there_is_refused() -> None:
         without_technician(WEEK, "ghost")
     for like in (None, "ghost"):
         with pytest.raises(ProblemError):
-            with_one_more(empty, technician="new", like=like, skills=())
+            with_one_more(empty, technician="new", like=like, skills=(), new_id=str)

@@ -1,0 +1,206 @@
+"""What a plan changes, against what is published now or against another plan; and the plans that were published."""
+
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import RowMapping, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.contracts.rules import span_words
+from backend.core.auth import Principal
+from backend.core.errors import Fault, Problem
+from backend.core.paging import Page, PageRequest, fetch_rows
+from backend.dispatch.desk import Desk, sheet_line
+from backend.dispatch.live import NO_PLAN, naming
+from backend.dispatch.live_wording import Naming, minutes
+from backend.dispatch.models import PlanRun
+from backend.dispatch.plan import Standing, standings
+from backend.dispatch.queries import ONE_MORE, plan_run
+from backend.dispatch.schemas import ChangeView, Difference, PlacedView, PlanVersion, TermsView
+from backend.dispatch.supposing import WHAT_IF
+from backend.people.models import Person
+from backend.people.sign_in import unit_trees
+from routing import problem as planning
+from routing.desk import Follow
+from routing.differences import Change, Placed, Terms, changes, placements, terms
+from routing.in_force import InForce
+from routing.plan import Plan
+
+PLAN_MISSING = Fault(
+    "plan_missing", 409, "计划尚未完成,没有可比较的内容。", "The plan is not made yet, so there is nothing to compare.",
+    "请等计划完成。", "Wait until it is done.",
+)  # fmt: skip
+IN_FORCE: Final = "in_force"
+METRES_A_KM: Final = 1000
+KINDS: Final = {
+    "moved": ("{site}由{before}改派{after}", "{site} moves from {before} to {after}"),
+    "retimed": ("{site}改时:{before} → {after}", "{site} moves: {before} → {after}"),
+    "added": ("{site}排给{after}", "{site} is given to {after}"),
+    "taken_off": ("{site}从{before}撤下", "{site} is taken off {before}"),
+}
+"""A visit that changes, by kind."""
+
+
+async def difference(
+    session: AsyncSession, desk: Desk, principal: Principal, *, plan_id: UUID, against: UUID | None
+) -> Difference:
+    """Return what a plan changes; a what-if is held against the plan it started from. Raises not_found, plan_missing.
+
+    Both sides are followed in the plan's own problem, from its first second on, so that their terms can be compared.
+    """
+    run = await plan_run(session, principal, plan_id, "read")
+    made, problem = _made(run)
+    base_id = against or (run.base_id if run.kind == WHAT_IF else None)
+    if base_id is None:
+        before, before_terms = await _in_force(session, desk, run, problem)
+    else:
+        before, before_terms = _other(run, await plan_run(session, principal, base_id, "read"))
+    found = changes(problem, before, placements(made))
+    called = await _naming(session, run, problem, before)
+    views = [_change(one, called) for one in found]
+    after_terms = terms(made)
+    zh, en = _sentence(found, before_terms, after_terms)
+    return Difference(
+        plan_id=run.id, against=IN_FORCE if base_id is None else str(base_id), sentence_zh=zh, sentence_en=en,
+        changes=views, told_again=[view.visit_id for view in views if view.told], before=_terms(before_terms),
+        after=_terms(after_terms),
+    )  # fmt: skip
+
+
+async def plan_versions(
+    session: AsyncSession, principal: Principal, unit_id: UUID | None, page: PageRequest
+) -> Page[PlanVersion]:
+    """Return the plans that were published in the units the person dispatches for, newest first."""
+    units = principal.units("dispatch", "read")
+    if unit_id is not None:
+        units &= (await unit_trees(session, {unit_id}))[unit_id]
+    listed = (
+        select(
+            PlanRun.id, PlanRun.unit_id, PlanRun.version, PlanRun.kind, PlanRun.published_at, PlanRun.published_by_id,
+            PlanRun.publication, Person.name.label("published_by"),
+        )
+        .join(Person, Person.id == PlanRun.published_by_id, isouter=True)
+        .where(PlanRun.unit_id.in_(units), PlanRun.version.is_not(None))
+    )  # fmt: skip
+    return await fetch_rows(session, listed, PlanRun.id, page, _version)
+
+
+def _version(row: RowMapping) -> PlanVersion:
+    outcome: dict[str, Any] = row["publication"] or {}
+    return PlanVersion(
+        unit_id=row["unit_id"], version=row["version"], plan_id=row["id"], kind=row["kind"],
+        published_at=row["published_at"], published_by_id=row["published_by_id"], published_by=row["published_by"],
+        assigned=outcome.get("assigned", 0), unchanged=outcome.get("unchanged", 0),
+        withdrawn=outcome.get("withdrawn", 0), skipped=len(outcome.get("skipped", ())),
+    )  # fmt: skip
+
+
+def _made(run: PlanRun) -> tuple[Plan, planning.Problem]:
+    if run.plan is None or run.problem is None:
+        raise Problem(PLAN_MISSING)
+    return msgspec.convert(run.plan, Plan), msgspec.convert(run.problem, planning.Problem)
+
+
+async def _in_force(
+    session: AsyncSession, desk: Desk, run: PlanRun, problem: planning.Problem
+) -> tuple[dict[str, Placed], Terms]:
+    """Return where people were told each visit is now, and what following that comes to."""
+    standing = await standings(session, [UUID(visit.id) for visit in problem.visits])
+    technicians = {shift.id: shift.technician for shift in problem.shifts}
+    before = {
+        str(visit_id): placed
+        for visit_id, one in standing.items()
+        if (placed := _published(one, technicians, run)) is not None
+    }
+    orders: dict[str, list[str]] = {}
+    for visit in sorted(before, key=lambda name: before[name].start):
+        orders.setdefault(before[visit].shift, []).append(visit)
+
+    async def sheet() -> bytes:
+        return sheet_line(problem, NO_PLAN)
+
+    followed: InForce = await desk.ask(Follow(orders=orders), key=f"problem {run.id}", sheet=sheet)
+    return before, terms(followed.plan)
+
+
+def _published(standing: Standing, technicians: dict[str, str], run: PlanRun) -> Placed | None:
+    shift = str(standing.shift_id)
+    if standing.arrives_at is None or standing.person_id is None:
+        return None
+    start = int((standing.arrives_at - run.horizon_starts_at).total_seconds())
+    return Placed(shift=shift, technician=technicians.get(shift, str(standing.person_id)), start=start)
+
+
+def _other(run: PlanRun, other: PlanRun) -> tuple[dict[str, Placed], Terms]:
+    """Return where another plan has each visit, on this plan's clock, and what it comes to."""
+    made, _ = _made(other)
+    later = int((other.horizon_starts_at - run.horizon_starts_at).total_seconds())
+    before = {
+        visit: msgspec.structs.replace(placed, start=placed.start + later) for visit, placed in placements(made).items()
+    }
+    return before, terms(made)
+
+
+async def _naming(session: AsyncSession, run: PlanRun, problem: planning.Problem, before: dict[str, Placed]) -> Naming:
+    called = await naming(session, problem, run.horizon_starts_at, [run.unit_id])
+    missing = {placed.technician for placed in before.values()} - called.people.keys()
+    rows = await session.execute(select(Person.id, Person.name).where(Person.id.in_(map(UUID, missing))))
+    names = dict(called.people) | {str(row.id): row.name for row in rows}
+    return Naming(called.starts_at, called.visits, names, called.skills, called.zone)
+
+
+def _change(change: Change, called: Naming) -> ChangeView:
+    label = called.visits[change.visit]
+    zh, en = KINDS[change.kind]
+    words = [_where(change, placed, called) for placed in (change.before, change.after)]
+    (before_zh, before_en), (after_zh, after_en) = words
+    return ChangeView(
+        visit_id=UUID(change.visit), number=label.number, site_name=label.site, kind=change.kind,
+        before=_placed(change.before, called), after=_placed(change.after, called), told=change.told,
+        sentence_zh=zh.format(site=label.site, before=before_zh, after=after_zh),
+        sentence_en=en.format(site=label.site, before=before_en, after=after_en),
+    )  # fmt: skip
+
+
+def _where(change: Change, placed: Placed | None, called: Naming) -> tuple[str, str]:
+    if placed is None:
+        return "", ""
+    at = called.clock(placed.start, change.visit)
+    if change.kind == "retimed":
+        return at, at
+    name = called.people.get(placed.technician)
+    return (f"{name} {at}", f"{name} {at}") if name else (f"{ONE_MORE[0]} {at}", f"{ONE_MORE[1]} {at}")
+
+
+def _placed(placed: Placed | None, called: Naming) -> PlacedView | None:
+    if placed is None:
+        return None
+    name = called.people.get(placed.technician, ONE_MORE[0])
+    return PlacedView(placed.shift, UUID(placed.technician), name, called.at(placed.start))
+
+
+def _terms(given: Terms) -> TermsView:
+    return TermsView(
+        served=given.served, unplanned=given.unplanned, late=given.late, late_minutes=minutes(given.late_seconds),
+        travel_minutes=minutes(given.travel_seconds), travel_km=round(given.travel_metres / METRES_A_KM, 1),
+        overtime_minutes=minutes(given.overtime_seconds), cost=msgspec.to_builtins(given.cost),
+    )  # fmt: skip
+
+
+def _sentence(found: tuple[Change, ...], before: Terms, after: Terms) -> tuple[str, str]:
+    told = sum(one.told for one in found)
+    was_zh, was_en = span_words(timedelta(seconds=before.travel_seconds))
+    is_zh, is_en = span_words(timedelta(seconds=after.travel_seconds))
+    zh = (
+        f"{len(found)} 次上门有变化,{told} 位客户须重新告知;已排 {before.served} → {after.served},"
+        f"晚到 {before.late} → {after.late},路程 {was_zh} → {is_zh},"
+        f"加班 {minutes(before.overtime_seconds)} → {minutes(after.overtime_seconds)} 分。"
+    )
+    en = (
+        f"{len(found)} visits change, {told} customers to be told anew; planned {before.served} → {after.served},"
+        f" late {before.late} → {after.late}, travel {was_en} → {is_en},"
+        f" overtime {minutes(before.overtime_seconds)} → {minutes(after.overtime_seconds)} min."
+    )
+    return zh, en

@@ -1,0 +1,181 @@
+"""Re-plans with a budget, what a plan changes, versions, and what other people would be worth."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from backend.core.clock import parse_instant
+from tests.live import after, day_of, published_day, visit_at
+from tests.make import LAT, Desk, Office
+from tests.personas import CHEN_JING, LI_WEI, MA_CHAO, SUN_LEI, TANG_MIN, WANG_FANG, ZHOU_TAO
+from tests.planning import assignment, done, holder, published, shift_of, state_is, stops, worker
+from tests.work import ok, refused
+
+SHORT = 0.2
+"""Seconds of search: enough for three visits."""
+
+
+@pytest.fixture
+async def sqlite(sqlite_office: Office) -> Office:
+    return sqlite_office
+
+
+async def made(desk: Desk, office: Office, answer: Any) -> dict[str, Any]:
+    """The plan that was asked for, made."""
+    asked = ok(answer, 201)
+    assert await worker(office).run_one()
+    return await state_is(desk, asked, "done", "failed")
+
+
+async def replanned(desk: Desk, office: Office, most_changes: int, **values: object) -> dict[str, Any]:
+    body = {"unit_id": str(office.house.service), "most_changes": most_changes, "seconds": SHORT, **values}
+    return await made(desk, office, await desk.post("/replans", body))
+
+
+async def difference(desk: Desk, plan: dict[str, Any], **query: object) -> dict[str, Any]:
+    return ok(await desk.get(f"/plans/{plan['id']}/difference", params=query))
+
+
+# --- somebody is ill ----------------------------------------------------------------------------------------------
+
+
+async def test_somebody_ill_is_entered_away_and_his_visits_alone_move(office: Office) -> None:
+    wang_fang = await office.sign_in(WANG_FANG)
+    _, theirs = await day_of(wang_fang, office, LI_WEI, "东楼", "西楼")
+    _, others = await day_of(wang_fang, office, ZHOU_TAO, "海尔大厦")
+    away = {"person_id": str(office.house.id_of(LI_WEI)), "until": after(hours=9).isoformat()}
+    plan = await replanned(wang_fang, office, 0, away=away)
+    assert (plan["state"], plan["kind"], plan["most_changes"], plan["error"]) == ("done", "replan", 0, None)
+    zhou_tao = str(office.house.id_of(ZHOU_TAO))
+    assert stops(plan) == dict.fromkeys([*theirs, *others], zhou_tao)
+
+    seen = await difference(wang_fang, plan)
+    assert seen["against"] == "in_force"
+    moved = {one["visit_id"]: one for one in seen["changes"] if one["kind"] == "moved"}
+    assert set(moved) == set(theirs)
+    assert moved[theirs[0]]["sentence_en"].startswith("东楼 moves from 李伟 11:00 to 周涛 ")
+    assert seen["after"]["served"] == 3
+    assert await published(wang_fang, plan) == {
+        "plan_id": plan["id"], "assigned": seen["after"]["served"] - unchanged(seen), "unchanged": unchanged(seen),
+        "withdrawn": 0, "skipped": [], "version": 1,
+    }  # fmt: skip
+    for visit in theirs:
+        assert (await holder(wang_fang, visit))["person_id"] == zhou_tao
+
+
+def unchanged(seen: dict[str, Any]) -> int:
+    return int(seen["after"]["served"]) - len(seen["changes"])
+
+
+async def test_a_budget_of_changes_holds(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    _, visits = await day_of(wang_fang, sqlite, LI_WEI, "东楼", "西楼", "海尔大厦")
+    await shift_of(sqlite, ZHOU_TAO)
+    free = await replanned(wang_fang, sqlite, 3)
+    assert free["state"] == "done"
+    new = await visit_at(wang_fang, sqlite, "医院")
+    kept = await replanned(wang_fang, sqlite, 0)
+    assert {visit: person for visit, person in stops(kept).items() if visit != new} == dict.fromkeys(
+        visits, str(sqlite.house.id_of(LI_WEI))
+    )
+    assert new in stops(kept)
+
+
+async def test_what_is_planned_beyond_a_re_plan_stays_there(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    await shift_of(sqlite, LI_WEI, after=48)
+    later = await visit_at(wang_fang, sqlite, "东楼")
+    await published(wang_fang, await done(wang_fang, sqlite, seconds=SHORT))
+    before = await holder(wang_fang, later)
+    await shift_of(sqlite, LI_WEI)
+    await published(wang_fang, await replanned(wang_fang, sqlite, 5, horizon_hours=12))
+    assert await holder(wang_fang, later) == before
+
+
+# --- differences and versions -------------------------------------------------------------------------------------
+
+
+async def test_plans_have_versions_and_say_what_they_change(office: Office) -> None:
+    wang_fang, chen_jing = await office.sign_in(WANG_FANG), await office.sign_in(CHEN_JING)
+    _, (first, second) = await published_day(wang_fang, office, LI_WEI, "东楼", "西楼")
+    office.move_clock(seconds=1)
+    third = await visit_at(wang_fang, office, "海尔大厦")
+    plan = await done(wang_fang, office, seconds=SHORT)
+    seen = await difference(wang_fang, plan)
+    assert {one["visit_id"]: one["kind"] for one in seen["changes"]}[third] == "added"
+    assert (seen["before"]["served"], seen["after"]["served"]) == (2, 3)
+    assert seen["after"]["travel_minutes"] >= seen["before"]["travel_minutes"]
+    assert seen["after"]["cost"]["travel"] > 0
+    assert "planned 2 → 3" in seen["sentence_en"]
+    assert "已排 2 → 3" in seen["sentence_zh"]
+    assert (await published(wang_fang, plan))["version"] == 2
+    office.move_clock(seconds=1)
+    assert (await difference(wang_fang, plan))["changes"] == []
+
+    listed = ok(await wang_fang.get("/plan-versions", params={"unit_id": str(office.house.service)}))["items"]
+    assert [(one["version"], one["published_by"]) for one in listed] == [(2, "王芳"), (1, "王芳")]
+    assert all(one["assigned"] for one in listed)
+    older = await difference(wang_fang, plan, against=listed[1]["plan_id"])
+    assert older["against"] == listed[1]["plan_id"]
+    assert {one["visit_id"] for one in older["changes"]} >= {third}
+    await shift_of(office, SUN_LEI)
+    north = await done(await office.sign_in(MA_CHAO), office, "north", seconds=SHORT)
+    office.move_clock(seconds=1)
+    assert (await published(chen_jing, north))["version"] == 1
+    assert parse_instant(listed[0]["published_at"]) > parse_instant(listed[1]["published_at"])
+    assert {first, second, third} == set(stops(plan))
+
+
+async def test_a_plan_not_made_has_no_difference_and_one_of_others_is_not_found(sqlite: Office) -> None:
+    wang_fang, ma_chao, li_wei = [await sqlite.sign_in(one) for one in (WANG_FANG, MA_CHAO, LI_WEI)]
+    await shift_of(sqlite, LI_WEI)
+    asked = ok(await wang_fang.post("/plans", {"unit_id": str(sqlite.house.service), "seconds": SHORT}), 201)
+    refused(await wang_fang.get(f"/plans/{asked['id']}/difference"), "plan_missing")
+    refused(await wang_fang.post(f"/plans/{asked['id']}/what-ifs", {"everybody_has": "cctv"}), "plan_not_ready")
+    for path in ("difference", "what-ifs"):
+        ask = (lambda desk: desk.get) if path == "difference" else (lambda desk: desk.post)
+        body = {} if path == "difference" else {"json": {"everybody_has": "cctv"}}
+        refused(await ask(ma_chao)(f"/plans/{asked['id']}/{path}", **body), "not_found")
+        refused(await ask(li_wei)(f"/plans/{asked['id']}/{path}", **body), "forbidden")
+    assert ok(await ma_chao.get("/plan-versions"))["items"] == []
+    refused(await li_wei.get("/plan-versions"), "forbidden")
+    ok(await (await sqlite.sign_in(TANG_MIN)).get("/plan-versions"))
+    stranger = {"person_id": str(uuid4()), "until": after(hours=9).isoformat()}
+    body = {"unit_id": str(sqlite.house.service), "most_changes": 1, "away": stranger}
+    refused(await wang_fang.post("/replans", body), "invalid")
+
+
+# --- what if there were other people ------------------------------------------------------------------------------
+
+
+async def test_managers_see_what_a_person_more_or_less_or_a_skill_would_bring(sqlite: Office) -> None:
+    wang_fang, chen_jing = await sqlite.sign_in(WANG_FANG), await sqlite.sign_in(CHEN_JING)
+    await shift_of(sqlite, LI_WEI)
+    plain = await visit_at(wang_fang, sqlite, "东楼", lat=LAT + 0.02)
+    lan = await visit_at(wang_fang, sqlite, "机房", required_skills=["network"])
+    base = await done(wang_fang, sqlite, seconds=SHORT)
+    assert stops(base).keys() == {plain}
+
+    async def supposed(**hypothesis: object) -> dict[str, Any]:
+        answer = await chen_jing.post(f"/plans/{base['id']}/what-ifs", hypothesis)
+        plan = await made(chen_jing, sqlite, answer)
+        assert (plan["kind"], plan["base_id"], plan["state"]) == ("what_if", base["id"], "done")
+        assert plan["horizon_starts_at"] == base["horizon_starts_at"]
+        refused(await chen_jing.post(f"/plans/{plan['id']}/publish"), "plan_hypothetical")
+        return await difference(chen_jing, plan)
+
+    more = await supposed(one_more={"skills": ["network"]})
+    assert (more["against"], more["before"]["served"], more["after"]["served"]) == (base["id"], 1, 2)
+    (added,) = [one for one in more["changes"] if one["kind"] == "added"]
+    assert (added["visit_id"], added["after"]["person_name"]) == (lan, "增加的一人")
+    assert "one more person" in added["sentence_en"]
+    skilled = await supposed(everybody_has="network")
+    assert (skilled["before"]["served"], skilled["after"]["served"]) == (1, 2)
+    fewer = await supposed(without_person_id=str(sqlite.house.id_of(LI_WEI)))
+    assert (fewer["before"]["served"], fewer["after"]["served"]) == (1, 0)
+    assert [one["kind"] for one in fewer["changes"]] == ["taken_off"]
+
+    for wrong in ({}, {"without_person_id": str(uuid4())}, {"everybody_has": "cctv", "one_more": {}}):
+        refused(await chen_jing.post(f"/plans/{base['id']}/what-ifs", wrong), "hypothesis")
+    assert await assignment(wang_fang, plain) is None
