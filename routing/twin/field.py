@@ -97,20 +97,11 @@ class Counts:
     waiting: int = 0
 
 
-class Field:
-    """The simulated service at one moment, `now`. Policies read it, and act on it through `send` and `tell` alone."""
+class Calendar:
+    """What is still to happen, and what time it is."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self) -> None:
         self.now = 0
-        self.cases = [Case(n, call, fate) for n, (call, fate) in enumerate(zip(world.calls, world.fates, strict=True))]
-        self.waiting: dict[int, Case] = {}
-        self.workers: dict[str, Worker] = {}
-        """Who is on shift now, by shift."""
-        self.absent: set[str] = set()
-        """Shifts known to be lost: ill, or without a van."""
-        self.log: list[Activity] = []
-        self.days = [Counts() for _ in range(world.end // DAY + 2)]
         self._events: list[tuple[int, int, EventKind, str]] = []
         self._wakes: set[tuple[int, str]] = set()
         self._number = 0
@@ -131,6 +122,22 @@ class Field:
         self.now, _, kind, which = heappop(self._events)
         self._wakes.discard((self.now, which))
         return kind, which
+
+
+class Field(Calendar):
+    """The simulated service at one moment, `now`. Policies read it, and act on it through `send` and `tell` alone."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+        self.cases = [Case(n, call, fate) for n, (call, fate) in enumerate(zip(world.calls, world.fates, strict=True))]
+        self.waiting: dict[int, Case] = {}
+        self.workers: dict[str, Worker] = {}
+        """Who is on shift now, by shift."""
+        self.absent: set[str] = set()
+        """Shifts known to be lost: ill, or without a van."""
+        self.log: list[Activity] = []
+        self.days = [Counts() for _ in range(world.end // DAY + 2)]
 
     @property
     def today(self) -> Counts:
@@ -165,26 +172,12 @@ class Field:
         """Return whether the technician could set out now."""
         return worker.task is None and worker.busy_until <= self.now and not worker.out
 
-    def free_at(self, worker: Worker) -> int:
-        """Return when the technician is expected to be free, as far as the office can tell."""
-        task = worker.task
-        if task is None:
-            return max(self.now, worker.busy_until)
-        if not task.arrived:
-            return max(task.expected_arrival, self.now + 60) + task.case.call.planned_seconds
-        least = self.now + LEAST_REMAINING
-        return max(task.arrival + (NOBODY_WAIT if task.nobody else task.case.call.planned_seconds), least)
-
-    def home_by(self, worker: Worker, case: Case) -> int:
-        """Return when the technician is expected home were `case` the next and last visit, begun now."""
-        world, place = self.world, case.call.place
-        leg = world.table(worker.place, place) + world.table(place, worker.shift.end_place)
-        return self.now + leg + case.call.planned_seconds
-
     def can_go(self, worker: Worker, case: Case, *, overtime: int) -> bool:
         """Return whether the technician knows the work and is expected home at most `overtime` after the shift."""
+        world, place = self.world, case.call.place
+        leg = world.table(worker.place, place) + world.table(place, worker.shift.end_place)
         able = set(case.call.skills) <= set(worker.shift.skills)
-        return able and self.home_by(worker, case) <= worker.shift.end + overtime
+        return able and self.now + leg + case.call.planned_seconds <= worker.shift.end + overtime
 
     def send(self, worker: Worker, case: Case) -> None:
         """Send a free technician to a waiting case, now. The customer hears of it if they have not."""
@@ -212,7 +205,7 @@ class Field:
         else:
             moved = before.shift != told.shift or abs(before.start - told.start) > TOLD_TOLERANCE
         if moved:
-            self._moved(case)
+            _count_move(self, case)
         if moved or before is None:
             case.told = told
 
@@ -224,7 +217,7 @@ class Field:
         task.arrived = True
         case = task.case
         if case.told is not None and abs(case.told.start - self.now) > TOLD_TOLERANCE:
-            self._moved(case)
+            _count_move(self, case)
         if not task.nobody and case.arrived_at is None:
             case.arrived_at = self.now
 
@@ -285,10 +278,6 @@ class Field:
                 self.waiting[case.number] = case
                 self.plan_event(case.release, "wake")
 
-    def _moved(self, case: Case) -> None:
-        case.moves.append(self.now)
-        self.today.moved += 1
-
     def _record(
         self, worker: Worker, kind: ActivityKind, end: int, destination: str, *, case: int | None = None, table: int = 0
     ) -> None:
@@ -297,3 +286,19 @@ class Field:
         shift = worker.shift
         activity = Activity(shift.technician, shift.id, kind, self.now, end, worker.place, destination, case, table)
         self.log.append(activity)
+
+
+def expected_free(field: Field, worker: Worker) -> int:
+    """Return when a technician is expected to be free, as far as the office can tell."""
+    task, now = worker.task, field.now
+    if task is None:
+        return max(now, worker.busy_until)
+    if not task.arrived:
+        return max(task.expected_arrival, now + 60) + task.case.call.planned_seconds
+    length = NOBODY_WAIT if task.nobody else task.case.call.planned_seconds
+    return max(task.arrival + length, now + LEAST_REMAINING)
+
+
+def _count_move(field: Field, case: Case) -> None:
+    case.moves.append(field.now)
+    field.today.moved += 1

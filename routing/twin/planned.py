@@ -9,7 +9,7 @@ from routing.plan import Cost, Plan, Route, Stop
 from routing.problem import Break, Previous, Prices, Priority, Problem, ProblemError, Shift, Visit
 from routing.solve import solve
 from routing.stop import StopWhen
-from routing.twin.field import TOLD_TOLERANCE, Case, Field, Told, Worker
+from routing.twin.field import TOLD_TOLERANCE, Case, Field, Told, Worker, expected_free
 from routing.twin.refusal import within
 from routing.twin.world import DAY, HOUR, Call
 
@@ -242,32 +242,34 @@ class Planned:
             id=str(case.number),
             place=call.place,
             duration=call.planned_seconds,
-            priority=self._priority(now, call),
+            priority=_priority(self._planning, now, call),
             earliest=max(0, case.release - now),
-            commitment_due=self._due(now, call.due_at) - now,
+            commitment_due=_due(self._planning, now, call.due_at) - now,
             skills=call.skills,
             told=case.told is not None,
             previous=None if known is None else Previous(shift=known[0], start=known[1] - now),
             frozen=frozen,
         )
 
-    def _priority(self, now: int, call: Call) -> Priority:
-        """Return the priority to plan a call with: dearer by one when it is due soon, by two when very soon."""
-        left, priority = call.due_at - now, call.priority
-        for threshold in (self._planning.escalated, self._planning.escalated // 2):
-            if left <= threshold:
-                priority = DEARER[priority]
-        return priority
 
-    def _due(self, now: int, due_at: int) -> int:
-        """Return when the plan is to arrive by: some time early, or when that has passed, just in time."""
-        early = due_at - self._planning.margin
-        return early if early > now else due_at
+def _priority(planning: Planning, now: int, call: Call) -> Priority:
+    """Return the priority to plan a call with: dearer by one when it is due soon, by two when very soon."""
+    left, priority = call.due_at - now, call.priority
+    for threshold in (planning.escalated, planning.escalated // 2):
+        if left <= threshold:
+            priority = DEARER[priority]
+    return priority
+
+
+def _due(planning: Planning, now: int, due_at: int) -> int:
+    """Return when the plan is to arrive by: some time early, or when that has passed, just in time."""
+    early = due_at - planning.margin
+    return early if early > now else due_at
 
 
 def _left(field: Field, worker: Worker) -> Shift:
     """Return what is left of a shift: from when its technician is expected to be free, with the breaks to come."""
-    shift, free = worker.shift, field.free_at(worker)
+    shift, free = worker.shift, expected_free(field, worker)
     coming: list[Break] = []
     for pause in worker.breaks:
         if pause.earliest <= free:
