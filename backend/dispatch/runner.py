@@ -8,7 +8,7 @@ name a worker makes for its attempt (`worker_id`) keeps one that was given up fr
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 from uuid import UUID
@@ -29,6 +29,7 @@ from backend.dispatch.plan import PlanningTask
 from backend.dispatch.queries import names as names_in
 from backend.dispatch.queue import RUN_PLAN, Step
 from backend.dispatch.supposing import planning_task
+from backend.dispatch.travel import Roads
 from backend.dispatch.wording import FAILED, INTERRUPTED, NOT_LEGAL, named_fault, reason_words
 from routing.check import Violation
 from routing.check import violations as violations_of
@@ -69,12 +70,14 @@ class Workshop:
     """What planning needs beside the database.
 
     `memory_mb`: address space a planner may use. `cut_visits`: visits from which a plan is cut into parts; None: never.
+    `roads`: where travel times come from; None: they are estimated.
     """
 
     memory_mb: int
     spares: Spares
     judge: Referee
     cut_visits: int | None = None
+    roads: Roads | None = None
 
 
 class PlanRunner:
@@ -114,6 +117,9 @@ class PlanRunner:
         async with self._database.read() as session:
             run = await session.get_one(PlanRun, run_id)
             task = await planning_task(session, run, now)
+        if task.standings and self._workshop.roads is not None:  # a what-if keeps the travel of the plan it began with
+            task = replace(task, problem=await self._workshop.roads.on_roads(task.problem))
+        async with self._database.read() as session:
             problems = await self._cut(session, run, task.problem)
         async with self._database.write() as session:
             run = await session.get_one(PlanRun, run_id, with_for_update=True)
