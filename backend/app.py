@@ -49,6 +49,7 @@ from backend.dispatch.desk import Desk
 from backend.dispatch.progress import PlanWatch
 from backend.dispatch.queue import RUN_PLAN, QueueWorker, forget_old_steps
 from backend.dispatch.runner import PlanRunner, Workshop, referee
+from backend.dispatch.travel import Roads
 from backend.dispatch.travel_cache import forget_old_blocks
 from backend.dispatch.travel_timer import LEARN_TRAVEL, forget_old_models, learning_task, start_learning
 from backend.followup import routes as followup_routes
@@ -184,7 +185,8 @@ def plan_worker(settings: Settings, database: Database, desk: Desk, spares: Spar
     On SQLite plans are tasks of this process, and whole. On PostgreSQL they wait in a queue for any worker's machine.
     """
     cut_visits = None if database.on_sqlite else settings.planner_cut_visits
-    workshop = Workshop(settings.planner_memory_mb, spares, referee(desk), cut_visits)
+    roads = Roads(database, clock_of(settings), settings.travel)
+    workshop = Workshop(settings.planner_memory_mb, spares, referee(desk), cut_visits, roads)
     runner = PlanRunner(database, clock_of(settings), workshop)
     poll_seconds = settings.task_poll_seconds
     if database.on_sqlite:
