@@ -31,7 +31,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "days": "各日报修在 48 小时内到达的比例", "day": "第几天", "within": "48 小时内到达",
         "travel": "路上与加班的时间", "travel_bar": "路上", "overtime_bar": "加班", "per_day": "小时,全部技术员合计",
         "people": "客户", "moved_bar": "被改约", "unserved_bar": "到期末未服务", "late_bar": "超过 48 小时",
-        "customers": "客户数 / 次数", "runs": "{seeds} 个种子的中位数;细线为最小与最大",
+        "customers": "客户数 / 次数", "runs": "{seeds} 个种子的中位数;细线为最小与最大", "run": "一个种子",
     },
     "en": {
         "title": "Ways of dispatching on the same calls, durations and traffic",
@@ -41,7 +41,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "per_day": "hours, all technicians together",
         "people": "Customers", "moved_bar": "told another time", "unserved_bar": "unserved at the end",
         "late_bar": "not within 48 h", "customers": "customers / times",
-        "runs": "medians of {seeds} seeds; thin lines: least and most",
+        "runs": "medians of {seeds} seeds; thin lines: least and most", "run": "one seed",
     },
 }  # fmt: skip
 
@@ -71,7 +71,8 @@ def draw(path: Path, runs: Sequence[Run], language: Literal["zh", "en"]) -> None
         FigureCanvasAgg(figure)
         axes = figure.subplots(2, 2)
         seeds = len({run.seed for run in runs})
-        figure.suptitle(f"{words['title']}\n{words['runs'].format(seeds=seeds)}", fontsize=13)
+        told = words["runs"].format(seeds=seeds) if seeds > 1 else words["run"]
+        figure.suptitle(f"{words['title']}\n{told}", fontsize=13)
         _draw_waits(axes[0][0], by_variant, names, words)
         _draw_days(axes[0][1], by_variant, words)
         _draw_hours(axes[1][0], by_variant, names, words)
@@ -95,6 +96,7 @@ def _draw_waits(axes: "Axes", runs: Runs, names: Mapping[str, str], words: Words
         axes.axvline(hours, color="#777777", linewidth=0.9, linestyle=(0, (2, 2)))
         axes.annotate(f"{hours} h", (hours, 0.96), xytext=(3, 0), textcoords="offset points", color="#555555")
     axes.set(title=words["waits"], xlabel=words["hours"], ylabel=words["share"], ylim=(0, 1.02), xlim=(0, grid[-1]))
+    axes.set_xticks(range(0, int(grid[-1]) + 1, 12))
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     axes.legend(loc="lower right", framealpha=0.9)
     axes.grid(alpha=0.25)
