@@ -1,5 +1,6 @@
 """Which travel times a plan is made from: what trips have taught, and the roads PAIGONG_TRAVEL names."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Final
@@ -123,9 +124,10 @@ class Roads:
             some = [places[int(one)] for one in sampled(len(places))]
             return fitted(estimate, some, (await self._known(source, some)).table[0], parameters.scale)
         known = await self._known(source, places)
-        return road_table(
-            places, known.table[0], known.table[1], scale=parameters.scale, label=source.label, estimate=estimate
-        )
+        return await asyncio.to_thread(
+            road_table, places, known.table[0], known.table[1],
+            scale=parameters.scale, label=source.label, estimate=estimate,
+        )  # fmt: skip
 
     async def _known(self, source: RoadSource, places: Sequence[Place]) -> Known:
         """Return all legs between the places, asking for those nobody asked for before."""

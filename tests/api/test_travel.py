@@ -27,12 +27,14 @@ from backend.dispatch.travel_queries import finished_trips
 from backend.dispatch.travel_rules import pace_of, zone_of
 from backend.dispatch.travel_timer import LEARN_TRAVEL, MODELS_KEPT, forget_old_models, learn_travel, learning_task
 from backend.jobs.models import Attendance, Visit, VisitEvent, WorkOrder
+from backend.people.models import Shift
+from backend.sites.models import Site
 from routing.problem import EstimatedTravel, GivenTravel, Place, Problem
 from routing.travel.estimate import SOURCE, CoordinateEstimate
 from tests.make import LAT, LON, START, Office
 from tests.osrm import TableServer, table_server
 from tests.personas import CHEN_JING, LI_WEI, WANG_FANG, ZHOU_TAO
-from tests.planning import copied, problem_of, second_site, shift_of
+from tests.planning import copied, done, problem_of, second_site, shift_of
 from tests.work import ok, opened, refused
 
 SLOW = 1.6
@@ -312,3 +314,20 @@ def test_places_a_metre_apart_are_told_apart() -> None:
     keys = place_keys([31.0, 31.00001, 31.000001, -90, 90], [117.0, 117.0, 117.0, -180, 180])
     assert keys[0] == keys[2]
     assert len(set(keys.tolist())) == 4
+
+
+async def test_a_plan_says_whose_roads_it_is_made_from(sqlite_office: Office, server: TableServer) -> None:
+    office = sqlite_office
+    wang_fang = await office.sign_in(WANG_FANG)
+    await shift_of(office, LI_WEI)
+    async with office.database.write() as session:
+        site = await session.get_one(Site, office.house.site)
+        site.lat, site.lon = 0.02, 0.0
+        shift = (await session.execute(select(Shift))).scalar_one()
+        shift.start_lat, shift.start_lon = 0.0, 0.0
+    await opened(wang_fang, office)
+    office.settings = msgspec.structs.replace(office.settings, travel=f"osrm:{server.url}")
+    plan = await done(wang_fang, office)
+    assert plan["travel_source"] == f"road server {server.url.removeprefix('http://')}"
+    (route,) = plan["routes"]
+    assert route["stops"][0]["travel_minutes"] == 4  # 2,224 m at 10 m/s
