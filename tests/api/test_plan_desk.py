@@ -10,7 +10,11 @@ import pytest
 
 from backend.core.errors import Problem as Refused
 from backend.dispatch import desk as desks
+from backend.dispatch import runner
+from backend.dispatch.child import Spares, planner
 from backend.dispatch.desk import Desk, PlannerRefusedError, sheet_line
+from backend.dispatch.runner import referee
+from routing.check import violations
 from routing.desk import Judge, Propose
 from routing.insertion import propose
 from routing.limits import DESK_SHEETS
@@ -152,3 +156,38 @@ async def test_too_many_questions_are_refused(
     refusals = [one for one in answers if isinstance(one, Refused)]
     assert [one.fault.code for one in refusals] == ["desk_busy"] * 2
     assert sum(isinstance(one, list) for one in answers) == 3
+
+
+async def test_a_large_plan_is_judged_at_the_desk_and_a_small_one_in_a_thread(
+    desk: Desk, week: tuple[Problem, Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = children()
+    judge = referee(desk)
+    here = await judge(*week)
+    assert children() == before
+    monkeypatch.setattr(runner, "JUDGED_HERE", 0)
+    assert await judge(*week) == here == violations(*week)
+    assert len(children() - before) == 1
+    assert [violation.code for violation in here] == ["visit_missing"]
+
+
+async def test_a_spare_child_is_ready_and_replaced(week: tuple[Problem, Plan]) -> None:
+    problem, _ = week
+    spares, before = Spares(), children()
+    await spares.start()
+    (spare,) = children() - before
+    async with planner(spares) as child:
+        assert len(children() - before) == 2
+        await child.ask(problem, seconds=0.1, seed=1, memory_mb=MEMORY_MB)
+        *_, last = [answer async for answer in child.answers()]
+    assert last.plan is not None
+    (next_one,) = children() - before
+    assert next_one != spare
+    os.kill(next_one, signal.SIGKILL)
+    await asyncio.sleep(0.1)  # until the loop has heard of it
+    async with planner(spares) as child:
+        await child.ask(problem, seconds=0.1, seed=1, memory_mb=MEMORY_MB)
+        *_, last = [answer async for answer in child.answers()]
+    assert last.plan is not None
+    await spares.close()
+    assert children() == before
