@@ -18,7 +18,7 @@ find-python = for p in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
 	  exit 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup runtime demo test check lint format types imports docs acceptance sim sim-bugs chaos bench-sync bench-memory bench-uploads bench-planner twin schemathesis lock
+.PHONY: help setup runtime demo test check lint format types imports docs acceptance sim sim-bugs chaos bench-sync bench-memory bench-uploads bench-planner bench-travel twin schemathesis lock
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 16
@@ -81,6 +81,10 @@ bench-planner: setup ## how good and how fast plans are, beside PyVRP, VROOM and
 
 twin: setup ## ways of dispatching on the same weeks of calls and luck: make twin [DATA=<folder with real outages>] (OPTIONS=... are passed on)
 	@$(PY) -m backend.cli simulate $(if $(DATA),--outages "$(DATA)") $(OPTIONS)
+
+bench-travel: setup ## how far travel times are off before and after learning, and how fast they come: make bench-travel DATA=<folder with .osm.pbf extracts>
+	@test -n "$(DATA)" || { echo 'usage: make bench-travel DATA=<folder with .osm.pbf extracts>'; exit 2; }
+	@$(PY) -m bench.travel --data "$(DATA)" $(OPTIONS)
 
 schemathesis: setup ## the OpenAPI document against a running server, at least CASES=2000 cases
 	@$(PY) -m bench.fuzz --cases $(CASES) $(OPTIONS)
