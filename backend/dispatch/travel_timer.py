@@ -91,15 +91,12 @@ async def _by_road(source: RoadSource, trips: list[Trip]) -> NDArray[np.float64]
 def _model(
     trips: learn.Trips, zones: list[str], learner: learn.Learner, provider: str, now: datetime
 ) -> tuple[TravelModel, list[TravelFactor]]:
-    learnt = learn.learn(trips, learner)
-    before = after = None
-    if learnt.trips:
-        counted = trips.at(learn.usual(trips, learner))
-        before, after = learn.error(counted, learn.untrained(learner)), learn.error_on_others(counted, learner)
+    judged = learn.learn_and_judge(trips, learner)
+    learnt = judged.learnt
     model = TravelModel(
         provider=provider, learnt_at=now, trips=learnt.trips, left_out=learnt.left_out, scale=learnt.scale,
-        overhead_seconds=learnt.overhead_seconds, error_before=before, error_after=after,
-        in_use=before is not None and after is not None and after < before,
+        overhead_seconds=learnt.overhead_seconds, error_before=judged.before, error_after=judged.after,
+        in_use=judged.better,
     )  # fmt: skip
     factors = [
         TravelFactor(

@@ -130,6 +130,29 @@ def error_on_others(trips: Trips, learner: Learner = ESTIMATE) -> float:
     return float(np.mean(np.concatenate(parts))) if parts else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was learnt, and the error before and after on usual trips that were not learnt from; None: too few."""
+
+    learnt: Learnt
+    before: float | None
+    after: float | None
+
+    @property
+    def better(self) -> bool:
+        """Whether it errs less than what nobody taught, so that it should be used."""
+        return self.before is not None and self.after is not None and self.after < self.before
+
+
+def learn_and_judge(trips: Trips, learner: Learner = ESTIMATE) -> Judged:
+    """Learn from the trips, and say whether to use it."""
+    learnt = learn(trips, learner)
+    if not learnt.trips:
+        return Judged(learnt, None, None)
+    counted = trips.at(usual(trips, learner))
+    return Judged(learnt, error(counted, untrained(learner)), error_on_others(counted, learner))
+
+
 def usual(trips: Trips, learner: Learner = ESTIMATE) -> NDArray[np.bool_]:
     """Return which trips are like the others; the rest stopped on the way, or were reported wrongly."""
     return _inside(_log_rest(trips, _fit(trips, learner.usual_overhead, learner)))
