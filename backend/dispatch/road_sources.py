@@ -153,13 +153,14 @@ class OsrmServer:
 
     def __init__(
         self, url: str, table_size: int = TABLE_SIZE, *, snap_metres: float = SNAP_METRES,
-        whole_seconds: float = WHOLE_SECONDS,
+        whole_seconds: float = WHOLE_SECONDS, first_wait: float = FIRST_WAIT,
     ) -> None:  # fmt: skip
         self.label = f"road server {urlsplit(url).netloc.rpartition('@')[2]}"
         self._url = url
         self._size = table_size
         self._snap_metres = snap_metres
         self._whole_seconds = whole_seconds
+        self._first_wait = first_wait
 
     async def version(self) -> str:
         """Return the server's address with the version of its data, where it was told one."""
@@ -265,7 +266,7 @@ class OsrmServer:
         failure = ""
         for attempt in range(TRIES):
             if attempt:
-                await asyncio.sleep(FIRST_WAIT * 2 ** (attempt - 1))
+                await asyncio.sleep(self._first_wait * 2 ** (attempt - 1))
             try:
                 response = await client.get(url, params=dict(params))
             except httpx.TransportError as error:
