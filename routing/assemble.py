@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from routing.draft import Draft
-from routing.instance import FOREVER, Instance, moved_price, preference_price
+from routing.arrays import FOREVER
+from routing.draft import Draft, driven
+from routing.instance import Instance, moved_price, preference_price
 from routing.plan import Cost, Rest, Route, Stop
-from routing.simulate import Ending, Label, run, start_terms
+from routing.simulate import StopTimes, delay_price, late_price, promise_price, told_otherwise, unfair_price
 
 
 @dataclass(slots=True)
@@ -19,6 +20,7 @@ class Tally:
     travel: int = 0
     delay: int = 0
     preference: int = 0
+    fairness: int = 0
 
 
 def assembled(draft: Draft) -> tuple[tuple[Route, ...], Cost]:
@@ -37,6 +39,7 @@ def assembled(draft: Draft) -> tuple[tuple[Route, ...], Cost]:
         travel=tally.travel,
         delay=tally.delay,
         preference=tally.preference,
+        fairness=tally.fairness,
     )
     return routes, cost
 
@@ -48,70 +51,55 @@ def route_of(instance: Instance, shift: int, visits: list[int]) -> Route:
 
 def _route(instance: Instance, shift: int, visits: list[int], tally: Tally) -> Route:
     data, day = instance.shifts[shift], instance.problem.shifts[shift]
-    ending = run(instance, data, visits)
-    assert ending is not None, "a draft holds legal routes only"  # noqa: S101
-    labels = _labels(ending)
+    times = driven(instance, shift, visits).times
     place = data.start_place
     stops: list[Stop] = []
-    for visit, label in zip(visits, labels, strict=True):
-        stops.append(_stop(instance, shift, visit, place, label))
-        _add_visit(tally, instance, shift, visit, label.start)
+    for visit, stop in zip(visits, times.stops, strict=True):
+        stops.append(_stop(instance, visit, place, stop))
+        _add_visit(tally, instance, shift, visit, stop.start)
         place = instance.visits[visit].place
-    overtime = max(0, ending.end - data.end)
-    home = instance.seconds[place][data.end_place]
+    overtime, home = max(0, times.back - data.end), times.back - times.leaves
     tally.overtime += instance.prices.overtime_second * overtime
     tally.travel += instance.prices.travel_second * (home + sum(stop.travel_seconds for stop in stops))
-    begins = [begin for label in labels for begin in label.rests] + list(ending.rests)
+    service = sum(instance.visits[visit].duration for visit in visits)
+    tally.fairness += int(unfair_price(instance.arrays, shift, service))
     return Route(
         shift=day.id,
         technician=day.technician,
-        leaves=labels[0].leaves,
+        leaves=times.stops[0].leaves,
         stops=tuple(stops),
         rests=tuple(
-            Rest(start=begin, end=begin + pause.duration) for begin, pause in zip(begins, data.pauses, strict=True)
+            Rest(start=begin, end=end) for rests in (*(stop.rests for stop in times.stops), times.rests) for begin, end in rests
         ),
-        end=ending.end,
+        end=times.back,
         end_travel_seconds=home,
         end_travel_metres=int(instance.travel.metres[place, data.end_place]),
         overtime_seconds=overtime,
     )
 
 
-def _labels(ending: Ending) -> list[Label]:
-    """Return the labels of the schedule, one for each visit, in order."""
-    labels = [ending.last]
-    while (parent := labels[-1].parent) is not None:
-        labels.append(parent)
-    return labels[-2::-1]  # the oldest is the shift's beginning
-
-
-def _stop(instance: Instance, shift: int, visit: int, place: int, label: Label) -> Stop:
-    data, pauses = instance.visits[visit], instance.shifts[shift].pauses
-    first = label.taken - len(label.rests)
-    rested = sum(
-        pause.duration
-        for begin, pause in zip(label.rests, pauses[first : label.taken], strict=True)
-        if begin >= label.arrival
-    )
+def _stop(instance: Instance, visit: int, place: int, times: StopTimes) -> Stop:
+    data = instance.visits[visit]
+    rested = sum(end - begin for begin, end in times.rests if begin >= times.arrives)
     return Stop(
         visit=instance.problem.visits[visit].id,
-        arrival=label.arrival,
-        start=label.start,
-        departure=label.time,
-        travel_seconds=instance.seconds[place][data.place],
+        arrival=times.arrives,
+        start=times.start,
+        departure=times.ends,
+        travel_seconds=times.arrives - times.leaves,
         travel_metres=int(instance.travel.metres[place, data.place]),
-        waiting_seconds=label.start - label.arrival - rested,
-        slack_seconds=None if data.due == FOREVER else data.due - label.start,
-        late_seconds=max(0, label.start - data.due),
-        promise_late_seconds=max(0, label.start - data.promise_end),
+        waiting_seconds=times.start - times.arrives - rested,
+        slack_seconds=None if data.due == FOREVER else data.due - times.start,
+        late_seconds=max(0, times.start - data.due),
+        promise_late_seconds=max(0, times.start - data.promise_end),
     )
 
 
 def _add_visit(tally: Tally, instance: Instance, shift: int, visit: int, start: int) -> None:
-    terms = start_terms(instance.visits[visit], shift, start, instance)
-    wanted, day = instance.problem.visits[visit], instance.problem.shifts[shift]
-    tally.late += terms.late
-    tally.promise += terms.promise
-    tally.churn += terms.churn + moved_price(wanted, day.id, instance.prices)
-    tally.delay += terms.delay
+    wanted, day, arrays = instance.problem.visits[visit], instance.problem.shifts[shift], instance.arrays
+    tally.late += int(late_price(arrays, visit, start))
+    tally.promise += int(promise_price(arrays, visit, start))
+    tally.churn += moved_price(wanted, day.id, instance.prices)
+    tally.churn += instance.prices.told_moved if told_otherwise(arrays, visit, shift, start) else 0
+    tally.delay += int(delay_price(arrays, visit, start))
     tally.preference += preference_price(wanted, day, instance.prices)

@@ -7,16 +7,21 @@ follows the times that the plan states and asks of each whether the problem allo
 from collections import Counter
 from collections.abc import Iterator, KeysView
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
+from math import ceil
 
 import msgspec
+import numpy as np
 
 from routing.plan import Plan, Reason, Route, Stop
-from routing.problem import Problem, Shift, Visit
+from routing.problem import Pace, Problem, Shift, Visit
 from routing.texts import REASON_TEXTS
-from routing.travel import TravelTable, travel_table
+from routing.travel import TravelBetween, travel_between
 
 BASES = ("proven", "searched")
+HOUR = 3_600
+PER_MILLE = 1_000
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -34,19 +39,49 @@ class Violation(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """The problem by name, with its travel table."""
+    """The problem by name, with the travel of the legs that the plan drives."""
 
     problem: Problem
     shifts: dict[str, Shift]
     visits: dict[str, Visit]
     place: dict[str, int]
-    travel: TravelTable
+    travel: TravelBetween
+    legs: dict[tuple[str, str], tuple[int, int]]
+    service: int
+    working: int
 
-    def seconds(self, origin: str, destination: str) -> int:
-        return int(self.travel.seconds[self.place[origin], self.place[destination]])
+    def leg(self, origin: str, destination: str) -> tuple[int, int]:
+        """Table seconds and metres of a leg."""
+        if (origin, destination) not in self.legs:
+            self.look_up([(origin, destination)])
+        return self.legs[origin, destination]
+
+    def look_up(self, pairs: list[tuple[str, str]]) -> None:
+        origins = np.array([self.place[origin] for origin, _ in pairs], dtype=np.intp)
+        destinations = np.array([self.place[destination] for _, destination in pairs], dtype=np.intp)
+        found = self.travel.legs(origins, destinations)
+        self.legs.update(zip(pairs, zip(found.seconds.tolist(), found.metres.tolist(), strict=True), strict=True))
+
+    def seconds(self, origin: str, destination: str, leaves: int) -> int:
+        """How long the drive takes that leaves at `leaves`."""
+        seconds = self.leg(origin, destination)[0]
+        return seconds if self.problem.pace is None else _arrival(self.problem.pace, leaves, seconds) - leaves
 
     def metres(self, origin: str, destination: str) -> int:
-        return int(self.travel.metres[self.place[origin], self.place[destination]])
+        return self.leg(origin, destination)[1]
+
+
+def _arrival(pace: Pace, leaves: int, seconds: int) -> int:
+    """Return the first whole second by which a drive has gone `seconds` of the table's, each hour at its pace."""
+    bounds = [pace.begins + HOUR * number for number in range(1, len(pace.per_mille))]
+    to_go, time = PER_MILLE * seconds, leaves
+    for bound, speed in zip(bounds, pace.per_mille, strict=False):
+        if time < bound:
+            gone = speed * (bound - time)
+            if gone >= to_go:
+                return time + ceil(Fraction(to_go, speed))
+            to_go, time = to_go - gone, bound
+    return time + ceil(Fraction(to_go, pace.per_mille[-1]))
 
 
 def violations(problem: Problem, plan: Plan) -> list[Violation]:
@@ -56,13 +91,20 @@ def violations(problem: Problem, plan: Plan) -> list[Violation]:
         shifts={shift.id: shift for shift in problem.shifts},
         visits={visit.id: visit for visit in problem.visits},
         place={place.id: index for index, place in enumerate(problem.places)},
-        travel=travel_table(problem),
+        travel=travel_between(problem),
+        legs={},
+        service=sum(visit.duration * visit.technicians for visit in problem.visits),
+        working=sum(shift.end - shift.start for shift in problem.shifts),
     )
     found = list(_coverage(case, plan))
     if found:
         return found  # What follows looks up every name, so names come first.
+    case.look_up([leg for route in plan.routes for leg in _driven_legs(case, route)])
     for route in plan.routes:
         found.extend(_route(case, route))
+    found.extend(_together(case, plan))
+    found.extend(_vans(case, plan))
+    found.extend(_changes(case, plan))
     found.extend(_explanations(plan))
     found.extend(_labels(case, plan))
     found.extend(_costs(case, plan))
@@ -70,10 +112,17 @@ def violations(problem: Problem, plan: Plan) -> list[Violation]:
 
 
 def _coverage(case: _Case, plan: Plan) -> Iterator[Violation]:
-    """Every visit once, in a route or unplanned; every route on a shift of its own; frozen visits in a route."""
+    """Every visit in as many routes as it needs technicians, or unplanned; every route on a shift of its own; frozen
+    visits in a route."""
     planned = [stop.visit for route in plan.routes for stop in route.stops]
     left_out = [unplanned.visit for unplanned in plan.unplanned]
-    yield from _counted("visit", planned + left_out, case.visits.keys())
+    times = Counter(planned)
+    alone = [visit for visit in planned if visit not in case.visits or case.visits[visit].technicians == 1]
+    crews = [visit for visit in times if visit in case.visits and case.visits[visit].technicians > 1]
+    yield from _counted("visit", alone + crews + left_out, case.visits.keys())
+    for visit in crews:
+        if times[visit] != case.visits[visit].technicians:
+            yield Violation("crew_incomplete", visit, f"{times[visit]} of {case.visits[visit].technicians}")
     for visit in sorted(case.visits.keys() - set(planned) - set(left_out)):
         yield Violation("visit_missing", visit)
     for visit in left_out:
@@ -115,11 +164,12 @@ def _timeline(case: _Case, shift: Shift, route: Route) -> Iterator[Violation]:
     place, free = shift.start_place, shift.start
     for stop in route.stops:
         visit = case.visits[stop.visit]
-        if stop.travel_seconds != case.seconds(place, visit.place):
+        leaves = stop.arrival - stop.travel_seconds
+        if stop.travel_seconds != case.seconds(place, visit.place, leaves):
             yield Violation("travel_seconds_wrong", stop.visit, f"{stop.travel_seconds}")
         if stop.travel_metres != case.metres(place, visit.place):
             yield Violation("travel_metres_wrong", stop.visit, f"{stop.travel_metres}")
-        if stop.arrival - case.seconds(place, visit.place) < free:
+        if leaves < free:
             yield Violation("travel_too_short", stop.visit, f"arrival {stop.arrival}, free at {free}")
         if stop.start < stop.arrival:
             yield Violation("start_before_arrival", stop.visit, f"{stop.start} < {stop.arrival}")
@@ -134,11 +184,12 @@ def _timeline(case: _Case, shift: Shift, route: Route) -> Iterator[Violation]:
 def _way_back(case: _Case, shift: Shift, route: Route) -> Iterator[Violation]:
     last = route.stops[-1]
     place = case.visits[last.visit].place
-    if route.end_travel_seconds != case.seconds(place, shift.end_place):
+    leaves = route.end - route.end_travel_seconds
+    if route.end_travel_seconds != case.seconds(place, shift.end_place, leaves):
         yield Violation("travel_seconds_wrong", f"{route.shift} way back", f"{route.end_travel_seconds}")
     if route.end_travel_metres != case.metres(place, shift.end_place):
         yield Violation("travel_metres_wrong", f"{route.shift} way back", f"{route.end_travel_metres}")
-    if route.end - case.seconds(place, shift.end_place) < last.departure:
+    if leaves < last.departure:
         yield Violation("travel_too_short", f"{route.shift} way back", f"end {route.end}")
     if route.end > max(shift.end + shift.overtime_allowed, _frozen_end(case, shift, route)):
         yield Violation("after_shift_end", route.shift, f"{route.end} > {shift.end} + {shift.overtime_allowed}")
@@ -153,7 +204,8 @@ def _frozen_end(case: _Case, shift: Shift, route: Route) -> int:
         return 0
     done = frozen[-1].departure
     rested = sum(rest.end - rest.start for rest in route.rests if done <= rest.start < route.end)
-    return done + rested + case.seconds(case.visits[frozen[-1].visit].place, shift.end_place)
+    home = case.seconds(case.visits[frozen[-1].visit].place, shift.end_place, done + rested)
+    return done + rested + home
 
 
 def _busy(route: Route) -> Iterator[tuple[int, int]]:
@@ -253,9 +305,94 @@ def _frozen_order(case: _Case, shift: Shift, route: Route) -> Iterator[Violation
         begun.append(visit.previous.start)
         if visit.previous.shift != shift.id or free_before or begun != sorted(begun):
             yield Violation("frozen_moved", visit.id, f"on {shift.id}")
-        if stop.start != max(visit.previous.start, free + case.seconds(place, visit.place)):
+        if stop.start != max(visit.previous.start, free + case.seconds(place, visit.place, free)):
             yield Violation("frozen_start_moved", visit.id, f"{stop.start}, was {visit.previous.start}")
         place, free = visit.place, stop.departure
+
+
+def _driven_legs(case: _Case, route: Route) -> Iterator[tuple[str, str]]:
+    shift = case.shifts[route.shift]
+    yield from pairwise([shift.start_place, *(case.visits[stop.visit].place for stop in route.stops), shift.end_place])
+
+
+@dataclass(frozen=True, slots=True)
+class _Stay:
+    """One technician's stay at a visit."""
+
+    technician: str
+    start: int
+    ends: int
+
+
+def _stays(plan: Plan) -> dict[str, list[_Stay]]:
+    stays: dict[str, list[_Stay]] = {}
+    for route in plan.routes:
+        for stop in route.stops:
+            stays.setdefault(stop.visit, []).append(_Stay(route.technician, stop.start, stop.departure))
+    return stays
+
+
+def _together(case: _Case, plan: Plan) -> Iterator[Violation]:
+    """Several technicians of one visit are different people and start together; what follows starts in time after."""
+    stays = _stays(plan)
+    for name, crew in stays.items():
+        if len({stay.technician for stay in crew}) < len(crew):
+            yield Violation("crew_twice_the_same", name)
+        if len({stay.start for stay in crew}) > 1:
+            yield Violation("crew_apart", name, f"{sorted(stay.start for stay in crew)}")
+        follows = case.visits[name].follows
+        if follows is None:
+            continue
+        if follows.visit not in stays:
+            yield Violation("follows_nothing", name, follows.visit)
+            continue
+        before = stays[follows.visit]
+        gap = crew[0].start - max(stay.ends for stay in before)
+        if gap < follows.least_gap or (follows.most_gap is not None and gap > follows.most_gap):
+            yield Violation("follows_gap", name, f"{gap}")
+        if follows.same_technician and not {stay.technician for stay in crew} & {stay.technician for stay in before}:
+            yield Violation("follows_other_technician", name)
+
+
+def _vans(case: _Case, plan: Plan) -> Iterator[Violation]:
+    """No van takes more than it can; who starts before the parts are at hand has them, and has them only once."""
+    carried: Counter[tuple[str, str]] = Counter()
+    for route in plan.routes:
+        capacity = case.shifts[route.shift].capacity
+        load = sum(case.visits[stop.visit].load for stop in route.stops)
+        if capacity is not None and load > capacity:
+            yield Violation("van_overloaded", route.shift, f"{load} > {capacity}")
+        for stop in route.stops:
+            visit = case.visits[stop.visit]
+            if not visit.frozen and (visit.parts_ready is None or stop.start < visit.parts_ready):
+                carried.update({(route.technician, need.part): need.quantity for need in visit.parts})
+    stock: Counter[tuple[str, str]] = Counter()
+    for held in case.problem.van_stock:
+        stock[held.technician, held.part] += held.quantity
+    for (technician, part), quantity in sorted(carried.items()):
+        if quantity > stock[technician, part]:
+            yield Violation("part_missing", technician, f"{quantity} of {part}, has {stock[technician, part]}")
+
+
+def _changes(case: _Case, plan: Plan) -> Iterator[Violation]:
+    """No more visits of the plan in force change than may."""
+    most = case.problem.most_changes
+    if most is None:
+        return
+    changed = {entry.visit for entry in plan.unplanned if _in_force(case, case.visits[entry.visit])}
+    for route in plan.routes:
+        for stop in route.stops:
+            visit = case.visits[stop.visit]
+            if visit.previous is not None and _in_force(case, visit):
+                apart = abs(stop.start - visit.previous.start) > case.problem.prices.told_tolerance
+                if visit.previous.shift != route.shift or (visit.told and apart):
+                    changed.add(visit.id)
+    if len(changed) > most:
+        yield Violation("too_many_changes", "plan", f"{len(changed)} > {most}")
+
+
+def _in_force(case: _Case, visit: Visit) -> bool:
+    return visit.previous is not None and visit.previous.shift in case.shifts
 
 
 def _explanations(plan: Plan) -> Iterator[Violation]:
@@ -289,14 +426,25 @@ def _costs(case: _Case, plan: Plan) -> Iterator[Violation]:
         driven = route.end_travel_seconds + sum(stop.travel_seconds for stop in route.stops)
         sums["travel"] += driven * case.problem.prices.travel_second
         sums["overtime"] += route.overtime_seconds * case.problem.prices.overtime_second
+        service = 0
         for stop in route.stops:
             sums.update(_stop_cost(case.problem, case.visits[stop.visit], shift, stop.start))
+            service += case.visits[stop.visit].duration
+        sums["fairness"] += case.problem.prices.unfair_second * max(0, service - _fair_share(case, shift))
     horizon = max((shift.end + shift.overtime_allowed for shift in case.problem.shifts), default=0)
     for unplanned in plan.unplanned:
-        sums["unserved"] += _unserved_cost(case.problem, case.visits[unplanned.visit], horizon)
+        visit = case.visits[unplanned.visit]
+        sums["unserved"] += visit.technicians * _unserved_cost(case.problem, visit, horizon)
     for term, stated in msgspec.structs.asdict(plan.cost).items():
         if stated != sums[term]:
             yield Violation("cost_wrong", term, f"{stated}, not {sums[term]}")
+
+
+def _fair_share(case: _Case, shift: Shift) -> int:
+    """Return the shift's part of all service, by its part of all working time, rounded up."""
+    if case.working == 0:
+        return 0
+    return ceil(Fraction(case.service * (shift.end - shift.start), case.working))
 
 
 def _stop_cost(problem: Problem, visit: Visit, shift: Shift, start: int) -> dict[str, int]:

@@ -1,30 +1,39 @@
-"""A plan under construction: the routes as lists of visit indices, each with its exact price, always legal."""
+"""A plan under construction: the routes as lists of visit indices, each exactly simulated, always legal."""
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from routing.instance import FOREVER, Instance, ShiftData
-from routing.simulate import Label, finish, run, stages
+import numpy as np
+
+from routing import arrays as columns
+from routing.arrays import FOREVER
+from routing.instance import Instance
+from routing.kernel import routes as kernel
+from routing.kernel.routes import changed_visits
+from routing.simulate import RouteTimes, simulated
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class DraftRoute:
-    """One route: visits in order, the labels before the first and after each, and the price (0 when empty).
-
-    `last` is the label of the last visit on the cheapest schedule. `work` is driving and service without any waiting
-    or break: what the day cannot be shorter than.
-    """
+    """One route: its visits in order, and its cheapest schedule."""
 
     visits: list[int]
-    stages: list[list[Label]]
-    price: int
-    last: Label | None = None
-    work: int = 0
+    times: RouteTimes
+
+    @property
+    def price(self) -> int:
+        """What the route costs: 0 when it is empty."""
+        return self.times.price
+
+    @property
+    def driving(self) -> int:
+        """Seconds on the road, the way back included."""
+        driven = sum(stop.arrives - stop.leaves for stop in self.times.stops)
+        return driven + self.times.back - self.times.leaves
 
     def starts(self) -> list[int]:
         """Return when service starts at each visit on the cheapest schedule."""
-        return [] if self.last is None else self.last.starts()
+        return self.times.starts()
 
 
 @dataclass(slots=True)
@@ -34,6 +43,7 @@ class Draft:
     instance: Instance
     routes: list[DraftRoute]
     unplanned: set[int] = field(default_factory=set[int])
+    _compiled: kernel.Routes | None = None
 
     def price(self) -> int:
         """Return the exact price of the whole: routes plus visits left out."""
@@ -49,9 +59,67 @@ class Draft:
         self.unplanned.update(self.routes[shift].visits)
         self.routes[shift] = route
         self.unplanned.difference_update(route.visits)
+        if self._compiled is not None:
+            _write(self.instance, self._compiled, shift, route.visits)
+
+    def late(self) -> int:
+        """Return how many visits start after their commitment."""
+        visits = self.instance.visits
+        return sum(
+            start > visits[visit].due
+            for route in self.routes
+            for visit, start in zip(route.visits, route.starts(), strict=True)
+        )
+
+    def changes(self) -> int:
+        """Return how many visits of the plan in force this one changes, as `Problem.most_changes` counts."""
+        return int(changed_visits(self.instance.arrays, self.compiled()))
+
+    def compiled(self) -> kernel.Routes:
+        """Return the routes as the compiled search reads them, kept up to date from now on."""
+        if self._compiled is None:
+            self._compiled = kernel.empty_routes(self.instance.arrays, _longest(self.instance))
+            for shift, route in enumerate(self.routes):
+                if route.visits:
+                    _write(self.instance, self._compiled, shift, route.visits)
+        return self._compiled
 
 
-def simulated(instance: Instance, shift: int, visits: Sequence[int]) -> DraftRoute:
+def _write(instance: Instance, routes: kernel.Routes, shift: int, visits: Sequence[int]) -> None:
+    kernel.write_route(instance.arrays, routes, shift, np.array(visits, dtype=np.int64))
+
+
+def _longest(instance: Instance) -> int:
+    """Return how many visits a route can have at most: as many of the shortest, and of the lightest, as a shift takes.
+
+    Frozen visits may be more than that.
+    """
+    shift, visit = instance.arrays.shift, instance.arrays.visit
+    if not len(shift) or not len(visit):
+        return 1
+    longest = int((shift[:, columns.LAST] - shift[:, columns.START]).max())
+    carried = int(shift[:, columns.CAPACITY].max())
+    by_time = np.searchsorted(np.cumsum(np.sort(visit[:, columns.DURATION])), longest, side="right")
+    by_load = np.searchsorted(np.cumsum(np.sort(visit[:, columns.LOAD])), carried, side="right")
+    frozen = max(len(route) for route in instance.frozen)
+    return min(len(visit), int(min(by_time, by_load)) + frozen + 1)
+
+
+def simulate_route(instance: Instance, shift: int, visits: Sequence[int]) -> DraftRoute | None:
+    """Return the route, or None when the rules of the day exclude it."""
+    if overloaded(instance, shift, visits):
+        return None
+    times = simulated(instance.arrays, shift, visits)
+    return DraftRoute(list(visits), times) if isinstance(times, RouteTimes) else None
+
+
+def overloaded(instance: Instance, shift: int, visits: Sequence[int]) -> bool:
+    """Return whether the van cannot take what `visits` need."""
+    capacity = instance.arrays.shift[shift, columns.CAPACITY]
+    return bool(capacity < FOREVER and instance.arrays.visit[list(visits), columns.LOAD].sum() > capacity)
+
+
+def driven(instance: Instance, shift: int, visits: Sequence[int]) -> DraftRoute:
     """Return the route of `visits`, which are known to fit."""
     route = simulate_route(instance, shift, visits)
     if route is None:
@@ -59,76 +127,11 @@ def simulated(instance: Instance, shift: int, visits: Sequence[int]) -> DraftRou
     return route
 
 
-def simulate_route(instance: Instance, shift: int, visits: Sequence[int]) -> DraftRoute | None:
-    """Return the route, or None when the rules of the day exclude it."""
-    data = instance.shifts[shift]
-    reached = stages(instance, data, visits)
-    if len(reached) <= len(visits):
-        return None
-    if not visits:
-        return DraftRoute([], reached, 0)
-    ending = finish(instance, data, reached[-1], instance.visits[visits[-1]].place)
-    if ending is None:
-        return None
-    return DraftRoute(list(visits), reached, ending.price, ending.last, _work(instance, data, visits))
-
-
-def _work(instance: Instance, shift: ShiftData, visits: Sequence[int]) -> int:
-    work, place = 0, shift.start_place
-    for index in visits:
-        visit = instance.visits[index]
-        work += instance.seconds[place][visit.place] + visit.duration
-        place = visit.place
-    return work + instance.seconds[place][shift.end_place]
-
-
-def overfull(shift: ShiftData, work: int) -> bool:
-    """Return whether `work` seconds of driving and service cannot be done in time on `shift`, even without waiting.
-
-    A break that would have to begin before such a route ends is part of the route, whatever its order.
-    """
-    end = shift.start + work
-    for pause in shift.pauses:
-        if end > pause.latest:
-            end += pause.duration
-    return end > shift.last
-
-
 def empty_draft(instance: Instance) -> Draft:
-    """Return the draft that holds the frozen visits and nothing else.
-
-    Where frozen visits run past the end of their shift or over a break, that end or that break gives way: the draft's
-    instance has such a shift as long as its frozen visits take, without the breaks they leave no room for.
-    """
-    shifts = tuple(_fitted(instance, day, instance.frozen[day.index]) for day in instance.shifts)
-    horizon = max((day.last for day in shifts), default=0)
-    fitted = dataclasses.replace(instance, shifts=shifts, horizon=horizon)
-    routes = [simulated(fitted, shift, frozen) for shift, frozen in enumerate(fitted.frozen)]
+    """Return the draft that holds the frozen visits and nothing else."""
+    routes = [driven(instance, shift, frozen) for shift, frozen in enumerate(instance.frozen)]
     planned = {index for frozen in instance.frozen for index in frozen}
-    return Draft(fitted, routes, set(range(len(instance.visits))) - planned)
-
-
-def _fitted(instance: Instance, day: ShiftData, frozen: Sequence[int]) -> ShiftData:
-    """Return `day` with its end and breaks changed as far as the `frozen` visits force it.
-
-    Breaks that can still begin after the last of them stay; an earlier one stays if it delays none of them.
-    """
-    if not frozen:
-        return day
-    endless = dataclasses.replace(day, last=FOREVER, pauses=())
-    undisturbed = stages(instance, endless, frozen)[-1][0]
-    starts = undisturbed.starts()
-    kept = [pause for pause in day.pauses if pause.latest >= undisturbed.time]
-    for pause in day.pauses:
-        if pause not in kept:
-            ending = run(instance, dataclasses.replace(endless, pauses=tuple(sorted([*kept, pause]))), frozen)
-            if ending is not None and ending.last.starts() == starts:
-                kept.append(pause)
-    fitted = dataclasses.replace(endless, pauses=tuple(sorted(kept)))
-    ending = run(instance, fitted, frozen)
-    if ending is None:
-        raise AssertionError("frozen visits fit a day without end and without the breaks in their way")
-    return dataclasses.replace(fitted, last=max(day.last, ending.end))
+    return Draft(instance, routes, set(range(len(instance.visits))) - planned)
 
 
 def put_in_order(draft: Draft, shift: int, visits: Iterable[int]) -> None:

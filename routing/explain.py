@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
-from routing.draft import Draft, simulate_route
-from routing.instance import FOREVER, Instance, ShiftData, exclusion
+from routing.arrays import FOREVER
+from routing.draft import Draft, overloaded, simulate_route
+from routing.instance import Instance, exclusion, with_day
 from routing.limits import CLOSURE_PLACES
 from routing.plan import Basis, Late, Reason, Unplanned
+from routing.problem import Problem
 from routing.reach import bounding_seconds, first_start_on
 from routing.scan import inserted
-from routing.simulate import stages
+from routing.simulate import Reached, simulated
 from routing.texts import Facts
 
 MAX_INSERTIONS: Final = 4_000
@@ -23,8 +25,10 @@ MAX_INSERTIONS: Final = 4_000
 MIN_INSERTIONS: Final = 20
 """Insertions simulated for each of them at least."""
 
-Obstacle: TypeAlias = Literal["late_back", "window_missed", "later_visit_missed", "no_break"]
-OBSTACLES: Final[tuple[Obstacle, ...]] = ("late_back", "window_missed", "later_visit_missed", "no_break")
+Obstacle: TypeAlias = Literal["late_back", "window_missed", "later_visit_missed", "no_break", "van_full"]
+OBSTACLES: Final[tuple[Obstacle, ...]] = (
+    "late_back", "window_missed", "later_visit_missed", "no_break", "van_full",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -41,13 +45,18 @@ class Attempts:
 
 
 class Explainer:
-    """Explains the visits of one draft; `base` holds its frozen visits only."""
+    """Explains the visits of one draft; `base` holds its frozen visits only.
 
-    def __init__(self, base: Draft, draft: Draft) -> None:
+    Where the draft is of one area, `whole` is the problem it is part of: what is called proven holds for all of it.
+    """
+
+    def __init__(self, base: Draft, draft: Draft, whole: Problem | None = None) -> None:
         self._base = base
         self._draft = draft
         self._instance = base.instance
-        self._bounded = len(base.instance.problem.places) <= CLOSURE_PLACES
+        self._whole = whole or base.instance.problem
+        everything = len(self._whole.shifts) == len(base.instance.shifts)
+        self._bounded = everything and len(base.instance.problem.places) <= CLOSURE_PLACES
         self._bounding: Sequence[Sequence[int]] | None = None
 
     def unplanned(self) -> tuple[Unplanned, ...]:
@@ -96,13 +105,14 @@ class Explainer:
 
     def _excluded_by_people(self, visit: int) -> Reason | None:
         """Return why no shift may take the visit at any time, or None when some may."""
-        problem = self._instance.problem
-        wanted = problem.visits[visit]
+        problem, wanted = self._whole, self._instance.problem.visits[visit]
         if not problem.shifts:
             return Reason(code="no_technicians", basis="proven", facts={})
         if self._instance.eligible[visit]:
             return None
         causes = Counter(exclusion(wanted, shift) for shift in problem.shifts)
+        if causes[None]:
+            return None  # somebody in another area may
         skilled = len(problem.shifts) - causes["no_skill"]
         if not skilled:
             facts: Facts = {"shifts": len(problem.shifts), "skills": sorted(wanted.skills)}
@@ -114,18 +124,30 @@ class Explainer:
 
     def _excluded_by_time(self, visit: int) -> Reason | None:
         """Return why no shift that may take the visit can do so in its working time, or None when some can."""
-        data = self._instance.visits[visit]
-        days = [self._instance.shifts[shift] for shift in self._instance.eligible[visit]]
-        longest = max(day.last - day.start for day in days)
+        data, days = self._instance.visits[visit], self._working_times(visit)
+        longest = max(last - start for start, last in days)
         if data.duration > longest:
             return Reason(code="too_long", basis="proven", facts={"duration": data.duration, "longest": longest})
         candidates = len(days)
-        if not any(_works_when_open(data.opens, data.duration, day) for day in days):
+        if not any(_works_when_open(data.opens, data.duration, start, last) for start, last in days):
             return Reason(code="no_shift_in_window", basis="proven", facts={"candidates": candidates})
-        seconds = self._seconds()
-        if all(first_start_on(self._base, visit, day.index, seconds) is None for day in days):
+        seconds, able = self._seconds(), self._instance.eligible[visit]
+        if able and all(first_start_on(self._base, visit, shift, seconds) is None for shift in able):
             return Reason(code="unreachable", basis=self._bound_basis(), facts={"candidates": candidates})
         return None
+
+    def _working_times(self, visit: int) -> list[tuple[int, int]]:
+        """Return (start, last moment) of every shift of the whole problem that may take the visit."""
+        instance = self._instance
+        here = {shift.id: day for shift, day in zip(instance.problem.shifts, instance.shifts, strict=True)}
+        wanted = instance.problem.visits[visit]
+        return [
+            (here[shift.id].start, here[shift.id].last)
+            if shift.id in here
+            else (shift.start, shift.end + shift.overtime_allowed)
+            for shift in self._whole.shifts
+            if exclusion(wanted, shift) is None
+        ]
 
     def _no_room(self, visit: int, attempts: Attempts) -> Reason:
         price = self._instance.visits[visit].unserved
@@ -206,23 +228,17 @@ class Explainer:
 def obstacle(instance: Instance, shift: int, visits: list[int], position: int) -> Obstacle:
     """Return which rule keeps the visit at `position` out of the order `visits`: the first that would have to give."""
     day = instance.shifts[shift]
+    if overloaded(instance, shift, visits):
+        return "van_full"
     unbroken = replace(day, pauses=())
-    if _completes(instance, unbroken, visits):
+    if not isinstance(simulated(with_day(instance, unbroken), shift, visits), Reached):
         return "no_break"
-    reached = len(stages(instance, replace(unbroken, last=FOREVER), visits)) - 1
-    if reached == len(visits):
+    endless = simulated(with_day(instance, replace(unbroken, last=FOREVER)), shift, visits)
+    if not isinstance(endless, Reached):
         return "late_back"
-    return "window_missed" if reached <= position else "later_visit_missed"
+    return "window_missed" if endless.visits <= position else "later_visit_missed"
 
 
-def _completes(instance: Instance, day: ShiftData, visits: list[int]) -> bool:
-    reached = stages(instance, day, visits)
-    if len(reached) <= len(visits):
-        return False
-    last = instance.visits[visits[-1]].place
-    return reached[-1][0].time + instance.seconds[last][day.end_place] <= day.last
-
-
-def _works_when_open(opens: Sequence[tuple[int, int]], duration: int, day: ShiftData) -> bool:
-    start = next((max(day.start, begin) for begin, end in opens if day.start <= end), None)
-    return start is not None and start + duration <= day.last
+def _works_when_open(opens: Sequence[tuple[int, int]], duration: int, begins: int, last: int) -> bool:
+    start = next((max(begins, opening) for opening, closing in opens if begins <= closing), None)
+    return start is not None and start + duration <= last

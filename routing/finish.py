@@ -1,11 +1,17 @@
 """The last steps of every plan: explained, priced, and passed by the referee."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
 from routing.assemble import assembled
 from routing.check import violations
 from routing.draft import Draft
 from routing.explain import Explainer
-from routing.plan import Plan, Status
-from routing.problem import ProblemError
+from routing.improve import Start
+from routing.plan import Cost, Plan, Status
+from routing.problem import Problem, ProblemError
 
 
 class PlanRefused(ProblemError):
@@ -15,29 +21,55 @@ class PlanRefused(ProblemError):
         super().__init__("plan_refused", "plan", detail=detail)
 
 
-def finished(base: Draft, draft: Draft, *, status: Status, seed: int, solutions: int) -> Plan:
-    """Return the plan of `draft` with explanations, once the referee has passed it."""
-    explainer = Explainer(base, draft)
-    routes, cost = assembled(draft)
-    travel = draft.instance.travel
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The draft of a whole problem, or of one area of it, and where its search began."""
+
+    start: Start
+    draft: Draft
+
+
+def finished(problem: Problem, parts: Sequence[Part], *, status: Status, seed: int, solutions: int) -> Plan:
+    """Return the plan that the drafts of all parts of `problem` make, explained, once the referee has passed it."""
+    shift_order = {shift.id: index for index, shift in enumerate(problem.shifts)}
+    visit_order = {visit.id: index for index, visit in enumerate(problem.visits)}
+    explainers = [Explainer(part.start.base, part.draft, problem) for part in parts]
+    pieces = [assembled(part.draft) for part in parts]
+    travel = parts[0].draft.instance.travel
     plan = Plan(
         status=status,
         seed=seed,
-        routes=routes,
-        unplanned=explainer.unplanned(),
-        late=explainer.late(),
-        cost=cost,
+        routes=tuple(
+            sorted((route for routes, _ in pieces for route in routes), key=lambda route: shift_order[route.shift])
+        ),
+        unplanned=tuple(
+            sorted(
+                (left_out for explainer in explainers for left_out in explainer.unplanned()),
+                key=lambda left_out: visit_order[left_out.visit],
+            )
+        ),
+        late=tuple(
+            sorted(
+                (late for explainer in explainers for late in explainer.late()), key=lambda late: visit_order[late.visit]
+            )
+        ),
+        cost=_summed([cost for _, cost in pieces]),
         travel_source=travel.source,
         travel_estimated=travel.estimated,
         solutions=solutions,
     )
-    return passed(draft, plan)
+    return passed(problem, plan, sum(part.draft.price() for part in parts))
 
 
-def passed(draft: Draft, plan: Plan) -> Plan:
-    """Return `plan`, or raise `PlanRefused` when the referee or the search's own price disagrees with it."""
-    broken = violations(draft.instance.problem, plan)
-    if broken or plan.cost.total != draft.price():
+def _summed(costs: Sequence[Cost]) -> Cost:
+    terms = [msgspec.structs.asdict(cost) for cost in costs]
+    return Cost(**{term: sum(part[term] for part in terms) for term in terms[0]})
+
+
+def passed(problem: Problem, plan: Plan, price: int) -> Plan:
+    """Return `plan`, or raise `PlanRefused` when the referee or the search's own `price` disagrees with it."""
+    broken = violations(problem, plan)
+    if broken or plan.cost.total != price:
         sentences = [violation.sentence for violation in broken]
-        raise PlanRefused("; ".join(sentences) or f"it costs {plan.cost.total}, the search said {draft.price()}")
+        raise PlanRefused("; ".join(sentences) or f"it costs {plan.cost.total}, the search said {price}")
     return plan

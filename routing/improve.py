@@ -1,82 +1,125 @@
-"""The search: a first plan, then rounds that each improve a few neighbouring routes.
+"""From nothing to a first plan, and from there to better ones: anytime, cancellable, the exact price deciding."""
 
-A round takes some shifts near each other with their visits (a *lot*), lets the solver improve them, simulates the
-answer exactly, puts in what was left out, and keeps the whole when it is cheaper. Small lots make a round take
-hundredths of a second, so there are many, the best plan is always at hand, and cancelling is prompt. When rounds stop
-helping, some visits are taken out of the lot first, which leads out of local optima.
-"""
-
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final
 
-from routing.clusters import clusters
-from routing.draft import Draft, DraftRoute, put_in_order, simulate_route
-from routing.instance import FOREVER
-from routing.lots import Search, cold_lot, troubled, warm_lot
-from routing.ortools.model import Limits, first_routes, improved_routes
-from routing.scan import apply, cheapest_insertion, fill, relocated, settle
+from routing.arrays import FOREVER
+from routing.draft import Draft, empty_draft, put_in_order, simulate_route
+from routing.instance import Instance
+from routing.kernel.lane import Lane
+from routing.ortools.model import Departure, Limits, Lot, first_routes
+from routing.reach import bounding_seconds, earliest_starts
+from routing.scan import apply, cheapest_insertion, fill, settle
+from routing.stop import Budget
 
 FAILED_SHARE: Final = 0.05
 """Visits without room, of all, at which building by insertion gives up: then choosing matters more than order."""
-LOT_SECONDS: Final = 2.0
-"""Wall time of one round where the search is bounded by seconds."""
-RUIN_SHARE: Final = 0.4
-RUIN_CHANCE: Final = 0.7
-STALE_BEFORE_RUIN: Final = 10
-"""Rounds without gain after which ruining begins to become likely."""
-RELOCATIONS: Final = 8
-RELOCATION_CHANCE: Final = 0.3
-STALE_ROUNDS: Final = 40
-STALE_ROUNDS_PER_ROUTE: Final = 2
-"""Rounds without gain after which the search is complete."""
+HOT_LEGS: Final = 1.5
+"""The first temperature: the price of so many drives of mean length. The search begins by accepting that much worse."""
+COOLED_TO: Final = 0.01
+"""What is left of the first temperature at the end."""
+EXCHANGES: Final = 20
+"""How often searches on several cores go on from the best of them."""
+STEPS_A_VISIT: Final = 10_000
+"""Steps for each visit after which a search is complete."""
+STEPS_A_CHUNK: Final = 500
+"""Steps between two looks at the limits, where these are steps."""
+
+Report = Callable[[Draft], None]
 
 
-def first_plan(search: Search) -> Draft:
-    """Return a first plan: the plan in force with the new visits put in, or where there is none, a built one."""
-    base, out_of_time = search.base, search.budget.out_of_time
-    free = sorted(base.unplanned - search.hopeless)
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a search begins.
+
+    `base`: the draft with the frozen visits only; `hopeless`: visits nobody can do; `deadlines`: the commitments
+    somebody can keep.
+    """
+
+    base: Draft
+    hopeless: frozenset[int]
+    deadlines: dict[int, int]
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def start_of(instance: Instance) -> Start:
+    """Return where searching `instance` begins."""
+    base = empty_draft(instance)
+    starts = earliest_starts(base, bounding_seconds(instance))
+    deadlines = {
+        visit.index: visit.due for visit in instance.visits if visit.due < FOREVER and starts[visit.index] <= visit.due
+    }
+    hopeless = frozenset(visit for visit in base.unplanned if starts[visit] == FOREVER)
+    instance.arrays.eligible[list(hopeless)] = 0  # the search need not try what cannot be
+    return Start(base, hopeless, deadlines)
+
+
+def first_plan(start: Start, budget: Budget, *, ask_solver: bool) -> Draft:
+    """Return a first plan: the plan in force with the new visits put in, or where there is none, a built one.
+
+    `ask_solver`: where insertion leaves visits out or late, let OR-Tools build one, too, and keep the cheaper.
+    """
+    base = start.base
+    free = sorted(base.unplanned - start.hopeless)
     known = sum(1 for visit in free if base.instance.problem.visits[visit].previous is not None)
     if 2 * known >= len(free):
-        draft = _plan_in_force(base)
-        fill(draft, draft.unplanned - search.hopeless, stop=out_of_time)
-        settle(draft, stop=out_of_time)
+        draft = plan_in_force(base)
+        fill(draft, draft.unplanned - start.hopeless, stop=budget.out_of_time)
+        settle(draft, stop=budget.out_of_time)
         return draft
-    draft = _inserted(search, free)
-    if search.budget.spent() or not troubled(search, draft):
+    draft = _inserted(start, free, budget)
+    if not ask_solver or budget.spent() or not _troubled(start, draft):
         return draft
-    built = _built(search, free)
+    built = _built(start, free, budget)
     return built if built.price() < draft.price() else draft
 
 
-def _inserted(search: Search, visits: list[int]) -> Draft:
+def _troubled(start: Start, draft: Draft) -> bool:
+    """Return whether a visit is left out or late though somebody could do better by it."""
+    late = any(
+        begun > start.deadlines.get(visit, FOREVER)
+        for route in draft.routes
+        for visit, begun in zip(route.visits, route.starts(), strict=True)
+    )
+    return late or bool(draft.unplanned - start.hopeless)
+
+
+def _inserted(start: Start, visits: list[int], budget: Budget) -> Draft:
     """Return a plan built by insertion: scarce skills first, then the earliest deadline.
 
     The better start where there is room for nearly everything; it gives up once that is seen not to be so.
     """
-    draft, instance, deadlines = search.base.copy(), search.base.instance, search.deadlines
+    draft, instance = start.base.copy(), start.base.instance
 
     def urgency(visit: int) -> tuple[int, int, int, int]:
         data, able = instance.visits[visit], len(instance.eligible[visit])
-        last = min(deadlines.get(visit, FOREVER), data.promise_end, data.opens[-1][1])
+        last = min(start.deadlines.get(visit, FOREVER), data.promise_end, data.opens[-1][1])
         return 4 * able // (len(instance.shifts) + 1), last, -data.unserved, visit
 
     failed = 0
     for visit in sorted(visits, key=urgency):
-        if search.budget.out_of_time() or failed > FAILED_SHARE * len(visits):
+        if budget.out_of_time() or failed > FAILED_SHARE * len(visits):
             break
         insertion = cheapest_insertion(draft, visit, limit=instance.visits[visit].unserved)
         if insertion is None:
             failed += 1
         else:
             apply(draft, insertion)
-    settle(draft, stop=search.budget.out_of_time)
+    fill(draft, draft.unplanned - start.hopeless, stop=budget.out_of_time)
+    settle(draft, stop=budget.out_of_time)
     return draft
 
 
-def _plan_in_force(base: Draft) -> Draft:
+def plan_in_force(base: Draft) -> Draft:
     """Return the draft that repeats the plan in force as far as it is still legal."""
-    draft = base.copy()
-    instance = base.instance
+    draft, instance = base.copy(), base.instance
     shift_index = {shift.id: index for index, shift in enumerate(instance.problem.shifts)}
     by_shift: dict[int, list[tuple[int, int]]] = {}
     for visit in sorted(base.unplanned):
@@ -89,93 +132,132 @@ def _plan_in_force(base: Draft) -> Draft:
     return draft
 
 
-def _built(search: Search, visits: list[int]) -> Draft:
-    """Return a plan built by the solver from the frozen visits up, cluster by cluster."""
-    draft = search.base.copy()
-    for cluster_visits, shifts in clusters(draft.instance, visits, list(range(len(draft.routes)))):
-        if search.budget.spent():
+def _built(start: Start, visits: list[int], budget: Budget) -> Draft:
+    """Return a plan built by OR-Tools from the frozen visits up."""
+    draft = start.base.copy()
+    shifts = tuple(range(len(draft.routes)))
+    lot = Lot(
+        shifts=shifts,
+        departures=tuple(_departure(start.base, shift) for shift in shifts),
+        visits=tuple(visits),
+        deadlines=start.deadlines,
+    )
+    limits = Limits(seconds=budget.seconds_left, solutions=None, cancelled=budget.cancelled)
+    answer = first_routes(draft.instance, lot, limits)
+    if answer is not None:
+        for shift, routed in enumerate(answer.routes):
+            whole = [*start.base.routes[shift].visits, *routed]
+            route = simulate_route(draft.instance, shift, whole)
+            if route is not None:
+                draft.replace(shift, route)
+            else:
+                put_in_order(draft, shift, routed)
+    fill(draft, draft.unplanned - start.hopeless, stop=budget.out_of_time)
+    settle(draft, stop=budget.out_of_time)
+    return draft
+
+
+def _departure(base: Draft, shift: int) -> Departure:
+    """Return where and when the part of `shift` behind its frozen visits begins, later by the breaks still to come."""
+    day, route = base.instance.shifts[shift], base.routes[shift]
+    free, place = day.start, day.start_place
+    if route.visits:
+        free, place = route.times.stops[-1].ends, base.instance.visits[route.visits[-1]].place
+    rest = sum(pause.duration for pause in day.pauses if pause.latest >= free)
+    return Departure(place, min(free + rest, day.last))
+
+
+def temperature(draft: Draft) -> float:
+    """Return the first temperature of a search from `draft`: the price of HOT_LEGS drives of mean length."""
+    legs = sum(len(route.visits) + 1 for route in draft.routes if route.visits)
+    driving = sum(route.driving for route in draft.routes)
+    return max(1.0, HOT_LEGS * draft.instance.prices.travel_second * driving / max(1, legs))
+
+
+def improve(start: Start, draft: Draft, budget: Budget, seed: int, report: Report) -> Draft:
+    """Return the best draft found until the budget is spent, or the search is complete.
+
+    Where seconds limit it, one search runs on each core and all go on from the best of them now and then; where steps
+    limit it, a single one runs, so that it repeats.
+    """
+    visits = len(draft.instance.visits) - len(start.hopeless)
+    lanes = [Lane(draft, seed + number) for number in range(cores() if budget.by_seconds else 1)]
+    hot, whole, exchanged = temperature(draft), STEPS_A_VISIT * visits, 0
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        while not budget.spent() and lanes[0].steps < whole:
+            share = max(budget.share, lanes[0].steps / whole)
+            before = sum(lane.steps for lane in lanes)
+            now = hot * COOLED_TO**share
+            if budget.by_seconds:
+                list(pool.map(lambda lane: lane.run(now), lanes))  # noqa: B023
+            else:
+                lanes[0].run_steps(now, min(STEPS_A_CHUNK, budget.solutions_left or 0))
+            budget.solutions += sum(lane.steps for lane in lanes) - before
+            if share * EXCHANGES >= exchanged + 1:
+                exchanged = int(share * EXCHANGES)
+                _exchange(lanes)
+            if budget.time_to_report():
+                report(drafted(start, best_of(lanes)))
+    return drafted(start, best_of(lanes))
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What one area gets of one round: `seconds` of one core or `steps`, and how the temperature falls meanwhile."""
+
+    seconds: float | None
+    steps: int | None
+    cooled_from: float
+    cooled_to: float
+
+    @staticmethod
+    def of(budget: Budget, turn: int, turns: int, areas: int) -> "Slice":
+        """Return the share of one of `areas` in round `turn` of `turns`, worked on by all cores."""
+        rounds, left, steps = turns - turn, budget.seconds_left, budget.solutions_left
+        seconds = None if left is None else left / rounds * min(cores(), areas) / areas
+        steps = None if steps is None else max(1, steps // (rounds * areas))
+        return Slice(seconds, steps, COOLED_TO ** (turn / turns), COOLED_TO ** ((turn + 1) / turns))
+
+
+def improve_slice(start: Start, draft: Draft, budget: Budget, seed: int, share: Slice) -> Draft:
+    """Return the best draft that one search finds within its slice; cancelled early, the best until then."""
+    lane, hot, began = Lane(draft, seed), temperature(draft), budget.elapsed
+    most = min(STEPS_A_VISIT * len(draft.instance.visits), FOREVER if share.steps is None else share.steps)
+    while lane.steps < most and not budget.out_of_time():
+        done = lane.steps / most
+        if share.seconds is not None:
+            done = max(done, (budget.elapsed - began) / share.seconds)
+        if done >= 1:
             break
-        lot = cold_lot(search, shifts, cluster_visits)
-        answer = first_routes(draft.instance, lot, _limits(search, search.budget.seconds_left))
-        if answer is not None:
-            search.budget.solutions += answer.solutions
-            take_over(search.base, draft, lot.shifts, answer.routes)
-    fill(draft, draft.unplanned - search.hopeless, stop=search.budget.out_of_time)
-    settle(draft, stop=search.budget.out_of_time)
-    return draft
-
-
-def improve(search: Search, draft: Draft, report: Callable[[Draft], None]) -> Draft:
-    """Return the best draft that rounds lead to until the budget is spent or rounds have long stopped helping."""
-    stale, rng = 0, search.rng
-    price = draft.price()
-    report(draft)
-    while not search.budget.spent() and stale < _patience(draft):
-        better = _round(search, draft, stale) if rng.random() >= _exact_chance(stale) else _relocation(search, draft)
-        stale += 1
-        if better is not None and better.price() < price:
-            draft, price, stale = better, better.price(), 0
-        report(draft)
-    settle(draft, stop=search.budget.out_of_time)
-    return draft
-
-
-def _exact_chance(stale: int) -> float:
-    """Return how likely the next round is one of exact relocations: they find what the solver's model leaves out."""
-    return RELOCATION_CHANCE if stale >= STALE_BEFORE_RUIN else 0.0
-
-
-def _relocation(search: Search, draft: Draft) -> Draft | None:
-    """Return the draft with the first of some visits, drawn by chance, moved that is cheaper elsewhere."""
-    search.budget.solutions += 1
-    planned = [visit for route in draft.routes for visit in route.visits]
-    for visit in search.rng.sample(planned, min(RELOCATIONS, len(planned))):
-        moved = relocated(draft, visit)
-        if moved is not None:
-            fill(moved, moved.unplanned - search.hopeless, stop=search.budget.out_of_time)
-            return moved
-    return None
-
-
-def _patience(draft: Draft) -> int:
-    """Return after how many rounds without gain to give up: none where there is nothing to choose."""
-    used = sum(1 for route in draft.routes if route.visits)
-    return STALE_ROUNDS + STALE_ROUNDS_PER_ROUTE * used if used else 0
-
-
-def _round(search: Search, draft: Draft, stale: int) -> Draft | None:
-    """Return the draft with one lot improved, or None when the lot offers nothing to do."""
-    rng = search.rng
-    lot, routes = warm_lot(search, draft)
-    if not lot.visits:
-        search.budget.solutions += 1
-        return None
-    if rng.random() < min(RUIN_CHANCE, (stale + 1 - STALE_BEFORE_RUIN) / STALE_BEFORE_RUIN):
-        routes = [[visit for visit in route if rng.random() >= RUIN_SHARE] for route in routes]
-    left = search.budget.seconds_left
-    limits = _limits(search, None if left is None else min(left, LOT_SECONDS))
-    answer = improved_routes(draft.instance, lot, routes, limits)
-    search.budget.solutions += 1 if answer is None else answer.solutions
-    if answer is None:
-        return None
-    better = draft.copy()
-    take_over(search.base, better, lot.shifts, answer.routes)
-    fill(better, better.unplanned - search.hopeless, stop=search.budget.out_of_time)
-    return better
-
-
-def _limits(search: Search, seconds: float | None) -> Limits:
-    budget = search.budget
-    return Limits(seconds=seconds, solutions=budget.solutions_left, cancelled=budget.cancelled)
-
-
-def take_over(base: Draft, draft: Draft, shifts: Sequence[int], routes: Sequence[Sequence[int]]) -> None:
-    """Put the solver's `routes`, behind the frozen visits, on `shifts`; what does not fit exactly becomes unplanned."""
-    for shift in shifts:
-        draft.replace(shift, base.routes[shift])
-    for shift, visits in zip(shifts, routes, strict=True):
-        route: DraftRoute | None = simulate_route(draft.instance, shift, [*base.routes[shift].visits, *visits])
-        if route is not None:
-            draft.replace(shift, route)
+        now = hot * share.cooled_from * (share.cooled_to / share.cooled_from) ** done
+        if share.seconds is not None:
+            lane.run(now)
         else:
-            put_in_order(draft, shift, visits)
+            lane.run_steps(now, min(STEPS_A_CHUNK, most - lane.steps))
+    budget.solutions += lane.steps
+    return drafted(start, lane.best_routes())
+
+
+def _exchange(lanes: list[Lane]) -> None:
+    """Let every search go on from where the best of them is."""
+    ahead = min(lanes, key=lambda lane: lane.price)
+    routes = ahead.routes()
+    for lane in lanes:
+        if lane is not ahead:
+            lane.go_on_from(routes)
+
+
+def best_of(lanes: list[Lane]) -> list[list[int]]:
+    """Return the best routes of all searches."""
+    return min(lanes, key=lambda lane: lane.best_price).best_routes()
+
+
+def drafted(start: Start, routes: list[list[int]]) -> Draft:
+    """Return the draft with these routes."""
+    draft = start.base.copy()
+    for shift, visits in enumerate(routes):
+        route = simulate_route(draft.instance, shift, visits)
+        if route is None:
+            raise AssertionError(f"the search made a route that cannot be driven: {visits} on {shift}")
+        draft.replace(shift, route)
+    return draft

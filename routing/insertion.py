@@ -93,16 +93,14 @@ def insert(problem: Problem, plan: Plan, proposal: Proposal) -> Plan:
         raise ProblemError("plan_contradicts_problem", f"proposal for '{proposal.visit}'", detail=proposal.shift)
     draft.replace(shift, route)
     routes, cost = assembled(draft)
-    return passed(
-        draft,
-        msgspec.structs.replace(
-            plan,
-            routes=routes,
-            cost=cost,
-            unplanned=tuple(one for one in plan.unplanned if one.visit != proposal.visit),
-            late=_late(draft, plan),
-        ),
+    changed = msgspec.structs.replace(
+        plan,
+        routes=routes,
+        cost=cost,
+        unplanned=tuple(one for one in plan.unplanned if one.visit != proposal.visit),
+        late=_late(draft, plan),
     )
+    return passed(problem, changed, draft.price())
 
 
 def _draft_of(problem: Problem, plan: Plan, visit: str) -> tuple[Draft, int]:

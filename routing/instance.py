@@ -1,22 +1,22 @@
-"""A problem prepared for searching: indices instead of names, plain integers instead of structs.
-
-Built once per problem; everything the simulator asks per second of searching is an attribute or a list lookup here.
-"""
+"""A problem prepared for searching: indices instead of names, rules folded together, and the arrays made of them."""
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from routing.problem import Prices, Problem, Shift, Visit, horizon_end
+from routing import arrays as columns
+from routing.arrays import FOREVER, NOWHERE, Arrays
+from routing.problem import Prices, Problem, Shift, Visit, fair_seconds, horizon_end
+from routing.van_stock import stocked
+from routing.simulate import RouteTimes, simulated
 from routing.travel import TravelTable, travel_table
 
-FOREVER: Final = 1 << 40
-"""Later than any instant; stands for 'no end' so that comparisons need no None."""
-NOWHERE: Final = -1
+GONE_SHIFT = -2
+"""Stands for a shift that is not in the problem any more."""
 
 Exclusion: TypeAlias = Literal["no_skill", "not_allowed", "pinned_away"]
 
@@ -31,7 +31,10 @@ class Pause(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ShiftData:
-    """A shift with places as indices; `last` is its end with all overtime."""
+    """A shift with places as indices; `last` is its end with all overtime, `fair` its share of the service in seconds.
+
+    Where frozen visits run past the end of the shift or over a break, that end or that break has given way here.
+    """
 
     index: int
     start_place: int
@@ -40,6 +43,7 @@ class ShiftData:
     end: int
     last: int
     pauses: tuple[Pause, ...]
+    fair: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class VisitData:
 
     `opens`: intervals in which service may start, everything hard considered (windows, earliest, promise, pin).
     `release`: the first moment service could start; delay is counted from there.
-    `due`, `promise_end`: FOREVER where there is none. `told_shift`: the shift the customer was told of, or NOWHERE;
+    `due`, `promise_end`: FOREVER where there is none. `previous_shift`: NOWHERE, or GONE_SHIFT. `told_shift`: the shift the customer was told of, or NOWHERE;
     a start there between `told_from` and `told_until` is not a move.
     """
 
@@ -59,6 +63,7 @@ class VisitData:
     release: int
     due: int
     promise_end: int
+    previous_shift: int
     told_shift: int
     told_from: int
     told_until: int
@@ -71,47 +76,238 @@ class VisitData:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """The prepared problem. `eligible[v]`: the shifts that may take v; `preference[v][k]`: the price of k doing so."""
+    """The prepared problem. `eligible[v]`: the shifts that may take v. `seconds`: the travel table as rows."""
 
     problem: Problem
     shifts: tuple[ShiftData, ...]
     visits: tuple[VisitData, ...]
+    arrays: Arrays
     travel: TravelTable
     seconds: Sequence[Sequence[int]]
     eligible: tuple[tuple[int, ...], ...]
-    preference: tuple[tuple[int, ...], ...]
     frozen: tuple[tuple[int, ...], ...]
     """Frozen visits of each shift, in order: the fixed beginning of its route."""
     horizon: int
     prices: Prices
 
-    def leg(self, origin: int, destination: int) -> int:
-        """Return the travel seconds between two places."""
-        return self.seconds[origin][destination]
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What a part of a problem needs to know of the whole to price its visits alike."""
+
+    horizon: int
+    fair: dict[str, int]
+    """The fair share of each shift, by id."""
+    stocked: dict[str, str]
+    """The technician whose van keeps the parts of a visit, by the visit's id."""
 
 
-def prepare(problem: Problem) -> Instance:
-    """Return the instance of a validated problem."""
-    travel = travel_table(problem)
+def whole_of(problem: Problem) -> Whole:
+    """Return what the parts of `problem` need to know of it."""
+    return Whole(horizon_end(problem), fair_seconds(problem), stocked(problem))
+
+
+def prepare(problem: Problem, whole: Whole | None = None, travel: TravelTable | None = None) -> Instance:
+    """Return the instance of a validated problem, or of a part of one with what it needs to know of the whole.
+
+    `travel` is the table over the problem's places, where it is known already.
+    """
+    whole = whole or whole_of(problem)
+    travel = travel or travel_table(problem)
     place_index = {place.id: index for index, place in enumerate(problem.places)}
     shift_index = {shift.id: index for index, shift in enumerate(problem.shifts)}
-    horizon = horizon_end(problem)
     visits = tuple(
-        _visit_data(index, visit, place_index[visit.place], shift_index, problem.prices, horizon)
+        _visit_data(index, visit, place_index[visit.place], shift_index, problem.prices, whole.horizon)
         for index, visit in enumerate(problem.visits)
     )
+    shifts = tuple(
+        _shift_data(index, shift, place_index, whole.fair[shift.id]) for index, shift in enumerate(problem.shifts)
+    )
+    eligible, frozen = _eligible(problem), _frozen_routes(problem, shift_index)
+    arrays = _arrays(problem, visits, shifts, eligible, travel, whole.stocked)
+    fitted = tuple(_fitted(arrays, day, frozen[day.index]) for day in shifts)
+    if fitted != shifts:
+        arrays = _with_shifts(arrays, problem, fitted)
+    arrays.shift[:, columns.FROZEN_VISITS] = [len(route) for route in frozen]
+    arrays.shift[:, columns.TWIN] = _twins(problem, arrays, fitted)
     return Instance(
         problem=problem,
-        shifts=tuple(_shift_data(index, shift, place_index) for index, shift in enumerate(problem.shifts)),
+        shifts=fitted,
         visits=visits,
+        arrays=arrays,
         travel=travel,
         seconds=_rows(travel.seconds),
-        eligible=_eligible(problem),
-        preference=_preferences(problem),
-        frozen=_frozen_routes(problem, shift_index),
-        horizon=horizon,
+        eligible=eligible,
+        frozen=frozen,
+        horizon=max([whole.horizon, *(day.last for day in fitted)]),
         prices=problem.prices,
     )
+
+
+def _arrays(
+    problem: Problem,
+    visits: Sequence[VisitData],
+    shifts: Sequence[ShiftData],
+    eligible: Sequence[Sequence[int]],
+    travel: TravelTable,
+    stocked: dict[str, str],
+) -> Arrays:
+    technicians = {name: index for index, name in enumerate(sorted({shift.technician for shift in problem.shifts}))}
+    territories = {name: index for index, name in enumerate(sorted(_territories(problem)))}
+    rows = np.zeros((len(visits), columns.VISIT_COLUMNS), dtype=np.int64)
+    opens = 0
+    for data, visit in zip(visits, problem.visits, strict=True):
+        _write_visit(rows[data.index], data, visit, problem.prices)
+        rows[data.index, [columns.OPENS_FROM, columns.OPENS_UNTIL]] = opens, opens + len(data.opens)
+        opens += len(data.opens)
+        wanted = None if visit.preferred_technician is None else visit.preferred_technician
+        rows[data.index, columns.WANTED_TECHNICIAN] = NOWHERE if wanted is None else technicians.get(wanted, GONE_SHIFT)
+        rows[data.index, columns.TERRITORY] = NOWHERE if visit.territory is None else territories[visit.territory]
+        rows[data.index, columns.STOCKED] = technicians.get(stocked.get(visit.id, ""), NOWHERE)
+    may = np.zeros((len(visits), len(shifts)), dtype=np.uint8)
+    for index, able in enumerate(eligible):
+        may[index, list(able)] = 1
+    pace = problem.pace
+    arrays = Arrays(
+        visit=rows,
+        opens=np.array([opening for data in visits for opening in data.opens], dtype=np.int64).reshape(-1, 2),
+        shift=np.zeros((0, columns.SHIFT_COLUMNS), dtype=np.int64),
+        pause=np.zeros((0, 3), dtype=np.int64),
+        seconds=np.ascontiguousarray(travel.seconds),
+        eligible=may,
+        pace=np.array([] if pace is None else pace.per_mille, dtype=np.int64),
+        price=_prices(problem),
+    )
+    arrays = _with_shifts(arrays, problem, shifts)
+    for index, shift in enumerate(problem.shifts):
+        arrays.shift[index, columns.TECHNICIAN] = technicians[shift.technician]
+        arrays.shift[index, columns.SHIFT_TERRITORY] = (
+            NOWHERE if shift.territory is None else territories[shift.territory]
+        )
+    return arrays
+
+
+def _territories(problem: Problem) -> set[str]:
+    named = {visit.territory for visit in problem.visits} | {shift.territory for shift in problem.shifts}
+    return {territory for territory in named if territory is not None}
+
+
+def _write_visit(row: NDArray[np.int64], data: VisitData, visit: Visit, prices: Prices) -> None:
+    priced = data.due < FOREVER or data.promise_end < FOREVER or data.delay_second or data.told_shift != NOWHERE
+    row[columns.PLACE] = data.place
+    row[columns.DURATION] = data.duration
+    row[columns.RELEASE] = data.release
+    row[columns.DUE] = data.due
+    row[columns.LATE] = data.late
+    row[columns.LATE_SECOND] = data.late_second
+    row[columns.PROMISE_END] = data.promise_end
+    row[columns.DELAY_SECOND] = data.delay_second
+    row[columns.TOLD_SHIFT] = data.told_shift
+    row[columns.TOLD_FROM] = data.told_from
+    row[columns.TOLD_UNTIL] = data.told_until
+    row[columns.PREVIOUS_SHIFT] = data.previous_shift
+    row[columns.MOVED_PRICE] = prices.told_moved if visit.told else prices.moved
+    row[columns.UNSERVED] = data.unserved
+    row[columns.LOAD] = visit.load
+    row[columns.FROZEN] = data.frozen
+    row[columns.SOFT] = bool(priced or visit.parts or data.frozen)
+    row[columns.COUNTED] = data.previous_shift >= 0
+    ready = FOREVER if visit.parts_ready is None else visit.parts_ready
+    row[columns.PARTS_READY] = ready if visit.parts else 0
+
+
+def _prices(problem: Problem) -> NDArray[np.int64]:
+    prices, pace = problem.prices, problem.pace
+    entries = np.zeros(columns.PRICE_ENTRIES, dtype=np.int64)
+    entries[columns.TRAVEL_SECOND] = prices.travel_second
+    entries[columns.OVERTIME_SECOND] = prices.overtime_second
+    entries[columns.PROMISE_BROKEN] = prices.promise_broken
+    entries[columns.PROMISE_SECOND] = prices.promise_second
+    entries[columns.TOLD_MOVED] = prices.told_moved
+    entries[columns.NOT_PREFERRED] = prices.not_preferred
+    entries[columns.OUTSIDE_TERRITORY] = prices.outside_territory
+    entries[columns.UNFAIR_SECOND] = prices.unfair_second
+    if pace is not None:
+        entries[columns.PACE_BEGINS] = pace.begins
+        entries[columns.PACE_MOST] = max(pace.per_mille)
+    return entries
+
+
+def _with_shifts(arrays: Arrays, problem: Problem, shifts: Sequence[ShiftData]) -> Arrays:
+    """Return `arrays` with the times and breaks of `shifts`."""
+    rows = np.zeros((len(shifts), columns.SHIFT_COLUMNS), dtype=np.int64)
+    rows[: len(arrays.shift)] = arrays.shift
+    pauses: list[Pause] = []
+    for data, shift in zip(shifts, problem.shifts, strict=True):
+        row = rows[data.index]
+        row[columns.START_PLACE], row[columns.END_PLACE] = data.start_place, data.end_place
+        row[columns.START], row[columns.END], row[columns.LAST] = data.start, data.end, data.last
+        row[columns.PAUSES_FROM], row[columns.PAUSES_UNTIL] = len(pauses), len(pauses) + len(data.pauses)
+        row[columns.CAPACITY] = FOREVER if shift.capacity is None else shift.capacity
+        row[columns.FAIR] = data.fair
+        pauses += data.pauses
+    return arrays._replace(shift=rows, pause=np.array(pauses, dtype=np.int64).reshape(-1, 3))
+
+
+def with_day(instance: Instance, day: ShiftData) -> Arrays:
+    """Return the instance's arrays with one shift's end and breaks changed to those of `day`."""
+    return _one_day(instance.arrays, day)
+
+
+def _one_day(arrays: Arrays, day: ShiftData) -> Arrays:
+    rows = arrays.shift.copy()
+    rows[day.index, columns.LAST] = day.last
+    rows[day.index, columns.PAUSES_FROM] = len(arrays.pause)
+    rows[day.index, columns.PAUSES_UNTIL] = len(arrays.pause) + len(day.pauses)
+    pauses = np.array(day.pauses, dtype=np.int64).reshape(-1, 3)
+    return arrays._replace(shift=rows, pause=np.concatenate([arrays.pause, pauses]))
+
+
+def _fitted(arrays: Arrays, day: ShiftData, frozen: Sequence[int]) -> ShiftData:
+    """Return `day` with its end and breaks changed as far as the `frozen` visits force it.
+
+    Breaks that can still begin after the last of them stay; an earlier one stays if it delays none of them.
+    """
+    if not frozen:
+        return day
+    endless = replace(day, last=FOREVER, pauses=())
+    undisturbed = _driven(arrays, endless, frozen)
+    kept = [pause for pause in day.pauses if pause.latest >= undisturbed.stops[-1].ends]
+    for pause in day.pauses:
+        if pause not in kept:
+            times = simulated(_one_day(arrays, replace(endless, pauses=tuple(sorted([*kept, pause])))), day.index, frozen)
+            if isinstance(times, RouteTimes) and times.starts() == undisturbed.starts():
+                kept.append(pause)
+    fitted = replace(endless, pauses=tuple(sorted(kept)))
+    return replace(fitted, last=max(day.last, _driven(arrays, fitted, frozen).back))
+
+
+def _driven(arrays: Arrays, day: ShiftData, frozen: Sequence[int]) -> RouteTimes:
+    times = simulated(_one_day(arrays, day), day.index, frozen)
+    if not isinstance(times, RouteTimes):
+        raise AssertionError("frozen visits fit a day without end and without the breaks in their way")  # noqa: TRY004
+    return times
+
+
+def _twins(problem: Problem, arrays: Arrays, shifts: Sequence[ShiftData]) -> list[int]:
+    """Return for each shift the one before it that differs in nothing but its name, or NOWHERE.
+
+    A shift or technician that some visit names has no twin.
+    """
+    named = {visit.previous.shift for visit in problem.visits if visit.previous is not None}
+    wanted = {visit.preferred_technician for visit in problem.visits}
+    wanted |= {part.technician for part in problem.van_stock}
+    seen: dict[object, int] = {}
+    twins: list[int] = []
+    for data, shift in zip(shifts, problem.shifts, strict=True):
+        twins.append(NOWHERE)
+        if shift.id in named or shift.technician in wanted:
+            continue
+        able = arrays.eligible[:, data.index].tobytes()
+        key = (replace(data, index=0), shift.territory, shift.capacity, able)
+        twins[-1] = seen.get(key, NOWHERE)
+        seen[key] = data.index
+    return twins
 
 
 def exclusion(visit: Visit, shift: Shift) -> Exclusion | None:
@@ -134,7 +330,7 @@ def _rows(table: NDArray[np.int32]) -> tuple[Sequence[int], ...]:
     return tuple(array("i", row.tobytes()) for row in table)
 
 
-def _shift_data(index: int, shift: Shift, place_index: dict[str, int]) -> ShiftData:
+def _shift_data(index: int, shift: Shift, place_index: dict[str, int], fair: int) -> ShiftData:
     return ShiftData(
         index=index,
         start_place=place_index[shift.start_place],
@@ -143,6 +339,7 @@ def _shift_data(index: int, shift: Shift, place_index: dict[str, int]) -> ShiftD
         end=shift.end,
         last=shift.end + shift.overtime_allowed,
         pauses=tuple(Pause(pause.earliest, pause.latest, pause.duration) for pause in shift.breaks),
+        fair=fair,
     )
 
 
@@ -173,6 +370,7 @@ def _visit_data(  # noqa: PLR0917
         release=release,
         due=FOREVER if visit.commitment_due is None else visit.commitment_due,
         promise_end=FOREVER if visit.promise is None else visit.promise.end,
+        previous_shift=NOWHERE if visit.previous is None else shift_index.get(visit.previous.shift, GONE_SHIFT),
         told_shift=NOWHERE if told is None else shift_index.get(told.shift, NOWHERE),
         told_from=0 if told is None else told.start - prices.told_tolerance,
         told_until=0 if told is None else told.start + prices.told_tolerance,
@@ -213,22 +411,6 @@ def _eligible(problem: Problem) -> tuple[tuple[int, ...], ...]:
         if rules not in known:
             known[rules] = tuple(i for i, shift in enumerate(problem.shifts) if exclusion(visit, shift) is None)
         found.append(known[rules])
-    return tuple(found)
-
-
-def _preferences(problem: Problem) -> tuple[tuple[int, ...], ...]:
-    """Return what each shift's taking each visit costs in itself; visits with the same wishes are looked at once."""
-    known: dict[object, tuple[int, ...]] = {}
-    found: list[tuple[int, ...]] = []
-    for visit in problem.visits:
-        shift = None if visit.previous is None else visit.previous.shift
-        wishes = (visit.preferred_technician, visit.territory, shift, visit.told)
-        if wishes not in known:
-            known[wishes] = tuple(
-                moved_price(visit, shift.id, problem.prices) + preference_price(visit, shift, problem.prices)
-                for shift in problem.shifts
-            )
-        found.append(known[wishes])
     return tuple(found)
 
 

@@ -7,9 +7,11 @@ from typing import Final
 
 SECONDS_PER_DAY: Final = 86_400
 
-MAX_VISITS: Final = 2_000
-MAX_SHIFTS: Final = 1_000
-MAX_PLACES: Final = 2_500
+MAX_VISITS: Final = 20_000
+MAX_SHIFTS: Final = 5_000
+MAX_PLACES: Final = 25_000
+MAX_TABLE_PLACES: Final = 2_500
+"""Places of a problem that brings its own travel table."""
 MAX_WINDOWS_PER_VISIT: Final = 16
 MAX_BREAKS_PER_SHIFT: Final = 4
 MAX_NAMES_PER_LIST: Final = 500
@@ -27,10 +29,14 @@ MAX_PRICE: Final = 1_000_000_000
 MAX_PRICE_PER_SECOND: Final = 10_000
 
 MAX_SOLVE_SECONDS: Final = 3_600.0
-MAX_SOLUTIONS: Final = 1_000_000
+MAX_SOLUTIONS: Final = 1_000_000_000
 
-MODEL_VISITS: Final = 400
-"""Visits in one first OR-Tools model; a larger problem is cut into clusters first."""
+AREA_VISITS: Final = 300
+"""Visits searched in one piece; a larger problem is cut into areas."""
+FIRST_VISITS: Final = 2_000
+"""Visits of one area while the first plan is built, before anything is improved: one travel table holds them."""
+REPORT_SECONDS: Final = 0.2
+"""Time between two reports of a search."""
 CLOSURE_PLACES: Final = 400
 """Shortest paths over all places (cubic) are computed up to here; beyond, 'unreachable' is never called proven."""
 

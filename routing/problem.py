@@ -272,8 +272,8 @@ def horizon_end(problem: Problem) -> int:
     return max((shift.end + shift.overtime_allowed for shift in problem.shifts), default=0)
 
 
-def fair_seconds(problem: Problem, shift: Shift) -> int:
-    """Return the seconds of service that are this shift's fair share: all there are, shared out by working time."""
+def fair_seconds(problem: Problem) -> dict[str, int]:
+    """Return the seconds of service that are each shift's fair share: all there are, shared out by working time."""
     service = sum(visit.duration * visit.technicians for visit in problem.visits)
     working = sum(shift.end - shift.start for shift in problem.shifts)
-    return -(-service * (shift.end - shift.start) // max(1, working))
+    return {shift.id: -(-service * (shift.end - shift.start) // max(1, working)) for shift in problem.shifts}

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from routing.arrays import FOREVER
 from routing.draft import Draft
-from routing.instance import FOREVER, Instance
+from routing.instance import Instance, VisitData
 from routing.limits import CLOSURE_PLACES
-from routing.simulate import first_open
+from routing.simulate import PER_MILLE
 
 Seconds = Sequence[Sequence[int]]
 
@@ -22,11 +23,16 @@ def first_start_on(base: Draft, visit: int, shift: int, seconds: Seconds) -> int
     instance = base.instance
     data, day, route = instance.visits[visit], instance.shifts[shift], base.routes[shift]
     place = instance.visits[route.visits[-1]].place if route.visits else day.start_place
-    free = min(label.time for label in route.stages[-1])
+    free = route.times.stops[-1].ends if route.visits else day.start
     start = first_open(data, free + seconds[place][data.place])
     if start is None or start + data.duration + seconds[data.place][day.end_place] > day.last:
         return None
     return start
+
+
+def first_open(visit: VisitData, ready: int) -> int | None:
+    """Return the first moment from `ready` on at which service may start, or None."""
+    return next((max(ready, opens) for opens, closes in visit.opens if ready <= closes), None)
 
 
 def earliest_starts(base: Draft, seconds: Seconds) -> list[int]:
@@ -45,9 +51,11 @@ def earliest_starts(base: Draft, seconds: Seconds) -> list[int]:
 
 
 def bounding_seconds(instance: Instance) -> Seconds:
-    """Return travel that no way round undercuts, or the travel itself for more than CLOSURE_PLACES places."""
+    """Return travel that no way round and no hour undercuts; for more than CLOSURE_PLACES places, no hour."""
     table = instance.travel.seconds
-    return shortest_paths(table).tolist() if len(table) <= CLOSURE_PLACES else instance.seconds
+    if instance.problem.pace is not None:
+        table = (table.astype(np.int64) * PER_MILLE // max(instance.problem.pace.per_mille)).astype(np.int32)
+    return shortest_paths(table).tolist() if len(table) <= CLOSURE_PLACES else table.tolist()
 
 
 def shortest_paths(seconds: NDArray[np.int32]) -> NDArray[np.int32]:

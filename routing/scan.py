@@ -1,15 +1,14 @@
-"""The insertion scan: the cheapest place for one visit in routes that exist.
+"""The insertion scan: the cheapest place for one visit in routes that exist, every place exactly simulated."""
 
-Candidates are sorted by a price they cannot fall below as long as travel keeps the triangle inequality, then simulated
-exactly until no later one can win: a full plan is scanned in milliseconds.
-"""
-
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from routing.draft import Draft, DraftRoute, overfull, simulate_route
-from routing.instance import FOREVER, Instance
-from routing.simulate import Label, advance, finish, first_open, start_terms
+import numpy as np
+
+from routing.arrays import FOREVER, NOWHERE
+from routing.draft import Draft, DraftRoute, driven, simulate_route
+from routing.instance import Instance
+from routing.kernel import routes as kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,76 +23,48 @@ class Insertion:
 
 
 def candidates(draft: Draft, visit: int, shifts: Iterable[int] | None = None) -> list[tuple[int, int, int]]:
-    """Return (price not to be undercut, shift, position) for every insertion not excluded at a glance, best first."""
-    chosen = draft.instance.eligible[visit] if shifts is None else shifts
+    """Return (added price, shift, position) of every place the rules allow, cheapest first."""
+    instance, routes = draft.instance, draft.compiled()
     found: list[tuple[int, int, int]] = []
-    for shift in chosen:
-        found.extend(_on_route(draft, visit, shift))
+    if instance.visits[visit].frozen:
+        return found
+    added = np.zeros(routes.counts.shape[1], dtype=np.int64)
+    for shift in instance.eligible[visit] if shifts is None else shifts:
+        kernel.all_insertions(instance.arrays, routes, visit, shift, added)
+        places = len(draft.routes[shift].visits) + 1
+        found += [
+            (price, shift, position)
+            for position, price in enumerate(added[:places].tolist())
+            if price < kernel.IMPOSSIBLE
+        ]
     found.sort()
     return found
 
 
-def _on_route(draft: Draft, visit: int, shift: int) -> Iterator[tuple[int, int, int]]:
-    instance = draft.instance
-    data, day = instance.visits[visit], instance.shifts[shift]
-    if data.frozen:
-        return
-    route = draft.routes[shift]
-    places = [day.start_place, *(instance.visits[index].place for index in route.visits), day.end_place]
-    here, seconds, travel = data.place, instance.seconds, instance.prices.travel_second
-    fixed = instance.preference[visit][shift]
-    for position in range(len(instance.frozen[shift]), len(route.visits) + 1):
-        before, after = places[position], places[position + 1]
-        there = seconds[before][here]
-        start = first_open(data, route.stages[position][0].time + there)
-        detour = there + seconds[here][after] - (seconds[before][after] if route.visits else 0)
-        if start is None or overfull(day, route.work + detour + data.duration):
-            continue
-        terms = start_terms(data, shift, start, instance)
-        yield travel * detour + fixed + terms.late + terms.promise + terms.delay, shift, position
-
-
 def inserted(draft: Draft, visit: int, shift: int, position: int) -> DraftRoute | None:
     """Return the route of `shift` with `visit` at `position`, exactly simulated, or None where rules exclude it."""
-    instance = draft.instance
-    day = instance.shifts[shift]
-    route = draft.routes[shift]
-    visits = [*route.visits[:position], visit, *route.visits[position:]]
-    reached: list[list[Label]] = route.stages[: position + 1]
-    place = instance.visits[visits[position - 1]].place if position else day.start_place
-    for index in visits[position:]:
-        data = instance.visits[index]
-        labels = advance(instance, day, reached[-1], place, data)
-        if not labels:
-            return None
-        reached.append(labels)
-        place = data.place
-    ending = finish(instance, day, reached[-1], place)
-    if ending is None:
-        return None
-    origin = instance.visits[visits[position - 1]].place if position else day.start_place
-    onward = instance.visits[visits[position + 1]].place if position + 1 < len(visits) else day.end_place
-    here = instance.visits[visit].place
-    saved = instance.seconds[origin][onward] if route.visits else 0
-    work = route.work + instance.seconds[origin][here] + instance.seconds[here][onward] - saved
-    return DraftRoute(visits, reached, ending.price, ending.last, work + instance.visits[visit].duration)
+    visits = draft.routes[shift].visits
+    return simulate_route(draft.instance, shift, [*visits[:position], visit, *visits[position:]])
 
 
 def cheapest_insertion(
     draft: Draft, visit: int, *, limit: int = FOREVER, shifts: Iterable[int] | None = None
 ) -> Insertion | None:
     """Return the cheapest insertion of `visit` that adds less than `limit` to the price, or None."""
-    best: Insertion | None = None
-    for bound, shift, position in candidates(draft, visit, shifts):
-        if bound >= limit:
-            break
-        route = inserted(draft, visit, shift, position)
-        if route is None:
-            continue
-        added = route.price - draft.routes[shift].price
-        if added < limit:
-            best, limit = Insertion(visit, shift, position, route, added), added
-    return best
+    if draft.instance.visits[visit].frozen:
+        return None
+    if shifts is None:
+        dice = np.zeros(1, dtype=np.int64)
+        shift, position, added = kernel.best_insertion(
+            draft.instance.arrays, draft.compiled(), visit, limit, 0.0, dice
+        )
+    else:
+        added, shift, position = next(iter(candidates(draft, visit, shifts)), (limit, NOWHERE, 0))
+    if shift == NOWHERE or added >= limit:
+        return None
+    visits = draft.routes[shift].visits
+    route = driven(draft.instance, shift, [*visits[:position], visit, *visits[position:]])
+    return Insertion(visit, int(shift), int(position), route, route.price - draft.routes[shift].price)
 
 
 def apply(draft: Draft, insertion: Insertion) -> None:
@@ -130,22 +101,20 @@ def settle(draft: Draft, *, stop: Callable[[], bool] = lambda: False) -> None:
     for visit in sorted(missed, key=lambda index: urgency(instance, index)):
         if stop():
             return
-        moved = relocated(draft, visit)
-        if moved is not None:
-            draft.routes, draft.unplanned = moved.routes, moved.unplanned
+        relocate(draft, visit)
 
 
-def relocated(draft: Draft, visit: int) -> Draft | None:
-    """Return the draft with `visit` taken out and put in at the cheapest place, or None when that gains nothing."""
+def relocate(draft: Draft, visit: int) -> bool:
+    """Take `visit` out and put it in at the cheapest place; False, and nothing changed, when that gains nothing."""
     shift = next(index for index, route in enumerate(draft.routes) if visit in route.visits)
     route = draft.routes[shift]
     rest = simulate_route(draft.instance, shift, [index for index in route.visits if index != visit])
     if rest is None or draft.instance.visits[visit].frozen:
-        return None
-    moved = draft.copy()
-    moved.replace(shift, rest)
-    insertion = cheapest_insertion(moved, visit, limit=route.price - rest.price)
+        return False
+    draft.replace(shift, rest)
+    insertion = cheapest_insertion(draft, visit, limit=route.price - rest.price)
     if insertion is None:
-        return None
-    apply(moved, insertion)
-    return moved
+        draft.replace(shift, route)
+        return False
+    apply(draft, insertion)
+    return True

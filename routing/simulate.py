@@ -10,7 +10,7 @@ these, and nothing else says what a route costs. The referee (`routing.check`) i
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -352,14 +352,16 @@ def run_route(arrays: Arrays, shift: int, visits: Labels, labels: Labels, counts
 
 
 class StopTimes(NamedTuple):
-    """One visit of a simulated route, in seconds from the horizon start: `rests` are the begins of the breaks taken
-    since the stop before."""
+    """One visit of a simulated route, in seconds from the horizon start.
+
+    `rests`: begin and end of each break taken since the stop before.
+    """
 
     leaves: int
     arrives: int
     start: int
     ends: int
-    rests: tuple[int, ...]
+    rests: tuple[tuple[int, int], ...]
 
 
 class RouteTimes(NamedTuple):
@@ -368,7 +370,7 @@ class RouteTimes(NamedTuple):
     stops: tuple[StopTimes, ...]
     leaves: int
     back: int
-    rests: tuple[int, ...]
+    rests: tuple[tuple[int, int], ...]
     price: int
 
     def starts(self) -> list[int]:
@@ -377,8 +379,11 @@ class RouteTimes(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """How far a route that cannot be driven gets: the number of its visits reached in time (all, if only the way
-    home fails), and when the technician is free there at the earliest."""
+    """How far a route that cannot be driven gets.
+
+    `visits`: how many are reached in time, all of them if only the way home fails; `free`: when the technician is free
+    behind the last of these at the earliest.
+    """
 
     visits: int
     free: int
@@ -419,15 +424,19 @@ def _traced(arrays: Arrays, shift: int, visits: Sequence[int], stages: Labels, e
     return RouteTimes(tuple(stops), leaves, back, rests, price)
 
 
-def _drive(arrays: Arrays, shift: int, before: Labels, here: Labels, leg: int) -> tuple[int, int, tuple[int, ...]]:
-    """Return when the drive between two labels begins and ends, and the begins of the breaks around it."""
+Drive: TypeAlias = tuple[int, int, tuple[tuple[int, int], ...]]
+
+
+def _drive(arrays: Arrays, shift: int, before: Labels, here: Labels, leg: int) -> Drive:
+    """Return when the drive between two labels begins and ends, and the breaks around it."""
     pause = int(arrays.shift[shift, PAUSES_FROM] + before[TAKEN])
-    rests: list[int] = []
+    rests: list[tuple[int, int]] = []
 
     def rest(time: int) -> int:
         earliest, _, length = (int(number) for number in arrays.pause[pause + len(rests)])
-        rests.append(max(time, earliest))
-        return rests[-1] + length
+        begin = max(time, earliest)
+        rests.append((begin, begin + length))
+        return begin + length
 
     leaves = int(before[TIME])
     for _ in range(here[RESTS_BEFORE]):

@@ -1,17 +1,23 @@
 """`solve`: problem in, plan out. No clock but for its own limits, no database, no network."""
 
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
-from routing.draft import Draft, empty_draft
-from routing.finish import finished
-from routing.improve import first_plan, improve
-from routing.instance import prepare
-from routing.lots import begin, late_visits
+from routing.areas import Area, Map, cut_along_routes, first_cut, mapped
+from routing.draft import Draft
+from routing.finish import Part, finished
+from routing.improve import Report, Slice, Start, cores, drafted, first_plan, improve, improve_slice, start_of
+from routing.instance import prepare, whole_of
+from routing.limits import AREA_VISITS, FIRST_VISITS
 from routing.plan import Plan, Progress
 from routing.problem import Problem
 from routing.stop import Budget, StopWhen
+from routing.travel import travel_between
 from routing.validate import validate
+
+ROUNDS: Final = 4
+"""How often a large problem is cut anew."""
 
 
 def solve(
@@ -20,29 +26,92 @@ def solve(
     """Return the best plan found until `stop`; every visit is in a route or unplanned with reasons.
 
     The same problem, seed and `stop.solutions` (without `stop.seconds`) give the same plan. `on_progress` is called
-    after each round with the best so far. Raises `ProblemError` for a problem that cannot be planned as given.
+    now and then with the best so far. Raises `ProblemError` for a problem that cannot be planned as given.
     """
     validate(problem)
     budget = Budget(stop)
-    base = empty_draft(prepare(problem))
-    search = begin(base, budget, random.Random(seed))  # noqa: S311
 
-    def report(draft: Draft) -> None:
+    def report(drafts: Sequence[Draft]) -> None:
         if on_progress is not None:
-            on_progress(_progress(draft, budget))
+            on_progress(_progress(problem, drafts, budget))
 
-    draft = first_plan(search)
-    draft = improve(search, draft, report)
-    status = budget.spent() or "complete"
-    return finished(base, draft, status=status, seed=seed, solutions=budget.solutions)
+    if len(problem.visits) <= AREA_VISITS:
+        parts = [_in_one(problem, budget, seed, lambda draft: report([draft]))]
+    else:
+        parts = _InAreas(problem, budget, seed, report).parts()
+    return finished(problem, parts, status=budget.spent() or "complete", seed=seed, solutions=budget.solutions)
 
 
-def _progress(draft: Draft, budget: Budget) -> Progress:
+def _in_one(problem: Problem, budget: Budget, seed: int, report: Report) -> Part:
+    start = start_of(prepare(problem))
+    draft = first_plan(start, budget, ask_solver=True)
+    report(draft)
+    draft = improve(start, draft, budget, seed, report)
+    report(draft)
+    return Part(start, draft)
+
+
+class _InAreas:
+    """A plan made area by area: a first one along the map, then rounds of improvement along its routes."""
+
+    def __init__(
+        self, problem: Problem, budget: Budget, seed: int, report: Callable[[Sequence[Draft]], None]
+    ) -> None:
+        self._problem = problem
+        self._budget = budget
+        self._seed = seed
+        self._report = report
+        self._plane: Map = mapped(problem, whole_of(problem), travel_between(problem))
+        self._routes: list[list[int]] = [[] for _ in problem.shifts]
+
+    def parts(self) -> list[Part]:
+        """Return the areas of the last round with their drafts."""
+        with ThreadPoolExecutor(cores()) as pool:
+            parts = list(pool.map(self._first, first_cut(self._plane, range(len(self._problem.visits)), FIRST_VISITS)))
+            self._take_over(parts)
+            for turn in range(ROUNDS):
+                if self._budget.spent() or not any(self._routes):
+                    break
+                pieces = cut_along_routes(self._plane, self._routes, self._left_out(), AREA_VISITS, turn)
+                share = Slice.of(self._budget, turn, ROUNDS, len(pieces))
+                numbered = [(turn * len(self._problem.visits) + n, piece) for n, piece in enumerate(pieces)]
+                parts = list(pool.map(lambda piece: self._improved(*piece, share), numbered))  # noqa: B023
+                self._take_over(parts)
+        return [part for _, part in parts]
+
+    def _first(self, piece: tuple[list[int], list[int]]) -> tuple[Area, Part]:
+        area = self._plane.area(*piece)
+        start = start_of(area.instance)
+        return area, Part(start, first_plan(start, self._budget, ask_solver=False))
+
+    def _improved(self, number: int, piece: tuple[list[int], list[int]], share: Slice) -> tuple[Area, Part]:
+        area = self._plane.area(*piece)
+        start = start_of(area.instance)
+        local = {visit: index for index, visit in enumerate(area.visits)}
+        routes = [[local[visit] for visit in self._routes[shift]] for shift in area.shifts]
+        draft = drafted(start, routes)
+        if self._problem.most_changes is not None:
+            return area, Part(start, draft)
+        return area, Part(start, improve_slice(start, draft, self._budget, self._seed + number, share))
+
+    def _left_out(self) -> list[int]:
+        planned = {visit for route in self._routes for visit in route}
+        return [visit for visit in range(len(self._problem.visits)) if visit not in planned]
+
+    def _take_over(self, parts: Sequence[tuple[Area, Part]]) -> None:
+        for area, part in parts:
+            for shift, route in zip(area.shifts, part.draft.routes, strict=True):
+                self._routes[shift] = [area.visits[visit] for visit in route.visits]
+        self._report([part.draft for _, part in parts])
+
+
+def _progress(problem: Problem, drafts: Sequence[Draft], budget: Budget) -> Progress:
+    left_out = sum(len(draft.unplanned) for draft in drafts)
     return Progress(
         elapsed_seconds=round(budget.elapsed, 3),
-        served=len(draft.instance.visits) - len(draft.unplanned),
-        unplanned=len(draft.unplanned),
-        late=sum(len(late_visits(draft, route)) for route in draft.routes),
-        cost=draft.price(),
+        served=len(problem.visits) - left_out,
+        unplanned=left_out,
+        late=sum(draft.late() for draft in drafts),
+        cost=sum(draft.price() for draft in drafts),
         share=budget.share,
     )

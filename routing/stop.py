@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from routing.limits import MAX_SOLUTIONS, MAX_SOLVE_SECONDS
+from routing.limits import MAX_SOLUTIONS, MAX_SOLVE_SECONDS, REPORT_SECONDS
 from routing.plan import Status
 from routing.problem import ProblemError
 
@@ -42,7 +42,20 @@ class Budget:
         self._stop = stop
         self._started = time.monotonic()
         self._cancelled = False
+        self._reported = -REPORT_SECONDS
         self.solutions = 0
+
+    @property
+    def by_seconds(self) -> bool:
+        """Return whether wall time limits the search, so that it need not repeat exactly."""
+        return self._stop.seconds is not None
+
+    def time_to_report(self) -> bool:
+        """Return whether REPORT_SECONDS are over since this last said so."""
+        if self.elapsed - self._reported < REPORT_SECONDS:
+            return False
+        self._reported = self.elapsed
+        return True
 
     @property
     def elapsed(self) -> float:

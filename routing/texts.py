@@ -188,9 +188,9 @@ REASON_TEXTS: Final[Mapping[str, Text]] = {
     "no_room": Text(
         "We found no room: {tried} insertions into {shifts} shifts were tried and all broke a rule of the day"
         " ({late_back} end too late, {window_missed} miss the window, {later_visit_missed} miss that of a later visit,"
-        " {no_break} leave no time for a break).",
+        " {no_break} leave no time for a break, {van_full} do not fit into the van).",
         "未找到空档：在 {shifts} 个班次中尝试了 {tried} 种插入，均违反当日规则（{late_back} 种收工过晚，"
-        "{window_missed} 种错过时间窗，{later_visit_missed} 种使后面的上门错过时间窗，{no_break} 种无休息时间）。",
+        "{window_missed} 种错过时间窗，{later_visit_missed} 种使后面的上门错过时间窗，{no_break} 种无休息时间，{van_full} 种超出车辆载量）。",
     ),
     "costs_more": Text(
         "We found room only at a price above leaving it out: of {tried} insertions tried, the cheapest costs {price}"

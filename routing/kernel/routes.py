@@ -12,6 +12,7 @@ from routing.arrays import (
     CAPACITY,
     CHANGES,
     COUNTED,
+    DELAY_SECOND,
     DURATION,
     END,
     END_PLACE,
@@ -37,6 +38,7 @@ from routing.arrays import (
     TIME,
     TRAVEL_SECOND,
     TWIN,
+    UNSERVED,
     Arrays,
     Integers,
 )
@@ -58,7 +60,7 @@ from routing.simulate import (
 # columns of Routes.info
 LENGTH, PRICE, CHANGED, LOADED, SERVICE, HARD, INFO_COLUMNS = range(7)
 # columns of Routes.quick
-FREE, LATEST_ARRIVAL, THERE, QUICK_COLUMNS = range(4)
+FREE, LATEST_ARRIVAL, THERE, SLOPE, QUICK_COLUMNS = range(5)
 
 SPARE_STAGES: Final = 3
 IMPOSSIBLE: Final = 1 << 60
@@ -69,7 +71,8 @@ class Routes(NamedTuple):
     """`visits[k, i]`: visit i of shift k. `counts[k, i]`: how many labels the stage before it has; `labels`: the stages,
     see `stage`; that behind the last visit is there, too. `quick[k, i]`: FREE, the earliest moment the technician is free before visit i, and
     LATEST_ARRIVAL, the latest moment he may arrive at it with the rest of the route still possible, breaks left aside,
-    and THERE, its place (behind the last: where the shift ends).
+    THERE, its place (behind the last: where the shift ends), and SLOPE, what each second that it begins later costs at
+    least, it and the stops that follow without a pause.
     `info[k]`: LENGTH, PRICE, CHANGED (visits counted as changed), LOADED, SERVICE (seconds), HARD (1 where no start has
     a price and no break is left: the route's price is then its driving alone). `where[v]`: the shift of visit v, or
     NOWHERE.
@@ -193,6 +196,7 @@ def _look_back(arrays: Arrays, routes: Routes, shift: int) -> None:
     after = arrays.shift[shift, END_PLACE]
     routes.quick[shift, length, LATEST_ARRIVAL] = latest
     routes.quick[shift, length, THERE] = after
+    routes.quick[shift, length, SLOPE] = 0
     for position in range(length - 1, -1, -1):
         visit = routes.visits[shift, position]
         place = arrays.visit[visit, PLACE]
@@ -205,6 +209,12 @@ def _look_back(arrays: Arrays, routes: Routes, shift: int) -> None:
         latest = start
         routes.quick[shift, position, LATEST_ARRIVAL] = latest
         routes.quick[shift, position, THERE] = place
+        took = routes.quick[shift, position + 1, FREE] - routes.quick[shift, position, FREE]
+        slope = 0
+        before = place_before(arrays, routes, shift, position)
+        if took == arrays.seconds[before, place] + arrays.visit[visit, DURATION]:
+            slope = routes.quick[shift, position + 1, SLOPE] + arrays.visit[visit, DELAY_SECOND]
+        routes.quick[shift, position, SLOPE] = slope
         after = place
 
 
@@ -321,6 +331,9 @@ def _best_on(
         if soft:
             bound += late_price(arrays, visit, start) + promise_price(arrays, visit, start)
             bound += delay_price(arrays, visit, start)
+        if not exact and position < length:
+            pushed = start + duration + seconds[here, after] - quick[shift, position, FREE] - seconds[before, after]
+            bound += quick[shift, position, SLOPE] * max(0, pushed)
         if bound >= added or (blink > 0.0 and chance(dice) < blink):
             continue
         if not exact:
@@ -338,3 +351,48 @@ def chance(dice: Integers) -> float:
     """
     dice[0] = (dice[0] * 1_103_515_245 + 12_345) & 0x7FFFFFFF
     return dice[0] * (1.0 / 0x80000000)
+
+
+@compiled
+def write_route(arrays: Arrays, routes: Routes, shift: int, visits: Integers) -> bool:
+    """Make `visits` the route of `shift`; False when rules exclude it."""
+    for position in range(routes.info[shift, LENGTH]):
+        visit = routes.visits[shift, position]
+        if routes.where[visit] == shift:
+            routes.where[visit] = NOWHERE
+    for position in range(visits.size):
+        routes.visits[shift, position] = visits[position]
+        routes.where[visits[position]] = shift
+    routes.info[shift, LENGTH] = visits.size
+    return rebuild(arrays, routes, shift, 0)
+
+
+@compiled
+def all_insertions(arrays: Arrays, routes: Routes, visit: int, shift: int, added: Integers) -> None:
+    """Write to `added[position]` what each place for `visit` on `shift` adds to the price: IMPOSSIBLE where excluded."""
+    price, load = routes.info[shift, PRICE], routes.info[shift, LOADED] + arrays.visit[visit, LOAD]
+    for position in range(routes.info[shift, LENGTH] + 1):
+        added[position] = IMPOSSIBLE
+        if position >= arrays.shift[shift, FROZEN_VISITS] and load <= arrays.shift[shift, CAPACITY]:
+            whole = price_with(arrays, routes, shift, position, visit, IMPOSSIBLE)
+            added[position] = whole if whole == IMPOSSIBLE else whole - price
+
+
+@compiled
+def total_price(arrays: Arrays, routes: Routes) -> int:
+    """Return the price of all routes and of all visits left out."""
+    total = routes.info[:, PRICE].sum()
+    for visit in range(arrays.visit.shape[0]):
+        if routes.where[visit] == NOWHERE:
+            total += arrays.visit[visit, UNSERVED]
+    return total
+
+
+@compiled
+def changed_visits(arrays: Arrays, routes: Routes) -> int:
+    """Return how many visits of the plan in force are elsewhere, at another time than was told, or left out."""
+    changed = routes.info[:, CHANGED].sum()
+    for visit in range(arrays.visit.shape[0]):
+        if routes.where[visit] == NOWHERE:
+            changed += arrays.visit[visit, COUNTED]
+    return changed

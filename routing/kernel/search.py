@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing.arrays import (
-    COUNTED,
     DUE,
     DURATION,
     FROZEN_VISITS,
@@ -29,7 +28,16 @@ from routing.arrays import (
     Integers,
 )
 from routing.kernel.jit import compiled, inlined
-from routing.kernel.routes import CHANGED, LENGTH, PRICE, Routes, best_insertion, chance, put_in, rebuild
+from routing.kernel.routes import (
+    LENGTH,
+    Routes,
+    best_insertion,
+    chance,
+    changed_visits,
+    put_in,
+    rebuild,
+    total_price,
+)
 
 LONGEST_STRING: Final = 10
 REMOVED_ON_AVERAGE: Final = 10
@@ -72,10 +80,8 @@ class Memory(NamedTuple):
 
 
 @compiled
-def search(arrays: Arrays, routes: Routes, memory: Memory, steps: int, hot: float, cold: float) -> None:
-    """Do `steps` steps, the temperature falling from `hot` to `cold` (in the unit of prices); best so far in `memory`."""
-    cooling = (cold / hot) ** (1.0 / max(1, steps))
-    temperature = hot
+def search(arrays: Arrays, routes: Routes, memory: Memory, steps: int, temperature: float) -> None:
+    """Do `steps` steps at one `temperature`, in the unit of prices; the best routes so far are in `memory`."""
     for _ in range(steps):
         taken_out = _take_out(arrays, routes, memory)
         if taken_out:
@@ -89,27 +95,6 @@ def search(arrays: Arrays, routes: Routes, memory: Memory, steps: int, hot: floa
             else:
                 _revert(arrays, routes, memory)
         memory.sums[STEPS] += 1
-        temperature *= cooling
-
-
-@compiled
-def total_price(arrays: Arrays, routes: Routes) -> int:
-    """Return the price of all routes and of all visits left out."""
-    total = routes.info[:, PRICE].sum()
-    for visit in range(arrays.visit.shape[0]):
-        if routes.where[visit] == NOWHERE:
-            total += arrays.visit[visit, UNSERVED]
-    return total
-
-
-@compiled
-def changed_visits(arrays: Arrays, routes: Routes) -> int:
-    """Return how many visits of the plan in force are elsewhere, at another time than was told, or left out."""
-    changed = routes.info[:, CHANGED].sum()
-    for visit in range(arrays.visit.shape[0]):
-        if routes.where[visit] == NOWHERE:
-            changed += arrays.visit[visit, COUNTED]
-    return changed
 
 
 @inlined

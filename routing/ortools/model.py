@@ -19,7 +19,8 @@ import numpy as np
 from ortools.constraint_solver import pywrapcp, routing_enums_pb2
 from ortools.util import optional_boolean_pb2
 
-from routing.instance import FOREVER, Instance
+from routing.arrays import CAPACITY, FOREVER, LOAD
+from routing.instance import Instance, moved_price, preference_price
 
 PROMISE_STEP_SECONDS: Final = 3_600
 """Lateness at which the slope that stands for a broken promise reaches its price."""
@@ -138,6 +139,7 @@ class _Model:
         self._add_shifts()
         self._add_visits()
         self._add_preferences()
+        self._add_loads()
 
     def stop_at_solution(self, cancelled: Callable[[], bool]) -> None:
         """Make the search end at its next solution once `cancelled` answers True."""
@@ -207,17 +209,30 @@ class _Model:
 
     def _add_preferences(self) -> None:
         """Add what it costs that just this shift takes a visit, as a sum along each route."""
-        shifts, visits, preference = self.lot.shifts, self.lot.visits, self.instance.preference
-        if not any(preference[visit][shift] for visit in visits for shift in shifts):
+        problem, visits = self.instance.problem, self.lot.visits
+        prices = [
+            [
+                moved_price(problem.visits[visit], problem.shifts[shift].id, problem.prices)
+                + preference_price(problem.visits[visit], problem.shifts[shift], problem.prices)
+                for visit in visits
+            ]
+            for shift in self.lot.shifts
+        ]
+        if not any(map(any, prices)):
             return
         nothing = [0] * (len(self.places) - len(visits))
-        transits = [
-            self.routing.RegisterUnaryTransitVector([preference[visit][shift] for visit in visits] + nothing)
-            for shift in shifts
-        ]
-        most = sum(max(preference[visit]) for visit in visits)
+        transits = [self.routing.RegisterUnaryTransitVector(row + nothing) for row in prices]
+        most = sum(map(max, zip(*prices, strict=True)))
         self.routing.AddDimensionWithVehicleTransits(transits, 0, most, True, "preference")
         self.routing.GetDimensionOrDie("preference").SetSpanCostCoefficientForAllVehicles(1)
+
+    def _add_loads(self) -> None:
+        arrays, visits = self.instance.arrays, list(self.lot.visits)
+        loads = arrays.visit[visits, LOAD].tolist()
+        if any(loads):
+            carried = self.routing.RegisterUnaryTransitVector(loads + [0] * (len(self.places) - len(visits)))
+            capacities = [min(int(arrays.shift[shift, CAPACITY]), sum(loads)) for shift in self.lot.shifts]
+            self.routing.AddDimensionWithVehicleCapacity(carried, 0, capacities, True, "load")
 
     def answer(self, solution: Any) -> Answer | None:
         """Return the routes of `solution`, or None when there is none."""

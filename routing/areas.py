@@ -1,0 +1,164 @@
+"""Cutting a problem that is too large to search in one piece: first by place, then along the routes there are.
+
+A cut runs along the line that halves the work; its direction turns from round to round, so that visits which lay at a
+border once lie in the middle next time.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from routing.instance import Instance, Whole, exclusion, prepare
+from routing.problem import Problem
+from routing.travel import TravelBetween
+
+GOLDEN_ANGLE: Final = math.pi * (3 - math.sqrt(5))
+"""Turning by it, no direction comes near an earlier one for long."""
+METRES_A_DEGREE: Final = 111_195.0
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Part of a problem: which of its visits and shifts, as indices, and the instance they make."""
+
+    visits: list[int]
+    shifts: list[int]
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """A problem laid out on a plane, in metres (or table seconds where places have no coordinates)."""
+
+    problem: Problem
+    whole: Whole
+    travel: TravelBetween
+    places: Points
+    visit_place: NDArray[np.intp]
+    start_place: NDArray[np.intp]
+    end_place: NDArray[np.intp]
+
+    def area(self, visits: Sequence[int], shifts: Sequence[int]) -> Area:
+        """Return the part of the problem with these visits and shifts."""
+        problem = self.problem
+        used = np.unique(
+            np.concatenate([self.visit_place[list(visits)], self.start_place[list(shifts)], self.end_place[list(shifts)]])
+        )
+        part = msgspec.structs.replace(
+            problem,
+            places=tuple(problem.places[place] for place in used),
+            visits=tuple(problem.visits[visit] for visit in visits),
+            shifts=tuple(problem.shifts[shift] for shift in shifts),
+        )
+        return Area(list(visits), list(shifts), prepare(part, self.whole, self.travel.table(used)))
+
+
+def mapped(problem: Problem, whole: Whole, travel: TravelBetween) -> Map:
+    """Return the problem laid out."""
+    index = {place.id: number for number, place in enumerate(problem.places)}
+    return Map(
+        problem,
+        whole,
+        travel,
+        _points(problem, travel),
+        np.array([index[visit.place] for visit in problem.visits], dtype=np.intp),
+        np.array([index[shift.start_place] for shift in problem.shifts], dtype=np.intp),
+        np.array([index[shift.end_place] for shift in problem.shifts], dtype=np.intp),
+    )
+
+
+def _points(problem: Problem, travel: TravelBetween) -> Points:
+    if all(place.latitude is not None and place.longitude is not None for place in problem.places):
+        degrees = np.array([(place.latitude, place.longitude) for place in problem.places], dtype=np.float64)
+        east = np.cos(np.radians(degrees[:, 0].mean()))
+        return degrees * METRES_A_DEGREE * np.array([1.0, east])
+    return np.column_stack([_between_far_ends(len(problem.places), travel, start) for start in (0, None)])
+
+
+def _between_far_ends(size: int, travel: TravelBetween, start: int | None) -> NDArray[np.float64]:
+    """Return how much nearer each place is to one far end than to another: a coordinate made of travel alone."""
+    everywhere = np.arange(size)
+
+    def seconds_from(place: int) -> NDArray[np.int32]:
+        return travel.legs(np.full(size, place), everywhere).seconds
+
+    one = int(seconds_from(start if start is not None else size // 2).argmax())
+    other = int(seconds_from(one).argmax())
+    return (seconds_from(one) - seconds_from(other)).astype(np.float64)
+
+
+def first_cut(plane: Map, visits: Sequence[int], most: int) -> list[tuple[list[int], list[int]]]:
+    """Cut everything into parts of at most `most` visits, with technicians in proportion; all their shifts together."""
+    problem = plane.problem
+    order = sorted(range(len(problem.shifts)), key=lambda shift: (problem.shifts[shift].technician, shift))
+    crews = [list(crew) for _, crew in groupby(order, lambda shift: problem.shifts[shift].technician)]
+    crews.sort(key=lambda crew: sorted(problem.shifts[crew[0]].skills))  # halving each kind of skills alike
+    homes = plane.places[plane.start_place[[crew[0] for crew in crews]]] if crews else np.zeros((0, 2))
+    parts: list[tuple[list[int], list[int]]] = []
+
+    def cut(some: NDArray[np.intp], workers: NDArray[np.intp]) -> None:
+        if len(some) <= most or len(workers) < 2:  # noqa: PLR2004
+            parts.append(([int(visit) for visit in some], sorted(s for worker in workers for s in crews[int(worker)])))
+            return
+        points, home = plane.places[plane.visit_place[some]], homes[workers]
+        axis = int(np.ptp(points, axis=0).argmax())
+        ordered, nearest = np.argsort(points[:, axis], kind="stable"), np.argsort(home[:, axis], kind="stable")
+        if np.ptp(home[:, axis]) == 0:
+            nearest = np.concatenate([nearest[::2], nearest[1::2]])
+        half, half_workers = len(some) // 2, len(workers) // 2
+        cut(some[ordered[:half]], workers[nearest[:half_workers]])
+        cut(some[ordered[half:]], workers[nearest[half_workers:]])
+
+    cut(np.array(visits, dtype=np.intp), np.arange(len(crews)))
+    return parts
+
+
+def cut_along_routes(
+    plane: Map, routes: Sequence[Sequence[int]], unplanned: Sequence[int], most: int, turn: int
+) -> list[tuple[list[int], list[int]]]:
+    """Cut a plan into neighbourhoods of whole routes, of at most about `most` visits; `turn` turns the cuts.
+
+    Empty shifts are dealt out evenly; visits left out go to the nearest route of somebody who may take them.
+    """
+    used = [shift for shift, route in enumerate(routes) if route]
+    centres = np.array([plane.places[plane.visit_place[list(routes[shift])]].mean(axis=0) for shift in used])
+    parts: list[list[int]] = []
+
+    def cut(some: NDArray[np.intp], angle: float) -> None:
+        visits = np.array([len(routes[used[index]]) for index in some])
+        if visits.sum() <= most or len(some) < 2:  # noqa: PLR2004
+            parts.append([used[int(index)] for index in some])
+            return
+        along = centres[some] @ np.array([math.cos(angle), math.sin(angle)])
+        ordered = np.argsort(along, kind="stable")
+        half = int(np.searchsorted(np.cumsum(visits[ordered]), visits.sum() / 2))
+        half = min(max(1, half), len(some) - 1)
+        cut(some[ordered[:half]], angle + math.pi / 2)
+        cut(some[ordered[half:]], angle + math.pi / 2)
+
+    cut(np.arange(len(used)), turn * GOLDEN_ANGLE)
+    shifts = [list(part) for part in parts]
+    _deal(shifts, [shift for shift, route in enumerate(routes) if not route], turn)
+    visits = [[visit for shift in part for visit in routes[shift]] for part in parts]
+    part_of = {shift: number for number, part in enumerate(parts) for shift in part}
+    for visit in unplanned:
+        away = ((centres - plane.places[plane.visit_place[visit]]) ** 2).sum(axis=1)
+        near = [used[index] for index in np.argsort(away, kind="stable").tolist()]
+        able = (shift for shift in near if exclusion(plane.problem.visits[visit], plane.problem.shifts[shift]) is None)
+        visits[part_of[next(able, near[0])]].append(visit)
+    return [(sorted(some), sorted(days)) for some, days in zip(visits, shifts, strict=True)]
+
+
+def _deal(parts: list[list[int]], shifts: Sequence[int], turn: int) -> None:
+    for number, shift in enumerate(shifts):
+        parts[(number + turn) % len(parts)].append(shift)
+
+
