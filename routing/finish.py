@@ -9,7 +9,6 @@ from routing.assemble import assembled
 from routing.check import violations
 from routing.draft import Draft
 from routing.explain import Explainer
-from routing.improve import Start
 from routing.plan import Cost, Plan, Status
 from routing.problem import Problem, ProblemError
 
@@ -23,9 +22,9 @@ class PlanRefused(ProblemError):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The draft of a whole problem, or of one area of it, and where its search began."""
+    """The draft of a whole problem, or of one area of it; `base` holds its frozen visits only."""
 
-    start: Start
+    base: Draft
     draft: Draft
 
 
@@ -33,7 +32,7 @@ def finished(problem: Problem, parts: Sequence[Part], *, status: Status, seed: i
     """Return the plan that the drafts of all parts of `problem` make, explained, once the referee has passed it."""
     shift_order = {shift.id: index for index, shift in enumerate(problem.shifts)}
     visit_order = {visit.id: index for index, visit in enumerate(problem.visits)}
-    explainers = [Explainer(part.start.base, part.draft, problem) for part in parts]
+    explainers = [Explainer(part.base, part.draft, problem) for part in parts]
     pieces = [assembled(part.draft) for part in parts]
     travel = parts[0].draft.instance.travel
     plan = Plan(

@@ -9,8 +9,9 @@ from typing import Final
 from routing.arrays import FOREVER
 from routing.draft import Draft, empty_draft, put_in_order, simulate_route
 from routing.instance import Instance
+from routing.kernel.jit import INTERPRETED
 from routing.kernel.lane import Lane
-from routing.ortools.model import Departure, Limits, Lot, first_routes
+from routing.ortools.model import Answer, Departure, Limits, Lot, first_routes, improved_routes
 from routing.reach import bounding_seconds, earliest_starts
 from routing.scan import apply, cheapest_insertion, fill, settle
 from routing.stop import Budget
@@ -134,30 +135,37 @@ def plan_in_force(base: Draft) -> Draft:
 
 def _built(start: Start, visits: list[int], budget: Budget) -> Draft:
     """Return a plan built by OR-Tools from the frozen visits up."""
-    draft = start.base.copy()
-    shifts = tuple(range(len(draft.routes)))
-    lot = Lot(
-        shifts=shifts,
-        departures=tuple(_departure(start.base, shift) for shift in shifts),
-        visits=tuple(visits),
-        deadlines=start.deadlines,
-    )
     limits = Limits(seconds=budget.seconds_left, solutions=None, cancelled=budget.cancelled)
-    answer = first_routes(draft.instance, lot, limits)
-    if answer is not None:
-        for shift, routed in enumerate(answer.routes):
-            whole = [*start.base.routes[shift].visits, *routed]
-            route = simulate_route(draft.instance, shift, whole)
-            if route is not None:
-                draft.replace(shift, route)
-            else:
-                put_in_order(draft, shift, routed)
+    answer = first_routes(start.base.instance, _lot(start, visits), limits)
+    draft = start.base.copy() if answer is None else _taken_over(start, answer)
     fill(draft, draft.unplanned - start.hopeless, stop=budget.out_of_time)
     settle(draft, stop=budget.out_of_time)
     return draft
 
 
-def _departure(base: Draft, shift: int) -> Departure:
+def _lot(start: Start, visits: list[int]) -> Lot:
+    shifts = tuple(range(len(start.base.routes)))
+    return Lot(
+        shifts=shifts,
+        departures=tuple(departure(start.base, shift) for shift in shifts),
+        visits=tuple(visits),
+        deadlines=start.deadlines,
+    )
+
+
+def _taken_over(start: Start, answer: Answer) -> Draft:
+    """Return the draft with the solver's routes behind the frozen visits; what does not fit exactly is left out."""
+    draft = start.base.copy()
+    for shift, routed in enumerate(answer.routes):
+        route = simulate_route(draft.instance, shift, [*start.base.routes[shift].visits, *routed])
+        if route is not None:
+            draft.replace(shift, route)
+        else:
+            put_in_order(draft, shift, routed)
+    return draft
+
+
+def departure(base: Draft, shift: int) -> Departure:
     """Return where and when the part of `shift` behind its frozen visits begins, later by the breaks still to come."""
     day, route = base.instance.shifts[shift], base.routes[shift]
     free, place = day.start, day.start_place
@@ -178,8 +186,10 @@ def improve(start: Start, draft: Draft, budget: Budget, seed: int, report: Repor
     """Return the best draft found until the budget is spent, or the search is complete.
 
     Where seconds limit it, one search runs on each core and all go on from the best of them now and then; where steps
-    limit it, a single one runs, so that it repeats.
+    limit it, a single one runs, so that it repeats. Until the search is compiled OR-Tools improves the plan instead.
     """
+    if INTERPRETED:
+        return _improved_by_solver(start, draft, budget)
     visits = len(draft.instance.visits) - len(start.hopeless)
     lanes = [Lane(draft, seed + number) for number in range(cores() if budget.by_seconds else 1)]
     hot, whole, exchanged = temperature(draft), STEPS_A_VISIT * visits, 0
@@ -199,6 +209,21 @@ def improve(start: Start, draft: Draft, budget: Budget, seed: int, report: Repor
             if budget.time_to_report():
                 report(drafted(start, best_of(lanes)))
     return drafted(start, best_of(lanes))
+
+
+def _improved_by_solver(start: Start, draft: Draft, budget: Budget) -> Draft:
+    """Return what OR-Tools makes of the draft, or the draft where that is not better."""
+    frozen = draft.instance.frozen
+    free = [visit for visit in range(len(draft.instance.visits)) if not draft.instance.visits[visit].frozen]
+    routes = [route.visits[len(frozen[shift]) :] for shift, route in enumerate(draft.routes)]
+    limits = Limits(seconds=budget.seconds_left, solutions=budget.solutions_left, cancelled=budget.cancelled)
+    answer = improved_routes(draft.instance, _lot(start, sorted(set(free) - start.hopeless)), routes, limits)
+    if answer is None:
+        return draft
+    budget.solutions += answer.solutions
+    better = _taken_over(start, answer)
+    fill(better, better.unplanned - start.hopeless, stop=budget.out_of_time)
+    return better if better.price() < draft.price() else draft
 
 
 @dataclass(frozen=True, slots=True)

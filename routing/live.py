@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from routing.check import violations
-from routing.draft import Draft, empty_draft, simulate_route, simulated
+from routing.draft import Draft, driven, empty_draft, simulate_route
 from routing.in_force import draft_of, plan_of
 from routing.insertion import Moved, Proposal, moved, ranked
 from routing.instance import prepare
@@ -277,7 +277,7 @@ def _with_visit(problem: Problem, visit: Visit, changed: Visit) -> Problem:
 def _narrowed(draft: Draft, shifts: Sequence[int]) -> Draft:
     """Return the draft with routes on `shifts` only: what a move leaves alone need not be priced twice."""
     alone = {number: draft.routes[number] for number in shifts}
-    empty = [simulated(draft.instance, number, []) for number in range(len(draft.routes))]
+    empty = [driven(draft.instance, number, []) for number in range(len(draft.routes))]
     return Draft(draft.instance, [alone.get(number, route) for number, route in enumerate(empty)], set(draft.unplanned))
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from routing.draft import Draft, empty_draft, simulate_route
-from routing.finish import finished
+from routing.finish import Part, finished
 from routing.instance import prepare
 from routing.plan import Plan, Status
 from routing.problem import GivenTravel, Problem, ProblemError, Shift, Visit
@@ -149,7 +149,7 @@ def join(problem: Problem, plans: Sequence[Plan], seed: int) -> Plan:
             names = [stop.visit for stop in route.stops]
             _add(draft, shifts[route.shift], [visits[name] for name in names], where=f"route '{route.shift}'")
     solutions = sum(plan.solutions for plan in plans)
-    return finished(base, draft, status=_status(plans), seed=seed, solutions=solutions)
+    return finished(problem, [Part(base, draft)], status=_status(plans), seed=seed, solutions=solutions)
 
 
 def _add(draft: Draft, shift: int, visits: Sequence[int], where: str) -> None:

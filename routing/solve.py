@@ -7,7 +7,7 @@ from typing import Final
 from routing.areas import Area, Map, cut_along_routes, first_cut, mapped
 from routing.draft import Draft
 from routing.finish import Part, finished
-from routing.improve import Report, Slice, Start, cores, drafted, first_plan, improve, improve_slice, start_of
+from routing.improve import Report, Slice, cores, drafted, first_plan, improve, improve_slice, start_of
 from routing.instance import prepare, whole_of
 from routing.limits import AREA_VISITS, FIRST_VISITS
 from routing.plan import Plan, Progress
@@ -48,7 +48,7 @@ def _in_one(problem: Problem, budget: Budget, seed: int, report: Report) -> Part
     report(draft)
     draft = improve(start, draft, budget, seed, report)
     report(draft)
-    return Part(start, draft)
+    return Part(start.base, draft)
 
 
 class _InAreas:
@@ -82,7 +82,7 @@ class _InAreas:
     def _first(self, piece: tuple[list[int], list[int]]) -> tuple[Area, Part]:
         area = self._plane.area(*piece)
         start = start_of(area.instance)
-        return area, Part(start, first_plan(start, self._budget, ask_solver=False))
+        return area, Part(start.base, first_plan(start, self._budget, ask_solver=False))
 
     def _improved(self, number: int, piece: tuple[list[int], list[int]], share: Slice) -> tuple[Area, Part]:
         area = self._plane.area(*piece)
@@ -91,8 +91,8 @@ class _InAreas:
         routes = [[local[visit] for visit in self._routes[shift]] for shift in area.shifts]
         draft = drafted(start, routes)
         if self._problem.most_changes is not None:
-            return area, Part(start, draft)
-        return area, Part(start, improve_slice(start, draft, self._budget, self._seed + number, share))
+            return area, Part(start.base, draft)
+        return area, Part(start.base, improve_slice(start, draft, self._budget, self._seed + number, share))
 
     def _left_out(self) -> list[int]:
         planned = {visit for route in self._routes for visit in route}

@@ -38,6 +38,8 @@ def _cache_folder() -> Path:
 FOLDER: Final = _cache_folder()
 COMPILED: Final = FOLDER / "compiled"
 """Exists once everything the search needs has been compiled into this folder."""
+INTERPRETED: Final = bool(config.DISABLE_JIT)
+"""Whether functions run as plain Python."""
 if not config.CACHE_DIR:
     config.CACHE_DIR = str(FOLDER)
 

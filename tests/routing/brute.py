@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from itertools import permutations
 
-from routing.draft import empty_draft
+from routing.draft import empty_draft, simulate_route
 from routing.instance import Instance, prepare
 from routing.problem import Problem
-from routing.simulate import run
 
 
 def lowest_price(problem: Problem) -> int:
@@ -36,10 +35,10 @@ def _cheapest_routes(instance: Instance, shift: int) -> dict[int, int]:
     cheapest = {0: 0}
     for count in range(1, len(able) + 1):
         for order in permutations(able, count):
-            ending = run(instance, instance.shifts[shift], order)
-            if ending is not None:
+            route = simulate_route(instance, shift, order)
+            if route is not None:
                 mask = sum(1 << visit for visit in order)
-                cheapest[mask] = min(cheapest.get(mask, ending.price), ending.price)
+                cheapest[mask] = min(cheapest.get(mask, route.price), route.price)
     return cheapest
 
 
@@ -63,7 +62,7 @@ def earliest_ever(problem: Problem, name: str) -> int | None:
     visit = next(index for index, one in enumerate(problem.visits) if one.id == name)
     starts: list[int] = []
     for shift, order in _orders_with(instance, visit):
-        ending = run(instance, instance.shifts[shift], order)
-        if ending is not None:
-            starts.append(ending.last.starts()[order.index(visit)])
+        route = simulate_route(instance, shift, order)
+        if route is not None:
+            starts.append(route.starts()[order.index(visit)])
     return min(starts, default=None)

@@ -87,6 +87,7 @@ def test_no_room_says_what_was_tried_and_what_stood_in_the_way() -> None:
         "window_missed": 0,
         "later_visit_missed": 0,
         "no_break": 0,
+        "van_full": 0,
     }
 
 

@@ -6,7 +6,7 @@ from ortools.constraint_solver import pywrapcp
 
 from routing.draft import empty_draft
 from routing.instance import prepare
-from routing.lots import departure
+from routing.improve import departure
 from routing.ortools.model import Limits, Lot, first_routes, improved_routes
 from routing.problem import Problem, Window
 from tests.routing.make import HOUR, city_week, problem, shift, visit
@@ -19,7 +19,7 @@ def lot_of(single: Problem, deadlines: dict[int, int] | None = None) -> Lot:
     shifts = range(len(single.shifts))
     return Lot(
         shifts=tuple(shifts),
-        departures=tuple(departure(base, one, delayed=True) for one in shifts),
+        departures=tuple(departure(base, one) for one in shifts),
         visits=tuple(range(len(single.visits))),
         deadlines=deadlines or {},
     )

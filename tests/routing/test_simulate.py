@@ -6,17 +6,17 @@ from typing import Any, NamedTuple
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from routing.draft import empty_draft, overfull
+from routing.draft import simulate_route
 from routing.instance import Instance, ShiftData, prepare
 from routing.problem import Break, Previous, Problem, Window
-from routing.simulate import run, start_terms
+from routing.simulate import start_price, taking_price
 from tests.routing.make import HOUR, line, problem, problems, shift, visit
 
 NOON = Break(earliest=4 * HOUR, latest=5 * HOUR, duration=HOUR // 2)
 
 
 def prepared(single: Problem) -> Instance:
-    return empty_draft(prepare(single)).instance
+    return prepare(single)
 
 
 class Day(NamedTuple):
@@ -30,15 +30,12 @@ class Day(NamedTuple):
 def simulated(single: Problem) -> Day | None:
     """Return how the visits go, in their order, on the first shift."""
     instance = prepared(single)
-    ending = run(instance, instance.shifts[0], range(len(single.visits)))
-    if ending is None:
+    route = simulate_route(instance, 0, range(len(single.visits)))
+    if route is None:
         return None
-    rests = list(ending.rests)
-    label = ending.last
-    while label.parent is not None:
-        rests = [*label.rests, *rests]
-        label = label.parent
-    return Day(ending.last.starts(), ending.end, rests)
+    times = route.times
+    rests = [begin for rests in (*(stop.rests for stop in times.stops), times.rests) for begin, _ in rests]
+    return Day(route.starts(), times.back, rests)
 
 
 def possible(single: Problem) -> Day:
@@ -147,8 +144,8 @@ def one_schedule(
         if not starts:
             return None
         start = min(starts)
-        price += instance.prices.travel_second * leg + instance.preference[index][day.index]
-        price += sum(start_terms(data, day.index, start, instance))
+        price += instance.prices.travel_second * leg + taking_price(instance.arrays, index, day.index)
+        price += start_price(instance.arrays, index, day.index, start)
         time, place = start + data.duration, data.place
     leaves = rest(time, 2 * len(order))
     leg = instance.seconds[place][day.end_place]
@@ -157,6 +154,8 @@ def one_schedule(
     if any(gap > 2 * len(order) + 1 for gap in placing):
         return None
     overtime = max(0, leaves + leg - day.end)
+    service = sum(instance.visits[index].duration for index in order)
+    price += instance.prices.unfair_second * max(0, service - day.fair)
     return price + instance.prices.travel_second * leg + instance.prices.overtime_second * overtime
 
 
@@ -173,8 +172,5 @@ def test_the_simulation_finds_the_cheapest_schedule_of_an_order(random_problem: 
         return
     day = instance.shifts[data.draw(st.integers(0, len(instance.shifts) - 1))]
     order = data.draw(st.permutations(range(len(instance.visits))))
-    ending = run(instance, day, order)
-    assert (None if ending is None else ending.price) == written_out(instance, day, list(order))
-    if ending is not None:
-        work = sum(instance.visits[index].duration for index in order)
-        assert not overfull(day, work)
+    route = simulate_route(instance, day.index, order)
+    assert (None if route is None else route.price) == written_out(instance, day, list(order))

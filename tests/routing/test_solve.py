@@ -10,17 +10,18 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from routing.check import violations
-from routing.clusters import clusters
-from routing.instance import prepare
+from routing.areas import first_cut, mapped
+from routing.instance import whole_of
 from routing.plan import Plan, Progress
 from routing.problem import Break, PerPriority, Pin, Previous, Prices, Problem, ProblemError, Visit, Window
 from routing.solve import solve
 from routing.stop import StopWhen
+from routing.travel import travel_between
 from tests.routing.brute import lowest_price
 from tests.routing.make import DAY, HOUR, city_week, problem, problems, shift, visit
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-QUICK = StopWhen(solutions=8)
+QUICK = StopWhen(solutions=100)
 
 
 def planned(plan: Plan) -> dict[str, tuple[str, int]]:
@@ -72,7 +73,7 @@ def test_cost_is_that_of_brute_force_nearly_always(record_property: Callable[[st
     @settings(max_examples=50, deadline=None, suppress_health_check=SLOW, derandomize=True, database=None)
     @given(problems(most_visits=5))
     def compare(random_problem: Problem) -> None:
-        cost = solve(random_problem, StopWhen(solutions=100)).cost.total
+        cost = solve(random_problem, StopWhen(solutions=2_000)).cost.total
         best = lowest_price(random_problem)
         assert cost >= best
         compared.append(cost - best)
@@ -109,28 +110,28 @@ def test_a_day_of_acceptance_size_keeps_every_commitment_that_can_be_kept() -> N
     assert told[0].share <= told[-1].share <= 1.0
 
 
-def test_more_visits_than_one_model_takes_are_planned_in_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twice the work there is room for, so that a plan is built by the solver; its lots are kept small."""
-    monkeypatch.setattr("routing.clusters.MODEL_VISITS", 20)
+def test_more_visits_than_one_area_takes_are_planned_in_areas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice the work there is room for; the areas are kept small."""
+    monkeypatch.setattr("routing.solve.AREA_VISITS", 20)
+    monkeypatch.setattr("routing.solve.FIRST_VISITS", 40)
     week = city_week(70, 4, 1, breaks=True)
-    plan = solve(week, StopWhen(solutions=30))
+    plan = solve(week, StopWhen(solutions=800))
     assert violations(week, plan) == []
     assert plan.unplanned
+    assert plan == solve(week, StopWhen(solutions=800))
 
 
-def test_clusters_cut_across_the_map_and_keep_a_technician_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("routing.clusters.MODEL_VISITS", 20)
+def test_the_first_cut_goes_across_the_map_and_keeps_a_technician_in_one_piece() -> None:
     week = city_week(70, 6, 2)
-    instance = prepare(week)
-    cut = clusters(instance, list(range(70)), list(range(12)))
+    cut = first_cut(mapped(week, whole_of(week), travel_between(week)), range(70), 20)
     assert len(cut) == 4
     assert sorted(visit for visits, _ in cut for visit in visits) == list(range(70))
     assert sorted(shift for _, shifts in cut for shift in shifts) == list(range(12))
     crews = [{week.shifts[shift].technician for shift in shifts} for _, shifts in cut]
     assert sum(len(crew) for crew in crews) == 6
-    monkeypatch.setattr("routing.clusters.MODEL_VISITS", 1)
     alone = city_week(5, 1, 1)
-    assert clusters(prepare(alone), list(range(5)), [0]) == [(list(range(5)), [0])]
+    plane = mapped(alone, whole_of(alone), travel_between(alone))
+    assert first_cut(plane, range(5), 1) == [(list(range(5)), [0])]
 
 
 def test_an_overloaded_day_serves_the_important_and_explains_the_rest() -> None:
