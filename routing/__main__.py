@@ -18,6 +18,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import BinaryIO
 
+from routing.kernel.cache import prefer_compiled
 from routing import limits
 from routing.plan import Progress
 from routing.problem import ProblemError
@@ -26,8 +27,8 @@ from routing.stop import StopWhen
 from routing.validate import validate
 
 CHUNK_BYTES = 1 << 20
-UNMAPPED = "failed to map segment"
-"""What the system's loader says when a library finds no room in the address space."""
+UNMAPPED = ("failed to map segment", "libllvmlite")
+"""What the system's loader, and numba's compiler, say when a library finds no room in the address space."""
 
 
 class Parent:
@@ -116,7 +117,8 @@ def answer(parent: Parent) -> Message:
         stop = StopWhen(seconds=request.stop.seconds, solutions=request.stop.solutions, cancelled=parent.cancelled)
         bound(request)
         must_fit(request)
-        # A bad request is answered before the solver's half second of loading.
+        # A bad request is answered before the solver's second of loading.
+        prefer_compiled()
         from routing.parts import join  # noqa: PLC0415
         from routing.solve import solve  # noqa: PLC0415
 
@@ -125,8 +127,8 @@ def answer(parent: Parent) -> Message:
         return Message(plan=solve(request.problem, stop, request.seed, parent.progress))
     except ProblemError as error:
         return Message(error=fault(error))
-    except (MemoryError, ImportError) as error:
-        if isinstance(error, ImportError) and UNMAPPED not in str(error):
+    except (MemoryError, ImportError, OSError) as error:
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in UNMAPPED):
             raise
         refused = ProblemError("out_of_memory", "process", limit=address_space(request))
         return Message(error=fault(refused))

@@ -47,8 +47,6 @@ class _Case:
     place: dict[str, int]
     travel: TravelBetween
     legs: dict[tuple[str, str], tuple[int, int]]
-    service: int
-    working: int
 
     def leg(self, origin: str, destination: str) -> tuple[int, int]:
         """Table seconds and metres of a leg."""
@@ -93,8 +91,6 @@ def violations(problem: Problem, plan: Plan) -> list[Violation]:
         place={place.id: index for index, place in enumerate(problem.places)},
         travel=travel_between(problem),
         legs={},
-        service=sum(visit.duration * visit.technicians for visit in problem.visits),
-        working=sum(shift.end - shift.start for shift in problem.shifts),
     )
     found = list(_coverage(case, plan))
     if found:
@@ -430,7 +426,8 @@ def _costs(case: _Case, plan: Plan) -> Iterator[Violation]:
         for stop in route.stops:
             sums.update(_stop_cost(case.problem, case.visits[stop.visit], shift, stop.start))
             service += case.visits[stop.visit].duration
-        sums["fairness"] += case.problem.prices.unfair_second * max(0, service - _fair_share(case, shift))
+        fair = (shift.end - shift.start) * case.problem.prices.fair_per_mille // PER_MILLE
+        sums["fairness"] += case.problem.prices.unfair_second * max(0, service - fair)
     horizon = max((shift.end + shift.overtime_allowed for shift in case.problem.shifts), default=0)
     for unplanned in plan.unplanned:
         visit = case.visits[unplanned.visit]
@@ -438,13 +435,6 @@ def _costs(case: _Case, plan: Plan) -> Iterator[Violation]:
     for term, stated in msgspec.structs.asdict(plan.cost).items():
         if stated != sums[term]:
             yield Violation("cost_wrong", term, f"{stated}, not {sums[term]}")
-
-
-def _fair_share(case: _Case, shift: Shift) -> int:
-    """Return the shift's part of all service, by its part of all working time, rounded up."""
-    if case.working == 0:
-        return 0
-    return ceil(Fraction(case.service * (shift.end - shift.start), case.working))
 
 
 def _stop_cost(problem: Problem, visit: Visit, shift: Shift, start: int) -> dict[str, int]:

@@ -107,6 +107,9 @@ def _longest(instance: Instance) -> int:
 
 def simulate_route(instance: Instance, shift: int, visits: Sequence[int]) -> DraftRoute | None:
     """Return the route, or None when the rules of the day exclude it."""
+    if not len(visits):
+        begins = instance.shifts[shift].start
+        return DraftRoute([], RouteTimes((), begins, begins, (), 0))
     if overloaded(instance, shift, visits):
         return None
     times = simulated(instance.arrays, shift, visits)

@@ -188,6 +188,8 @@ def improve(start: Start, draft: Draft, budget: Budget, seed: int, report: Repor
     Where seconds limit it, one search runs on each core and all go on from the best of them now and then; where steps
     limit it, a single one runs, so that it repeats. Until the search is compiled OR-Tools improves the plan instead.
     """
+    if not draft.routes or not start.base.unplanned - start.hopeless:
+        return draft  # there is nothing to choose
     if INTERPRETED:
         return _improved_by_solver(start, draft, budget)
     visits = len(draft.instance.visits) - len(start.hopeless)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from routing import arrays as columns
 from routing.arrays import FOREVER, NOWHERE, Arrays
-from routing.problem import Prices, Problem, Shift, Visit, fair_seconds, horizon_end
+from routing.problem import Prices, Problem, Shift, Visit, horizon_end
 from routing.van_stock import stocked
-from routing.simulate import RouteTimes, simulated
+from routing.simulate import PER_MILLE, RouteTimes, simulated
 from routing.travel import TravelTable, travel_table
 
 GONE_SHIFT = -2
@@ -96,15 +96,13 @@ class Whole:
     """What a part of a problem needs to know of the whole to price its visits alike."""
 
     horizon: int
-    fair: dict[str, int]
-    """The fair share of each shift, by id."""
     stocked: dict[str, str]
     """The technician whose van keeps the parts of a visit, by the visit's id."""
 
 
 def whole_of(problem: Problem) -> Whole:
     """Return what the parts of `problem` need to know of it."""
-    return Whole(horizon_end(problem), fair_seconds(problem), stocked(problem))
+    return Whole(horizon_end(problem), stocked(problem))
 
 
 def prepare(problem: Problem, whole: Whole | None = None, travel: TravelTable | None = None) -> Instance:
@@ -121,7 +119,7 @@ def prepare(problem: Problem, whole: Whole | None = None, travel: TravelTable | 
         for index, visit in enumerate(problem.visits)
     )
     shifts = tuple(
-        _shift_data(index, shift, place_index, whole.fair[shift.id]) for index, shift in enumerate(problem.shifts)
+        _shift_data(index, shift, place_index, problem.prices) for index, shift in enumerate(problem.shifts)
     )
     eligible, frozen = _eligible(problem), _frozen_routes(problem, shift_index)
     arrays = _arrays(problem, visits, shifts, eligible, travel, whole.stocked)
@@ -330,7 +328,7 @@ def _rows(table: NDArray[np.int32]) -> tuple[Sequence[int], ...]:
     return tuple(array("i", row.tobytes()) for row in table)
 
 
-def _shift_data(index: int, shift: Shift, place_index: dict[str, int], fair: int) -> ShiftData:
+def _shift_data(index: int, shift: Shift, place_index: dict[str, int], prices: Prices) -> ShiftData:
     return ShiftData(
         index=index,
         start_place=place_index[shift.start_place],
@@ -339,7 +337,7 @@ def _shift_data(index: int, shift: Shift, place_index: dict[str, int], fair: int
         end=shift.end,
         last=shift.end + shift.overtime_allowed,
         pauses=tuple(Pause(pause.earliest, pause.latest, pause.duration) for pause in shift.breaks),
-        fair=fair,
+        fair=(shift.end - shift.start) * prices.fair_per_mille // PER_MILLE,
     )
 
 

@@ -17,6 +17,16 @@ MAX_BREAKS_PER_SHIFT: Final = 4
 MAX_NAMES_PER_LIST: Final = 500
 """Skills of a shift or a visit, technicians allowed or forbidden for a visit."""
 
+MAX_CREW: Final = 8
+"""Technicians of one visit."""
+MAX_STOCK: Final = 100_000
+"""Entries of what vans carry."""
+MAX_QUANTITY: Final = 1_000_000
+MAX_PACE_HOURS: Final = 31 * 24 + 24
+MIN_PACE: Final = 50
+"""Per mille of the table's speed: a twentieth."""
+MAX_PACE: Final = 10_000
+
 MAX_HORIZON_SECONDS: Final = 31 * SECONDS_PER_DAY
 """Shifts end (overtime included) within this from the horizon start."""
 MAX_TIME_SECONDS: Final = 3_660 * SECONDS_PER_DAY

@@ -205,7 +205,9 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pin_unserved: int = 400_000_000
     """On top of `unserved` for a visit that a dispatcher pinned."""
     unfair_second: int = 5
-    """Each second of service on a shift beyond its fair share (`fair_seconds`)."""
+    """Each second of service on a shift beyond its fair share."""
+    fair_per_mille: int = 600
+    """The fair share of service in a shift's time: beyond it others should work first."""
 
 
 class ZoneFactor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -270,10 +272,3 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def horizon_end(problem: Problem) -> int:
     """Return the second at which the last shift ends, overtime included; 0 without shifts."""
     return max((shift.end + shift.overtime_allowed for shift in problem.shifts), default=0)
-
-
-def fair_seconds(problem: Problem) -> dict[str, int]:
-    """Return the seconds of service that are each shift's fair share: all there are, shared out by working time."""
-    service = sum(visit.duration * visit.technicians for visit in problem.visits)
-    working = sum(shift.end - shift.start for shift in problem.shifts)
-    return {shift.id: -(-service * (shift.end - shift.start) // max(1, working)) for shift in problem.shifts}

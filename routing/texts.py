@@ -87,9 +87,46 @@ PROBLEM_TEXTS: Final[Mapping[str, Text]] = {
     "duration_out_of_range": Text(
         "{where}: the duration is {found} s. Give 0 to {limit} s.", "{where}：时长为 {found} 秒。请填 0 到 {limit} 秒。"
     ),
-    "crew_not_supported": Text(
-        "{where} needs {found} technicians; one is planned at a time so far. Make one visit for each person.",
-        "{where} 需要 {found} 名技术员；目前一次上门只排一人。请为每人各建一次上门。",
+    "crew_size": Text(
+        "{where} needs {found} technicians. Give 1 to {limit}.",
+        "{where} 需要 {found} 名技术员。请填 1 到 {limit}。",
+    ),
+    "load_negative": Text("{where}: the load is {found}. Give 0 or more.", "{where}：载量为 {found}。请填 0 或正数。"),
+    "capacity_negative": Text(
+        "{where}: the van's capacity is {found}. Give 0 or more, or none.",
+        "{where}：车辆载量上限为 {found}。请填 0 或正数，或不填。",
+    ),
+    "quantity_out_of_range": Text(
+        "{where}: the quantity must be above 0 (in stock: 0 or more) and at most {limit}. Correct it.",
+        "{where}：数量须大于 0（库存可为 0）且不超过 {limit}。请更正。",
+    ),
+    "follows_unknown": Text(
+        "{where}: the visit '{visit}' it is to follow is not in the list. Add it, or remove the relation.",
+        "{where}：要跟随的上门“{visit}”不在列表中。请补充或取消先后关系。",
+    ),
+    "follows_in_a_circle": Text(
+        "{where}: going back from visit to visit leads to '{visit}' again. Break the circle.",
+        "{where}：先后关系绕回到“{visit}”。请断开循环。",
+    ),
+    "follows_gap_impossible": Text(
+        "{where}: the gap must be 0 or more and its most ({most}) no less than its least ({least}). Correct it.",
+        "{where}：间隔须为 0 或正数，且最长（{most}）不得小于最短（{least}）。请更正。",
+    ),
+    "pace_hours": Text(
+        "{where}: {found} hours given; 1 to {limit} are possible. Correct the list.",
+        "{where}：给出 {found} 个小时，须为 1 到 {limit} 个。请更正。",
+    ),
+    "pace_out_of_range": Text(
+        "{where}: every hour's pace lies between {least} and {limit} per mille. Correct it.",
+        "{where}：每小时的速度须在千分之 {least} 到 {limit} 之间。请更正。",
+    ),
+    "most_changes_negative": Text(
+        "{where} is {found}. Give 0 or more, or none.", "{where} 为 {found}。请填 0 或正数，或不填。"
+    ),
+    "change_budget_too_small": Text(
+        "{where}: after what has happened we found no plan with fewer than {needed} changed visits; {allowed} are"
+        " allowed. Allow more.",
+        "{where}：就目前情况，未找到改动少于 {needed} 次上门的计划；允许 {allowed} 次。请放宽限制。",
     ),
     "pin_empty": Text(
         "{where} names neither a shift nor a technician. Name one.", "{where} 未指定班次或技术员。请指定。"

@@ -13,6 +13,7 @@ from routing import limits
 from routing.problem import (
     Break,
     EstimatedTravel,
+    GivenTravel,
     PerPriority,
     Place,
     Problem,
@@ -39,6 +40,11 @@ def validate(problem: Problem) -> None:
         _check_visit(where, visit, places)
         _check_pin(where, visit, shifts)
         _check_frozen(where, visit, shifts)
+    _check_follows(problem)
+    _check_stock(problem)
+    _check_pace(problem)
+    if problem.most_changes is not None and problem.most_changes < 0:
+        _refuse("most_changes_negative", "most_changes", found=problem.most_changes)
     _check_travel(problem)
 
 
@@ -64,7 +70,9 @@ def _check_count(where: str, found: int, limit: int) -> None:
 
 
 def _check_sizes(problem: Problem) -> None:
-    _check_count("places", len(problem.places), limits.MAX_PLACES)
+    given = isinstance(problem.travel, GivenTravel)
+    _check_count("places", len(problem.places), limits.MAX_TABLE_PLACES if given else limits.MAX_PLACES)
+    _check_count("van_stock", len(problem.van_stock), limits.MAX_STOCK)
     _check_count("shifts", len(problem.shifts), limits.MAX_SHIFTS)
     _check_count("visits", len(problem.visits), limits.MAX_VISITS)
     for index, shift in enumerate(problem.shifts):
@@ -74,7 +82,8 @@ def _check_sizes(problem: Problem) -> None:
     for index, visit in enumerate(problem.visits):
         where = _where("visits", index, visit.id)
         _check_count(f"{where} .windows", len(visit.windows), limits.MAX_WINDOWS_PER_VISIT)
-        names = max(len(visit.skills), len(visit.allowed_technicians or ()), len(visit.forbidden_technicians))
+        lists = (visit.skills, visit.allowed_technicians or (), visit.forbidden_technicians, visit.parts)
+        names = max(map(len, lists))
         _check_count(f"{where} lists of skills and people", names, limits.MAX_NAMES_PER_LIST)
 
 
@@ -108,6 +117,8 @@ def _check_shift(where: str, shift: Shift, places: set[str]) -> None:
     _check_place_known(where, shift.end_place, places)
     if shift.end <= shift.start:
         _refuse("shift_inverted", where, start=shift.start, end=shift.end)
+    if shift.capacity is not None and shift.capacity < 0:
+        _refuse("capacity_negative", where, found=shift.capacity)
     if shift.overtime_allowed < 0:
         _refuse("overtime_negative", where, found=shift.overtime_allowed)
     if shift.start < 0 or shift.end + shift.overtime_allowed > limits.MAX_HORIZON_SECONDS:
@@ -150,8 +161,13 @@ def _check_visit(where: str, visit: Visit, places: set[str]) -> None:
     _check_place_known(where, visit.place, places)
     if not 0 <= visit.duration <= limits.MAX_HORIZON_SECONDS:
         _refuse("duration_out_of_range", where, found=visit.duration, limit=limits.MAX_HORIZON_SECONDS)
-    if visit.technicians != 1:
-        _refuse("crew_not_supported", where, found=visit.technicians)
+    if not 1 <= visit.technicians <= limits.MAX_CREW:
+        _refuse("crew_size", where, found=visit.technicians, limit=limits.MAX_CREW)
+    if visit.load < 0:
+        _refuse("load_negative", where, found=visit.load)
+    for need in visit.parts:
+        if not 0 < need.quantity <= limits.MAX_QUANTITY:
+            _refuse("quantity_out_of_range", f"{where} .parts '{need.part}'", limit=limits.MAX_QUANTITY)
     for index, window in enumerate(visit.windows):
         _check_window(f"{where} .windows[{index}]", window)
     if visit.promise is not None:
@@ -217,6 +233,45 @@ def _check_pinned_shift(where: str, visit: Visit, shift: Shift) -> None:
     allowed = visit.allowed_technicians is None or worker in visit.allowed_technicians
     if not visit.frozen and (not allowed or worker in visit.forbidden_technicians):
         _refuse("pin_not_allowed", where, shift=shift.id, worker=worker)
+
+
+def _check_follows(problem: Problem) -> None:
+    """Refuse relations to nobody, to oneself, round in circles, or with gaps that nothing meets."""
+    visits = {visit.id: visit for visit in problem.visits}
+    for index, visit in enumerate(problem.visits):
+        if visit.follows is None:
+            continue
+        where = f"{_where('visits', index, visit.id)} .follows"
+        gaps = visit.follows.least_gap, visit.follows.most_gap
+        if gaps[0] < 0 or gaps[0] > limits.MAX_HORIZON_SECONDS or (gaps[1] is not None and gaps[1] < gaps[0]):
+            _refuse("follows_gap_impossible", where, least=gaps[0], most=str(gaps[1]))
+        seen: set[str] = set()
+        after: Visit | None = visit
+        while after is not None and after.follows is not None:
+            if after.follows.visit not in visits:
+                _refuse("follows_unknown", where, visit=after.follows.visit)
+            if after.id in seen:
+                _refuse("follows_in_a_circle", where, visit=after.id)
+            seen.add(after.id)
+            after = visits[after.follows.visit]
+
+
+def _check_stock(problem: Problem) -> None:
+    for index, stock in enumerate(problem.van_stock):
+        if not 0 <= stock.quantity <= limits.MAX_QUANTITY:
+            where = f"van_stock[{index}] {stock.technician} '{stock.part}'"
+            _refuse("quantity_out_of_range", where, limit=limits.MAX_QUANTITY)
+
+
+def _check_pace(problem: Problem) -> None:
+    pace = problem.pace
+    if pace is None:
+        return
+    if not 0 < len(pace.per_mille) <= limits.MAX_PACE_HOURS:
+        _refuse("pace_hours", "pace", found=len(pace.per_mille), limit=limits.MAX_PACE_HOURS)
+    if not all(limits.MIN_PACE <= speed <= limits.MAX_PACE for speed in pace.per_mille):
+        _refuse("pace_out_of_range", "pace", least=limits.MIN_PACE, limit=limits.MAX_PACE)
+    _check_time("pace.begins", pace.begins)
 
 
 def _check_frozen(where: str, visit: Visit, shifts: dict[str, Shift]) -> None:

@@ -9,9 +9,7 @@ import pytest
 
 import routing.check
 from routing.check import violations
-from routing.draft import empty_draft
 from routing.finish import PlanRefused, passed
-from routing.instance import prepare
 from routing.plan import Cost, Plan, Reason, Rest, Route, Stop, Unplanned
 from routing.problem import Break, Pin, Previous, Problem, Window
 from routing.solve import solve
@@ -296,11 +294,10 @@ def test_a_told_customer_moved_in_time_or_to_another_shift_costs() -> None:
 
 
 def test_a_plan_the_referee_refuses_never_leaves(legal: Plan) -> None:
-    draft = empty_draft(prepare(PROBLEM))
     with pytest.raises(PlanRefused, match="visit_missing"):
-        passed(draft, changed(legal, routes=legal.routes[1:]))
+        passed(PROBLEM, changed(legal, routes=legal.routes[1:]), legal.cost.total)
     with pytest.raises(PlanRefused):
-        passed(draft, legal)  # legal, but not the draft's price
+        passed(PROBLEM, legal, legal.cost.total + 1)  # legal, but not at the price the search said
 
 
 def test_nothing_of_the_search_is_used() -> None:
