@@ -12,12 +12,15 @@ from routing.instance import Instance
 from routing.kernel.jit import INTERPRETED
 from routing.kernel.lane import Lane
 from routing.ortools.model import Answer, Departure, Limits, Lot, first_routes, improved_routes
+from routing.problem import ProblemError
 from routing.reach import bounding_seconds, earliest_starts
-from routing.scan import apply, cheapest_insertion, fill, settle
+from routing.scan import apply, candidates, cheapest_insertion, fill, inserted, settle, urgency
 from routing.stop import Budget
 
 FAILED_SHARE: Final = 0.05
 """Visits without room, of all, at which building by insertion gives up: then choosing matters more than order."""
+TRIED_WITHIN: Final = 40
+"""Places tried for a visit where the changes are counted."""
 HOT_LEGS: Final = 1.5
 """The first temperature: the price of so many drives of mean length. The search begins by accepting that much worse."""
 COOLED_TO: Final = 0.01
@@ -67,7 +70,9 @@ def first_plan(start: Start, budget: Budget, *, ask_solver: bool) -> Draft:
 
     `ask_solver`: where insertion leaves visits out or late, let OR-Tools build one, too, and keep the cheaper.
     """
-    base = start.base
+    base, most_changes = start.base, start.base.instance.problem.most_changes
+    if most_changes is not None:
+        return _within(start, most_changes)
     free = sorted(base.unplanned - start.hopeless)
     known = sum(1 for visit in free if base.instance.problem.visits[visit].previous is not None)
     if 2 * known >= len(free):
@@ -80,6 +85,28 @@ def first_plan(start: Start, budget: Budget, *, ask_solver: bool) -> Draft:
         return draft
     built = _built(start, free, budget)
     return built if built.price() < draft.price() else draft
+
+
+def _within(start: Start, most_changes: int) -> Draft:
+    """Return the plan in force with as much put in as changes no more than `most_changes` of its visits.
+
+    Raises `ProblemError` 'change_budget_too_small' when what has happened changes more than that already.
+    """
+    draft = plan_in_force(start.base)
+    needed = draft.changes()
+    if needed > most_changes:
+        raise ProblemError("change_budget_too_small", "most_changes", needed=needed, allowed=most_changes)
+    for visit in sorted(draft.unplanned - start.hopeless, key=lambda index: urgency(draft.instance, index)):
+        for added, shift, position in candidates(draft, visit)[:TRIED_WITHIN]:
+            if added >= draft.instance.visits[visit].unserved:
+                break
+            before, after = draft.routes[shift], inserted(draft, visit, shift, position)
+            if after is not None:
+                draft.replace(shift, after)
+                if draft.changes() <= most_changes:
+                    break
+                draft.replace(shift, before)
+    return draft
 
 
 def _troubled(start: Start, draft: Draft) -> bool:
@@ -99,13 +126,13 @@ def _inserted(start: Start, visits: list[int], budget: Budget) -> Draft:
     """
     draft, instance = start.base.copy(), start.base.instance
 
-    def urgency(visit: int) -> tuple[int, int, int, int]:
+    def scarce_first(visit: int) -> tuple[int, int, int, int]:
         data, able = instance.visits[visit], len(instance.eligible[visit])
         last = min(start.deadlines.get(visit, FOREVER), data.promise_end, data.opens[-1][1])
         return 4 * able // (len(instance.shifts) + 1), last, -data.unserved, visit
 
     failed = 0
-    for visit in sorted(visits, key=urgency):
+    for visit in sorted(visits, key=scarce_first):
         if budget.out_of_time() or failed > FAILED_SHARE * len(visits):
             break
         insertion = cheapest_insertion(draft, visit, limit=instance.visits[visit].unserved)

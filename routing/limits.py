@@ -11,7 +11,7 @@ MAX_VISITS: Final = 20_000
 MAX_SHIFTS: Final = 5_000
 MAX_PLACES: Final = 25_000
 MAX_TABLE_PLACES: Final = 2_500
-"""Places of a problem that brings its own travel table."""
+"""Places of a problem that brings its own travel table, or that is planned in one piece for its budget of changes."""
 MAX_WINDOWS_PER_VISIT: Final = 16
 MAX_BREAKS_PER_SHIFT: Final = 4
 MAX_NAMES_PER_LIST: Final = 500

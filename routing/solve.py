@@ -35,7 +35,7 @@ def solve(
         if on_progress is not None:
             on_progress(_progress(problem, drafts, budget))
 
-    if len(problem.visits) <= AREA_VISITS:
+    if len(problem.visits) <= AREA_VISITS or problem.most_changes is not None:
         parts = [_in_one(problem, budget, seed, lambda draft: report([draft]))]
     else:
         parts = _InAreas(problem, budget, seed, report).parts()
@@ -90,8 +90,6 @@ class _InAreas:
         local = {visit: index for index, visit in enumerate(area.visits)}
         routes = [[local[visit] for visit in self._routes[shift]] for shift in area.shifts]
         draft = drafted(start, routes)
-        if self._problem.most_changes is not None:
-            return area, Part(start.base, draft)
         return area, Part(start.base, improve_slice(start, draft, self._budget, self._seed + number, share))
 
     def _left_out(self) -> list[int]:

@@ -70,8 +70,8 @@ def _check_count(where: str, found: int, limit: int) -> None:
 
 
 def _check_sizes(problem: Problem) -> None:
-    given = isinstance(problem.travel, GivenTravel)
-    _check_count("places", len(problem.places), limits.MAX_TABLE_PLACES if given else limits.MAX_PLACES)
+    in_one = isinstance(problem.travel, GivenTravel) or problem.most_changes is not None
+    _check_count("places", len(problem.places), limits.MAX_TABLE_PLACES if in_one else limits.MAX_PLACES)
     _check_count("van_stock", len(problem.van_stock), limits.MAX_STOCK)
     _check_count("shifts", len(problem.shifts), limits.MAX_SHIFTS)
     _check_count("visits", len(problem.visits), limits.MAX_VISITS)
