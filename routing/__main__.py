@@ -18,8 +18,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import BinaryIO
 
-from routing.kernel.cache import prefer_compiled
 from routing import limits
+from routing.kernel.cache import prefer_compiled
 from routing.plan import Progress
 from routing.problem import ProblemError
 from routing.protocol import CANCEL, Message, Request, decode_request, encode, fault

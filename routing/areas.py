@@ -49,16 +49,15 @@ class Map:
     def area(self, visits: Sequence[int], shifts: Sequence[int]) -> Area:
         """Return the part of the problem with these visits and shifts."""
         problem = self.problem
-        used = np.unique(
-            np.concatenate([self.visit_place[list(visits)], self.start_place[list(shifts)], self.end_place[list(shifts)]])
-        )
+        some, days = list(visits), list(shifts)
+        used = sorted({*self.visit_place[some], *self.start_place[days], *self.end_place[days]})
         part = msgspec.structs.replace(
             problem,
             places=tuple(problem.places[place] for place in used),
             visits=tuple(problem.visits[visit] for visit in visits),
             shifts=tuple(problem.shifts[shift] for shift in shifts),
         )
-        return Area(list(visits), list(shifts), prepare(part, self.whole, self.travel.table(used)))
+        return Area(list(visits), list(shifts), prepare(part, self.whole, self.travel.table(np.array(used, dtype=np.intp))))
 
 
 def mapped(problem: Problem, whole: Whole, travel: TravelBetween) -> Map:
@@ -130,10 +129,11 @@ def cut_along_routes(
     """
     used = [shift for shift, route in enumerate(routes) if route]
     centres = np.array([plane.places[plane.visit_place[list(routes[shift])]].mean(axis=0) for shift in used])
+    stops = np.array([len(routes[shift]) for shift in used], dtype=np.intp)
     parts: list[list[int]] = []
 
     def cut(some: NDArray[np.intp], angle: float) -> None:
-        visits = np.array([len(routes[used[index]]) for index in some])
+        visits = stops[some]
         if visits.sum() <= most or len(some) < 2:  # noqa: PLR2004
             parts.append([used[int(index)] for index in some])
             return
@@ -151,7 +151,8 @@ def cut_along_routes(
     part_of = {shift: number for number, part in enumerate(parts) for shift in part}
     for visit in unplanned:
         away = ((centres - plane.places[plane.visit_place[visit]]) ** 2).sum(axis=1)
-        near = [used[index] for index in np.argsort(away, kind="stable").tolist()]
+        order: list[int] = np.argsort(away, kind="stable").tolist()
+        near = [used[index] for index in order]
         able = (shift for shift in near if exclusion(plane.problem.visits[visit], plane.problem.shifts[shift]) is None)
         visits[part_of[next(able, near[0])]].append(visit)
     return [(sorted(some), sorted(days)) for some, days in zip(visits, shifts, strict=True)]
@@ -160,5 +161,3 @@ def cut_along_routes(
 def _deal(parts: list[list[int]], shifts: Sequence[int], turn: int) -> None:
     for number, shift in enumerate(shifts):
         parts[(number + turn) % len(parts)].append(shift)
-
-

@@ -69,7 +69,9 @@ def _route(instance: Instance, shift: int, visits: list[int], tally: Tally) -> R
         leaves=times.stops[0].leaves,
         stops=tuple(stops),
         rests=tuple(
-            Rest(start=begin, end=end) for rests in (*(stop.rests for stop in times.stops), times.rests) for begin, end in rests
+            Rest(start=begin, end=end)
+            for rests in (*(stop.rests for stop in times.stops), times.rests)
+            for begin, end in rests
         ),
         end=times.back,
         end_travel_seconds=home,

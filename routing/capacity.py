@@ -53,9 +53,7 @@ def with_one_more(
     shifts = [shift for shift in problem.shifts if shift.technician == model]
     if not shifts:
         raise _no_shifts_of(model or "")
-    more = tuple(
-        msgspec.structs.replace(shift, id=new_id(), technician=technician, skills=skills) for shift in shifts
-    )
+    more = tuple(msgspec.structs.replace(shift, id=new_id(), technician=technician, skills=skills) for shift in shifts)
     return msgspec.structs.replace(problem, shifts=(*problem.shifts, *more))
 
 

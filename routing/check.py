@@ -109,7 +109,8 @@ def violations(problem: Problem, plan: Plan) -> list[Violation]:
 
 def _coverage(case: _Case, plan: Plan) -> Iterator[Violation]:
     """Every visit in as many routes as it needs technicians, or unplanned; every route on a shift of its own; frozen
-    visits in a route."""
+    visits in a route.
+    """
     planned = [stop.visit for route in plan.routes for stop in route.stops]
     left_out = [unplanned.visit for unplanned in plan.unplanned]
     times = Counter(planned)

@@ -49,7 +49,8 @@ def finished(problem: Problem, parts: Sequence[Part], *, status: Status, seed: i
         ),
         late=tuple(
             sorted(
-                (late for explainer in explainers for late in explainer.late()), key=lambda late: visit_order[late.visit]
+                (late for explainer in explainers for late in explainer.late()),
+                key=lambda late: visit_order[late.visit],
             )
         ),
         cost=_summed([cost for _, cost in pieces]),

@@ -10,7 +10,7 @@ from routing.arrays import FOREVER
 from routing.draft import Draft, empty_draft, put_in_order, simulate_route
 from routing.instance import Instance
 from routing.kernel.jit import INTERPRETED
-from routing.kernel.lane import Lane
+from routing.lane import Lane
 from routing.ortools.model import Answer, Departure, Limits, Lot, first_routes, improved_routes
 from routing.problem import ProblemError
 from routing.reach import bounding_seconds, earliest_starts
@@ -228,7 +228,7 @@ def improve(start: Start, draft: Draft, budget: Budget, seed: int, report: Repor
             before = sum(lane.steps for lane in lanes)
             now = hot * COOLED_TO**share
             if budget.by_seconds:
-                list(pool.map(lambda lane: lane.run(now), lanes))  # noqa: B023
+                list(pool.map(Lane.run, lanes, [now] * len(lanes)))
             else:
                 lanes[0].run_steps(now, min(STEPS_A_CHUNK, budget.solutions_left or 0))
             budget.solutions += sum(lane.steps for lane in lanes) - before

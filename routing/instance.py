@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from routing import arrays as columns
 from routing.arrays import FOREVER, NOWHERE, Arrays
 from routing.problem import Prices, Problem, Shift, Visit, horizon_end
-from routing.van_stock import stocked
 from routing.simulate import PER_MILLE, RouteTimes, simulated
 from routing.travel import TravelTable, travel_table
+from routing.van_stock import stocked
 
 GONE_SHIFT = -2
 """Stands for a shift that is not in the problem any more."""
@@ -118,9 +118,7 @@ def prepare(problem: Problem, whole: Whole | None = None, travel: TravelTable | 
         _visit_data(index, visit, place_index[visit.place], shift_index, problem.prices, whole.horizon)
         for index, visit in enumerate(problem.visits)
     )
-    shifts = tuple(
-        _shift_data(index, shift, place_index, problem.prices) for index, shift in enumerate(problem.shifts)
-    )
+    shifts = tuple(_shift_data(index, shift, place_index, problem.prices) for index, shift in enumerate(problem.shifts))
     eligible, frozen = _eligible(problem), _frozen_routes(problem, shift_index)
     arrays = _arrays(problem, visits, shifts, eligible, travel, whole.stocked)
     fitted = tuple(_fitted(arrays, day, frozen[day.index]) for day in shifts)
@@ -273,7 +271,9 @@ def _fitted(arrays: Arrays, day: ShiftData, frozen: Sequence[int]) -> ShiftData:
     kept = [pause for pause in day.pauses if pause.latest >= undisturbed.stops[-1].ends]
     for pause in day.pauses:
         if pause not in kept:
-            times = simulated(_one_day(arrays, replace(endless, pauses=tuple(sorted([*kept, pause])))), day.index, frozen)
+            times = simulated(
+                _one_day(arrays, replace(endless, pauses=tuple(sorted([*kept, pause])))), day.index, frozen
+            )
             if isinstance(times, RouteTimes) and times.starts() == undisturbed.starts():
                 kept.append(pause)
     fitted = replace(endless, pauses=tuple(sorted(kept)))

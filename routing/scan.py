@@ -55,9 +55,7 @@ def cheapest_insertion(
         return None
     if shifts is None:
         dice = np.zeros(1, dtype=np.int64)
-        shift, position, added = kernel.best_insertion(
-            draft.instance.arrays, draft.compiled(), visit, limit, 0.0, dice
-        )
+        shift, position, added = kernel.best_insertion(draft.instance.arrays, draft.compiled(), visit, limit, 0.0, dice)
     else:
         added, shift, position = next(iter(candidates(draft, visit, shifts)), (limit, NOWHERE, 0))
     if shift == NOWHERE or added >= limit:

@@ -52,6 +52,7 @@ from routing.arrays import (
     RESTS_AFTER,
     RESTS_BEFORE,
     SHIFT_TERRITORY,
+    STAGE_ROWS,
     START,
     START_PLACE,
     STOCKED,
@@ -66,7 +67,6 @@ from routing.arrays import (
     TRAVEL_SECOND,
     UNFAIR_SECOND,
     WANTED_TECHNICIAN,
-    STAGE_ROWS,
     Arrays,
     Labels,
 )
@@ -214,7 +214,8 @@ def _keep(labels: Labels, at: int, count: int) -> int:
 def _add(arrays: Arrays, visit: int, shift: int, start: int, labels: Labels, to: int, count: int) -> int:
     """Start service at `start`, if the day allows: the row behind the stage's `count` labels holds all but the start.
 
-    Return how many labels the stage has then.     """
+    Return how many labels the stage has then.
+    """
     new = to + count
     over = start + arrays.visit[visit, DURATION]
     pause = arrays.shift[shift, PAUSES_FROM] + labels[new, TAKEN]

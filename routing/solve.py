@@ -54,9 +54,7 @@ def _in_one(problem: Problem, budget: Budget, seed: int, report: Report) -> Part
 class _InAreas:
     """A plan made area by area: a first one along the map, then rounds of improvement along its routes."""
 
-    def __init__(
-        self, problem: Problem, budget: Budget, seed: int, report: Callable[[Sequence[Draft]], None]
-    ) -> None:
+    def __init__(self, problem: Problem, budget: Budget, seed: int, report: Callable[[Sequence[Draft]], None]) -> None:
         self._problem = problem
         self._budget = budget
         self._seed = seed
@@ -74,8 +72,9 @@ class _InAreas:
                     break
                 pieces = cut_along_routes(self._plane, self._routes, self._left_out(), AREA_VISITS, turn)
                 share = Slice.of(self._budget, turn, ROUNDS, len(pieces))
-                numbered = [(turn * len(self._problem.visits) + n, piece) for n, piece in enumerate(pieces)]
-                parts = list(pool.map(lambda piece: self._improved(*piece, share), numbered))  # noqa: B023
+                first = turn * len(self._problem.visits)
+                numbers, shares = range(first, first + len(pieces)), [share] * len(pieces)
+                parts = list(pool.map(self._improved, numbers, pieces, shares))
                 self._take_over(parts)
         return [part for _, part in parts]
 

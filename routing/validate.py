@@ -246,8 +246,8 @@ def _check_follows(problem: Problem) -> None:
         if gaps[0] < 0 or gaps[0] > limits.MAX_HORIZON_SECONDS or (gaps[1] is not None and gaps[1] < gaps[0]):
             _refuse("follows_gap_impossible", where, least=gaps[0], most=str(gaps[1]))
         seen: set[str] = set()
-        after: Visit | None = visit
-        while after is not None and after.follows is not None:
+        after = visit
+        while after.follows is not None:
             if after.follows.visit not in visits:
                 _refuse("follows_unknown", where, visit=after.follows.visit)
             if after.id in seen:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
 import numba
-from numba.core import config
+from numba import config
 
 from routing.kernel.cache import folder
 

@@ -6,7 +6,6 @@
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from routing.arrays import (
     CAPACITY,
@@ -16,7 +15,6 @@ from routing.arrays import (
     DURATION,
     END,
     END_PLACE,
-    FOREVER,
     FROZEN_VISITS,
     LABEL_COLUMNS,
     LAST,
@@ -46,7 +44,6 @@ from routing.kernel.jit import compiled, inlined
 from routing.simulate import (
     PER_MILLE,
     advance,
-    arrival,
     delay_price,
     finish,
     first_open,

@@ -21,7 +21,6 @@ from routing.arrays import (
     OPENS_FROM,
     OPENS_UNTIL,
     PLACE,
-    PREVIOUS_SHIFT,
     START_PLACE,
     UNSERVED,
     Arrays,
@@ -50,7 +49,9 @@ OFFERED: Final = 6
 LEFT_OUT_SEED: Final = 0.2
 """How often the strings are taken around a visit that is left out, while there are such."""
 BY_CHANCE, BY_SIZE, BY_DISTANCE, BY_NEARNESS, BY_PRICE, BY_DEADLINE = range(6)
-ORDERS: Final = np.array([BY_CHANCE] * 4 + [BY_SIZE] * 4 + [BY_DISTANCE] * 2 + [BY_NEARNESS, BY_PRICE, BY_PRICE, BY_DEADLINE])
+ORDERS: Final = np.array(
+    [BY_CHANCE] * 4 + [BY_SIZE] * 4 + [BY_DISTANCE] * 2 + [BY_NEARNESS, BY_PRICE, BY_PRICE, BY_DEADLINE]
+)
 """How often visits are put back in which order: the paper's weights, and two orders for what it has no word for."""
 
 # entries of Progress.sums

@@ -5,8 +5,8 @@ import gc
 from ortools.constraint_solver import pywrapcp
 
 from routing.draft import empty_draft
-from routing.instance import prepare
 from routing.improve import departure
+from routing.instance import prepare
 from routing.ortools.model import Limits, Lot, first_routes, improved_routes
 from routing.problem import Problem, Window
 from tests.routing.make import HOUR, city_week, problem, shift, visit

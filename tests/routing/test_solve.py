@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from routing.check import violations
 from routing.areas import first_cut, mapped
+from routing.check import violations
 from routing.instance import whole_of
 from routing.plan import Plan, Progress
 from routing.problem import Break, PerPriority, Pin, Previous, Prices, Problem, ProblemError, Visit, Window

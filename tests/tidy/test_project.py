@@ -36,6 +36,7 @@ MACHINE_PATHS = re.compile(r"(?<![\w.$}])/(?:home|Users|work|root|tmp|opt|mnt)/\
 BASIC_TYPES = re.compile(r"^#\s*pyright:\s*(basic|standard|false)", re.MULTILINE)
 
 MAY_BE_BASIC = {
+    "routing/kernel/jit.py": "numba carries no types",
     "backend/dispatch/twin_plot.py": "matplotlib leaves half of its types unknown",
     "bench/sync/raw.py": "asyncpg, used by itself, carries no types",
     "routing/ortools/model.py": "OR-Tools' Python wrapper is generated and carries no types",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from routing.draft import Draft
 from routing.kernel.routes import LENGTH, total_price, write_route
@@ -71,5 +72,5 @@ class Lane:
         self._memory.sums[TOTAL] = total_price(self._arrays, self._routes)
 
 
-def _lists(visits: np.ndarray, lengths: np.ndarray) -> list[list[int]]:
+def _lists(visits: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[list[int]]:
     return [row[:length].tolist() for row, length in zip(visits, lengths.tolist(), strict=True)]

@@ -1,4 +1,4 @@
-"""`python -m routing.kernel`: compile the search once, so that later processes only load it."""
+"""`python -m routing.compile`: compile the search once, so that later processes only load it."""
 
 import os
 
