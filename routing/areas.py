@@ -57,7 +57,9 @@ class Map:
             visits=tuple(problem.visits[visit] for visit in visits),
             shifts=tuple(problem.shifts[shift] for shift in shifts),
         )
-        return Area(list(visits), list(shifts), prepare(part, self.whole, self.travel.table(np.array(used, dtype=np.intp))))
+        return Area(
+            list(visits), list(shifts), prepare(part, self.whole, self.travel.table(np.array(used, dtype=np.intp)))
+        )
 
 
 def mapped(problem: Problem, whole: Whole, travel: TravelBetween) -> Map:

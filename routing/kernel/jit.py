@@ -5,20 +5,20 @@ Compiled code lies on disk (`routing.kernel.cache`) and is loaded from there by 
 in the environment the same functions run as plain Python, slowly: that is how the tests see inside them.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
-import numba
-from numba import config
+from routing.kernel.cache import INTERPRET, folder
 
-from routing.kernel.cache import folder
+os.environ.setdefault("NUMBA_CACHE_DIR", str(folder()))  # read when numba is loaded
+
+import numba
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-INTERPRETED: Final = bool(config.DISABLE_JIT)
+INTERPRETED: Final = os.environ.get(INTERPRET, "0") not in {"", "0"}
 """Whether functions run as plain Python."""
-if not config.CACHE_DIR:
-    config.CACHE_DIR = str(folder())
 
 
 def compiled(function: F) -> F:
