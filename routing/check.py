@@ -108,9 +108,7 @@ def violations(problem: Problem, plan: Plan) -> list[Violation]:
 
 
 def _coverage(case: _Case, plan: Plan) -> Iterator[Violation]:
-    """Every visit in as many routes as it needs technicians, or unplanned; every route on a shift of its own; frozen
-    visits in a route.
-    """
+    """Every visit in as many routes as it needs technicians, or unplanned; frozen ones in a route; one route a shift."""
     planned = [stop.visit for route in plan.routes for stop in route.stops]
     left_out = [unplanned.visit for unplanned in plan.unplanned]
     times = Counter(planned)
@@ -248,12 +246,13 @@ def _people(visit: Visit, shift: Shift) -> Iterator[Violation]:
         yield Violation("technician_not_allowed", visit.id, shift.technician)
     if shift.technician in visit.forbidden_technicians:
         yield Violation("technician_forbidden", visit.id, shift.technician)
-    pin = visit.pin
-    if pin is not None and (
-        (pin.shift is not None and pin.shift != shift.id)
-        or (pin.technician is not None and pin.technician != shift.technician)
-    ):
+    if visit.technicians == 1 and not _as_pinned(visit, shift):
         yield Violation("pin_broken", visit.id, f"on {shift.id}")
+
+
+def _as_pinned(visit: Visit, shift: Shift) -> bool:
+    pin = visit.pin
+    return pin is None or (pin.shift in {None, shift.id} and pin.technician in {None, shift.technician})
 
 
 def _opening(visit: Visit, stop: Stop) -> Iterator[Violation]:
@@ -316,23 +315,29 @@ def _driven_legs(case: _Case, route: Route) -> Iterator[tuple[str, str]]:
 class _Stay:
     """One technician's stay at a visit."""
 
+    shift: Shift
     technician: str
     start: int
     ends: int
 
 
-def _stays(plan: Plan) -> dict[str, list[_Stay]]:
+def _stays(case: _Case, plan: Plan) -> dict[str, list[_Stay]]:
     stays: dict[str, list[_Stay]] = {}
     for route in plan.routes:
+        shift = case.shifts[route.shift]
         for stop in route.stops:
-            stays.setdefault(stop.visit, []).append(_Stay(route.technician, stop.start, stop.departure))
+            stays.setdefault(stop.visit, []).append(_Stay(shift, route.technician, stop.start, stop.departure))
     return stays
 
 
 def _together(case: _Case, plan: Plan) -> Iterator[Violation]:
-    """Several technicians of one visit are different people and start together; what follows starts in time after."""
-    stays = _stays(plan)
+    """Several technicians of one visit are different people, one of them the pinned one, and start together; what
+    follows starts in time after.
+    """
+    stays = _stays(case, plan)
     for name, crew in stays.items():
+        if len(crew) > 1 and not any(_as_pinned(case.visits[name], stay.shift) for stay in crew):
+            yield Violation("pin_broken", name, f"on {sorted(stay.shift.id for stay in crew)}")
         if len({stay.technician for stay in crew}) < len(crew):
             yield Violation("crew_twice_the_same", name)
         if len({stay.start for stay in crew}) > 1:
@@ -357,7 +362,8 @@ def _vans(case: _Case, plan: Plan) -> Iterator[Violation]:
     for route in plan.routes:
         capacity = case.shifts[route.shift].capacity
         load = sum(case.visits[stop.visit].load for stop in route.stops)
-        if capacity is not None and load > capacity:
+        gone = sum(case.visits[stop.visit].load for stop in route.stops if case.visits[stop.visit].frozen)
+        if capacity is not None and load > max(capacity, gone):
             yield Violation("van_overloaded", route.shift, f"{load} > {capacity}")
         for stop in route.stops:
             visit = case.visits[stop.visit]
@@ -377,13 +383,13 @@ def _changes(case: _Case, plan: Plan) -> Iterator[Violation]:
     if most is None:
         return
     changed = {entry.visit for entry in plan.unplanned if _in_force(case, case.visits[entry.visit])}
-    for route in plan.routes:
-        for stop in route.stops:
-            visit = case.visits[stop.visit]
-            if visit.previous is not None and _in_force(case, visit):
-                apart = abs(stop.start - visit.previous.start) > case.problem.prices.told_tolerance
-                if visit.previous.shift != route.shift or (visit.told and apart):
-                    changed.add(visit.id)
+    for name, crew in _stays(case, plan).items():
+        visit = case.visits[name]
+        if visit.previous is not None and _in_force(case, visit):
+            apart = abs(crew[0].start - visit.previous.start) > case.problem.prices.told_tolerance
+            elsewhere = all(stay.shift.id != visit.previous.shift for stay in crew)
+            if elsewhere or (visit.told and apart):
+                changed.add(name)
     if len(changed) > most:
         yield Violation("too_many_changes", "plan", f"{len(changed)} > {most}")
 
@@ -429,10 +435,12 @@ def _costs(case: _Case, plan: Plan) -> Iterator[Violation]:
             service += case.visits[stop.visit].duration
         fair = (shift.end - shift.start) * case.problem.prices.fair_per_mille // PER_MILLE
         sums["fairness"] += case.problem.prices.unfair_second * max(0, service - fair)
+    for name, crew in _stays(case, plan).items():
+        sums["churn"] += _churn(case.problem, case.visits[name], {stay.shift.id for stay in crew}, crew[0].start)
     horizon = max((shift.end + shift.overtime_allowed for shift in case.problem.shifts), default=0)
     for unplanned in plan.unplanned:
         visit = case.visits[unplanned.visit]
-        sums["unserved"] += visit.technicians * _unserved_cost(case.problem, visit, horizon)
+        sums["unserved"] += _unserved_cost(case.problem, visit, horizon)
     for term, stated in msgspec.structs.asdict(plan.cost).items():
         if stated != sums[term]:
             yield Violation("cost_wrong", term, f"{stated}, not {sums[term]}")
@@ -449,17 +457,16 @@ def _stop_cost(problem: Problem, visit: Visit, shift: Shift, start: int) -> dict
     return {
         "late": (prices.late.of(visit.priority) + prices.late_second.of(visit.priority) * late) if late else 0,
         "promise": (prices.promise_broken + prices.promise_second * past) if past else 0,
-        "churn": _churn(problem, visit, shift, start),
         "delay": prices.delay_second.of(visit.priority) * max(0, start - _first_moment(visit)),
         "preference": preference,
     }
 
 
-def _churn(problem: Problem, visit: Visit, shift: Shift, start: int) -> int:
-    """Return the price of having moved: to another shift, or, if the customer was told, in time."""
+def _churn(problem: Problem, visit: Visit, shifts: set[str], start: int) -> int:
+    """Return the price of having moved: to other shifts, or, if the customer was told, in time."""
     if visit.previous is None:
         return 0
-    if visit.previous.shift != shift.id:
+    if visit.previous.shift not in shifts:
         return problem.prices.told_moved if visit.told else problem.prices.moved
     within = abs(start - visit.previous.start) <= problem.prices.told_tolerance
     return 0 if within or not visit.told else problem.prices.told_moved
@@ -488,6 +495,7 @@ def _unserved_cost(problem: Problem, visit: Visit, horizon: int) -> int:
         cost += prices.late.of(visit.priority) + prices.late_second.of(visit.priority) * overdue
     if visit.promise is not None:
         cost += prices.promise_broken + prices.promise_second * max(0, horizon - visit.promise.end)
+    cost *= visit.technicians
     if visit.previous is not None:
         cost += prices.told_moved if visit.told else prices.moved
     if visit.pin is not None:

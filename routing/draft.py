@@ -75,6 +75,10 @@ class Draft:
         """Return how many visits of the plan in force this one changes, as `Problem.most_changes` counts."""
         return int(changed_visits(self.instance.arrays, self.compiled()))
 
+    def forget_compiled(self) -> None:
+        """Let the routes be written anew for the compiled search: the arrays have changed."""
+        self._compiled = None
+
     def compiled(self) -> kernel.Routes:
         """Return the routes as the compiled search reads them, kept up to date from now on."""
         if self._compiled is None:

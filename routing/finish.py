@@ -30,12 +30,18 @@ class Part:
 
 def finished(problem: Problem, parts: Sequence[Part], *, status: Status, seed: int, solutions: int) -> Plan:
     """Return the plan that the drafts of all parts of `problem` make, explained, once the referee has passed it."""
+    plan = drawn_up(problem, parts, status=status, seed=seed, solutions=solutions)
+    return passed(problem, plan, sum(part.draft.price() for part in parts))
+
+
+def drawn_up(problem: Problem, parts: Sequence[Part], *, status: Status, seed: int, solutions: int) -> Plan:
+    """Return the plan that the drafts of all parts of `problem` make, explained; the referee has not seen it."""
     shift_order = {shift.id: index for index, shift in enumerate(problem.shifts)}
     visit_order = {visit.id: index for index, visit in enumerate(problem.visits)}
     explainers = [Explainer(part.base, part.draft, problem) for part in parts]
     pieces = [assembled(part.draft) for part in parts]
     travel = parts[0].draft.instance.travel
-    plan = Plan(
+    return Plan(
         status=status,
         seed=seed,
         routes=tuple(
@@ -58,7 +64,6 @@ def finished(problem: Problem, parts: Sequence[Part], *, status: Status, seed: i
         travel_estimated=travel.estimated,
         solutions=solutions,
     )
-    return passed(problem, plan, sum(part.draft.price() for part in parts))
 
 
 def _summed(costs: Sequence[Cost]) -> Cost:

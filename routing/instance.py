@@ -124,6 +124,9 @@ def prepare(problem: Problem, whole: Whole | None = None, travel: TravelTable | 
     fitted = tuple(_fitted(arrays, day, frozen[day.index]) for day in shifts)
     if fitted != shifts:
         arrays = _with_shifts(arrays, problem, fitted)
+    for data, route in zip(fitted, frozen, strict=True):  # the van has what is on its way already
+        load = int(arrays.visit[list(route), columns.LOAD].sum())
+        arrays.shift[data.index, columns.CAPACITY] = max(load, int(arrays.shift[data.index, columns.CAPACITY]))
     arrays.shift[:, columns.FROZEN_VISITS] = [len(route) for route in frozen]
     arrays.shift[:, columns.TWIN] = _twins(problem, arrays, fitted)
     return Instance(
@@ -209,7 +212,7 @@ def _write_visit(row: NDArray[np.int64], data: VisitData, visit: Visit, prices: 
     row[columns.SOFT] = bool(priced or visit.parts or data.frozen)
     row[columns.COUNTED] = data.previous_shift >= 0
     ready = FOREVER if visit.parts_ready is None else visit.parts_ready
-    row[columns.PARTS_READY] = ready if visit.parts else 0
+    row[columns.PARTS_READY] = ready if visit.parts and not visit.frozen else 0
 
 
 def _prices(problem: Problem) -> NDArray[np.int64]:

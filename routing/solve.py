@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final
 
 from routing.areas import Area, Map, cut_along_routes, first_cut, mapped
+from routing.coupling import Couplings, apart, coupled
 from routing.draft import Draft
-from routing.finish import Part, finished
+from routing.finish import Part, drawn_up, finished, passed
 from routing.improve import Report, Slice, cores, drafted, first_plan, improve, improve_slice, start_of
 from routing.instance import prepare, whole_of
 from routing.limits import AREA_VISITS, FIRST_VISITS
@@ -35,6 +37,8 @@ def solve(
         if on_progress is not None:
             on_progress(_progress(problem, drafts, budget))
 
+    if coupled(problem):
+        return _coupled(problem, budget, seed, lambda draft: report([draft]))
     if len(problem.visits) <= AREA_VISITS or problem.most_changes is not None:
         parts = [_in_one(problem, budget, seed, lambda draft: report([draft]))]
     else:
@@ -49,6 +53,31 @@ def _in_one(problem: Problem, budget: Budget, seed: int, report: Report) -> Part
     draft = improve(start, draft, budget, seed, report)
     report(draft)
     return Part(start.base, draft)
+
+
+def _coupled(problem: Problem, budget: Budget, seed: int, report: Report) -> Plan:
+    """Return the plan of a problem whose visits depend on each other: rounds of search, and of placing those anew."""
+    stays = apart(problem)
+    start = start_of(prepare(stays.problem))
+    couplings = Couplings(stays, start.base.instance)
+    held = frozenset(stay for visit in couplings.visits() for stay in stays.of[visit])
+    start = replace(start, hopeless=start.hopeless | held)
+    draft = first_plan(start, budget, ask_solver=True)
+    couplings.settle(draft)
+    report(draft)
+    for turn in range(ROUNDS):
+        if budget.spent():
+            break
+        share = budget.slice(ROUNDS - turn)
+        draft = improve(start, draft, share, seed + turn, report)
+        budget.solutions += share.solutions
+        couplings.settle(draft)
+    stays.first_where_told(draft)
+    report(draft)
+    status = budget.spent() or "complete"
+    part = Part(start.base, draft)
+    plan = drawn_up(stays.problem, [part], status=status, seed=seed, solutions=budget.solutions)
+    return passed(problem, stays.together(plan, couplings, draft), draft.price())
 
 
 class _InAreas:

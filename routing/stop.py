@@ -82,6 +82,17 @@ class Budget:
             shares.append(self.solutions / self._stop.solutions)
         return min(1.0, max(shares))
 
+    def slice(self, rounds: int) -> "Budget":
+        """Return one of `rounds` equal shares of what is left; there must be something left."""
+        seconds, solutions = self.seconds_left, self.solutions_left
+        return Budget(
+            StopWhen(
+                seconds=None if seconds is None else seconds / rounds,
+                solutions=None if solutions is None else max(1, solutions // rounds),
+                cancelled=self.cancelled,
+            )
+        )
+
     def cancelled(self) -> bool:
         """Return whether somebody asked to stop; once true it stays true."""
         self._cancelled = self._cancelled or self._stop.cancelled()

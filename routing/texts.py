@@ -91,6 +91,10 @@ PROBLEM_TEXTS: Final[Mapping[str, Text]] = {
         "{where} needs {found} technicians. Give 1 to {limit}.",
         "{where} 需要 {found} 名技术员。请填 1 到 {limit}。",
     ),
+    "crew_frozen": Text(
+        "{where} needs several technicians and is frozen. Give each technician's part as a visit of its own.",
+        "{where} 需多名技术员且已冻结。请将每名技术员的部分作为单独的上门。",
+    ),
     "load_negative": Text("{where}: the load is {found}. Give 0 or more.", "{where}：载量为 {found}。请填 0 或正数。"),
     "capacity_negative": Text(
         "{where}: the van's capacity is {found}. Give 0 or more, or none.",
@@ -221,6 +225,22 @@ REASON_TEXTS: Final[Mapping[str, Text]] = {
     "unreachable": Text(
         "Even as the only visit, none of the {candidates} shifts that may take it can reach it and be back in time.",
         "即使只安排这一次上门，可承担的 {candidates} 个班次也无法及时到达并返回。",
+    ),
+    "too_few_technicians": Text(
+        "It needs {needed} technicians at once; only {able} may take it.",
+        "需要 {needed} 名技术员同时到场；可承担的只有 {able} 名。",
+    ),
+    "no_common_start": Text(
+        "We found no time at which {needed} of the {able} technicians who may take it could start together.",
+        "未找到可承担的 {able} 名技术员中 {needed} 名能同时开始的时间。",
+    ),
+    "no_room_after": Text(
+        "We found no room for it after '{followed}', wherever we put that.",
+        "无论“{followed}”排在何处，均未找到其后的空档。",
+    ),
+    "follows_unplanned": Text(
+        "It may only follow '{followed}', which is not planned itself.",
+        "只能在“{followed}”之后进行，而后者本身未排入计划。",
     ),
     "no_room": Text(
         "We found no room: {tried} insertions into {shifts} shifts were tried and all broke a rule of the day"

@@ -277,6 +277,8 @@ def _check_pace(problem: Problem) -> None:
 def _check_frozen(where: str, visit: Visit, shifts: dict[str, Shift]) -> None:
     if not visit.frozen:
         return
+    if visit.technicians > 1:
+        _refuse("crew_frozen", where)
     shift = None if visit.previous is None else shifts.get(visit.previous.shift)
     if shift is None:
         raise ProblemError("frozen_without_previous", where)
