@@ -87,6 +87,7 @@ def install(kind: str) -> None:
     """Bring .venv to what the lock files say."""
     stamp = VENV / f".{kind}"
     if stamp.exists() and stamp.read_text("utf-8") == fingerprint(kind):
+        compile_search(kind)
         return
     began = time.monotonic()
     print(f"正在安装到 .venv, 通常不到一分钟 / installing into .venv, usually under a minute ({kind}) ...", flush=True)
@@ -98,6 +99,13 @@ def install(kind: str) -> None:
     for done in LOCKS if kind == "development" else [kind]:
         (VENV / f".{done}").write_text(fingerprint(done), "utf-8")
     print(f"依赖安装用时 / installed in {time.monotonic() - began:.0f} s", flush=True)
+    compile_search(kind)
+
+
+def compile_search(kind: str) -> None:
+    """For development, compile the planner's search once for these sources; a server does that while it serves."""
+    if kind == "development":
+        subprocess.run([PYTHON, "-m", "routing.compile"], check=True, cwd=ROOT)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """`create_app(settings)`: the only place where things are joined."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -45,6 +45,7 @@ from backend.devices.service import SyncService, cookie_secret
 from backend.dispatch import routes as dispatch_routes
 from backend.dispatch import travel_routes
 from backend.dispatch.child import Spares
+from backend.dispatch.compiling import compile_search
 from backend.dispatch.desk import Desk
 from backend.dispatch.progress import PlanWatch
 from backend.dispatch.queue import RUN_PLAN, QueueWorker, forget_old_steps
@@ -198,12 +199,21 @@ async def work(settings: Settings) -> None:
     """Make plans until cancelled, without serving anybody: what another machine does for a server on PostgreSQL."""
     database, desk, spares = Database(settings.database_url), Desk(settings.planner_memory_mb), Spares()
     await spares.start()
+    compiling = asyncio.create_task(compile_search(spares, desk))
     try:
         await plan_worker(settings, database, desk, spares).run()
     finally:
+        await _cancelled([compiling])
         await spares.close()
         await desk.close()
         await database.close()
+
+
+async def _cancelled(working: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel these and wait until they are over."""
+    for one in working:
+        one.cancel()
+    await asyncio.gather(*working, return_exceptions=True)
 
 
 def register_reactions() -> None:
@@ -357,12 +367,12 @@ def _lifespan(settings: Settings, database: Database, hints: HintBoard, desk: De
             await spares.start()
             await desk.start()
         working = [asyncio.create_task(worker.run()) for worker in workers]
+        if workers:
+            working.append(asyncio.create_task(compile_search(spares, desk)))
         try:
             yield
         finally:
-            for one in working:
-                one.cancel()
-            await asyncio.gather(*working, return_exceptions=True)
+            await _cancelled(working)
             await spares.close()
             await desk.close()
             await plans.close()

@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib import import_module
 from typing import BinaryIO
 
 from routing import limits
@@ -149,9 +148,11 @@ def attend(requests: BinaryIO, answers: BinaryIO) -> None:
 
 
 def load() -> None:
-    """Load everything a plan needs, so that the next request starts at once."""
-    for name in ("routing.solve", "routing.parts"):
-        import_module(name)
+    """Load everything a plan needs, compiled code too, so that the next request starts at once."""
+    prefer_compiled()
+    from routing.rehearsal import rehearse  # noqa: PLC0415 - a cold child plans at once instead
+
+    rehearse()
 
 
 def plan() -> int:

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -31,6 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]  # a developer's settings must not decide what a test shows
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker is None:
+        # Once for all workers: each of them, and each planner they start, would compile the search for itself.
+        subprocess.run([sys.executable, "-m", "routing.compile"], check=True, cwd=Path(__file__).parents[1])
         tempfile.tempdir = _quick_folder()
         config.stash[FOLDER] = Path(tempfile.mkdtemp(prefix="paigong-tests-"))
         config.option.basetemp = config.option.basetemp or config.stash[FOLDER] / "pytest"

@@ -79,22 +79,37 @@ class Spares:
     def __init__(self) -> None:
         self._spare: Process | None = None
         self._started = False
+        self._changing = asyncio.Lock()
 
     async def start(self) -> None:
         """Start the spare child; from now on there is always one."""
-        self._started = True
-        self._spare = await _start("warm")
+        async with self._changing:
+            self._started = True
+            self._spare = await _start("warm")
 
     async def take(self) -> Process:
         """Return a child: the spare one, followed by a new spare, or one that has yet to load."""
-        spare, self._spare = self._spare, None
-        if self._started:
-            self._spare = await _start("warm")
+        async with self._changing:
+            spare, self._spare = self._spare, None
+            if self._started:
+                self._spare = await _start("warm")
         return spare if spare is not None and spare.returncode is None else await _start()
+
+    async def renew(self) -> None:
+        """Replace the spare child: there is something new to load."""
+        async with self._changing:
+            await self._dismiss()
+            if self._started:
+                self._spare = await _start("warm")
 
     async def close(self) -> None:
         """End the spare child."""
-        self._started, spare, self._spare = False, self._spare, None
+        async with self._changing:
+            self._started = False
+            await self._dismiss()
+
+    async def _dismiss(self) -> None:
+        spare, self._spare = self._spare, None
         if spare is not None:
             if spare.returncode is None:
                 spare.kill()

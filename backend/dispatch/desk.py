@@ -99,6 +99,17 @@ class Desk:
         """Start the first process, so that the first question finds it ready."""
         await self._clerks[0].start()
 
+    async def renew(self) -> None:
+        """Replace the processes, each once it is free: there is something new to load."""
+        for clerk in self._clerks:
+            await self._take_away(clerk)
+            try:
+                if clerk.there:
+                    await clerk.stop()
+                    await clerk.start()
+            finally:
+                await self._give_back(clerk)
+
     async def close(self) -> None:
         """End the processes; whoever asks again starts new ones."""
         for clerk in self._clerks:
@@ -113,6 +124,12 @@ class Desk:
             clerk = min(free, key=lambda one: (not one.holds(key), not one.there))
             self._busy.add(clerk)
             return clerk
+
+    async def _take_away(self, clerk: "Clerk") -> None:
+        """Wait until that very clerk is free, and let nobody ask it."""
+        async with self._free:
+            await self._free.wait_for(lambda: clerk not in self._busy)
+            self._busy.add(clerk)
 
     async def _give_back(self, clerk: "Clerk") -> None:
         async with self._free:

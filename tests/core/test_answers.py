@@ -29,6 +29,7 @@ from backend.core.problems import PROBLEM_HANDLERS, answer_database
 from backend.core.sessions import READERS, Database
 from backend.customers.models import Customer
 from backend.devices.hints import HintBoard
+from backend.dispatch.desk import Desk
 from backend.people.models import Skill
 from backend.settings import Settings
 from tests.make import Office
@@ -124,7 +125,7 @@ async def small_app(database_url: str, tmp_path: Path) -> AsyncIterator[httpx.As
 
     app = Litestar(
         [refused_at_commit, fails_after_writing, writes_while_reading],
-        dependencies=_dependencies(settings, database, HintBoard(database, SystemClock().now)),
+        dependencies=_dependencies(settings, database, HintBoard(database, SystemClock().now), Desk(4096)),
         exception_handlers=PROBLEM_HANDLERS,
     )  # fmt: skip
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://small.test") as client:  # pyright: ignore[reportArgumentType]
