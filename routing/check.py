@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from routing.plan import Plan, Reason, Route, Stop
-from routing.problem import Pace, Problem, Shift, Visit
+from routing.problem import Pace, Problem, Shift, Visit, delay_second
 from routing.texts import REASON_TEXTS
 from routing.travel import TravelBetween, travel_between
 
@@ -457,7 +457,7 @@ def _stop_cost(problem: Problem, visit: Visit, shift: Shift, start: int) -> dict
     return {
         "late": (prices.late.of(visit.priority) + prices.late_second.of(visit.priority) * late) if late else 0,
         "promise": (prices.promise_broken + prices.promise_second * past) if past else 0,
-        "delay": prices.delay_second.of(visit.priority) * max(0, start - _first_moment(visit)),
+        "delay": delay_second(visit, problem.prices) * max(0, start - _first_moment(visit)),
         "preference": preference,
     }
 
@@ -489,7 +489,7 @@ def _unserved_cost(problem: Problem, visit: Visit, horizon: int) -> int:
     """Return the price of leaving out: that of not serving, and all that serving at the horizon's end would cost."""
     prices = problem.prices
     cost = prices.unserved.of(visit.priority)
-    cost += prices.delay_second.of(visit.priority) * max(0, horizon - _first_moment(visit))
+    cost += delay_second(visit, problem.prices) * max(0, horizon - _first_moment(visit))
     if visit.commitment_due is not None:
         overdue = max(0, horizon - visit.commitment_due)
         cost += prices.late.of(visit.priority) + prices.late_second.of(visit.priority) * overdue

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from routing import arrays as columns
 from routing.arrays import FOREVER, NOWHERE, Arrays
-from routing.problem import Prices, Problem, Shift, Visit, horizon_end
+from routing.problem import Prices, Problem, Shift, Visit, delay_second, horizon_end
 from routing.simulate import PER_MILLE, RouteTimes, simulated
 from routing.travel import TravelTable, travel_table
 from routing.van_stock import stocked
@@ -377,7 +377,7 @@ def _visit_data(  # noqa: PLR0917
         told_until=0 if told is None else told.start + prices.told_tolerance,
         late=prices.late.of(visit.priority),
         late_second=prices.late_second.of(visit.priority),
-        delay_second=prices.delay_second.of(visit.priority),
+        delay_second=delay_second(visit, prices),
         unserved=unserved_price(visit, prices, release, horizon),
         frozen=visit.frozen,
     )
@@ -389,7 +389,7 @@ def unserved_price(visit: Visit, prices: Prices, release: int, horizon: int) -> 
     It is the price of not serving it plus all it would cost to serve it at the very end of the horizon on another
     shift: so that late is always better than never, whatever the prices.
     """
-    price = prices.unserved.of(visit.priority) + prices.delay_second.of(visit.priority) * max(0, horizon - release)
+    price = prices.unserved.of(visit.priority) + delay_second(visit, prices) * max(0, horizon - release)
     if visit.commitment_due is not None:
         overdue = max(0, horizon - visit.commitment_due)
         price += prices.late.of(visit.priority) + prices.late_second.of(visit.priority) * overdue

@@ -37,6 +37,8 @@ MAX_LEG_METRES: Final = 100_000_000
 MAX_PRICE: Final = 1_000_000_000
 """One fixed price; with MAX_VISITS of them a sum stays far inside 64 bits."""
 MAX_PRICE_PER_SECOND: Final = 10_000
+MAX_DELAY_PER_MILLE: Final = 100_000
+"""A visit's delay counts up to a hundred times its priority's."""
 
 MAX_SOLVE_SECONDS: Final = 3_600.0
 MAX_SOLUTIONS: Final = 1_000_000_000

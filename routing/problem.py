@@ -133,6 +133,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     somebody whose van still has all of it; from then on it is at hand for everybody.
     `technicians`: how many different technicians start it together and leave it together.
     `load`: what it takes of `Shift.capacity`.
+    `delay_per_mille`: how much a second of its delay counts, per mille of its priority's `Prices.delay_second`.
     `commitment_due`: the commitment is kept when service starts by then; later costs dearly, never is dearer still.
     `promise`: the appointment; never before its start, and later than its end at a price. A policy of arriving some
     minutes early is already taken off by who builds the problem.
@@ -164,6 +165,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     parts_ready: int | None = 0
     follows: Follows | None = None
     load: int = 0
+    delay_per_mille: int = 1_000
 
 
 class PerPriority(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -199,7 +201,10 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     overtime_second: int = 150
     travel_second: int = 100
     delay_second: PerPriority = PerPriority(p1=100, p2=30, p3=10, p4=2)
-    """Each second between the first moment service could start and its start: today's capacity is not saved."""
+    """Each second between the first moment service could start and its start: today's capacity is not saved.
+
+    A visit's own is this times its `delay_per_mille`, rounded down (`routing.backlog` says what that should be).
+    """
     not_preferred: int = 60_000
     outside_territory: int = 180_000
     pin_unserved: int = 400_000_000
@@ -267,6 +272,11 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     van_stock: tuple[VanStock, ...] = ()
     pace: Pace | None = None
     most_changes: int | None = None
+
+
+def delay_second(visit: Visit, prices: Prices) -> int:
+    """Return the price of each second that service of `visit` starts later than it could."""
+    return prices.delay_second.of(visit.priority) * visit.delay_per_mille // 1_000
 
 
 def horizon_end(problem: Problem) -> int:

@@ -165,6 +165,9 @@ def _check_visit(where: str, visit: Visit, places: set[str]) -> None:
         _refuse("crew_size", where, found=visit.technicians, limit=limits.MAX_CREW)
     if visit.load < 0:
         _refuse("load_negative", where, found=visit.load)
+    if not 0 <= visit.delay_per_mille <= limits.MAX_DELAY_PER_MILLE:
+        limit = limits.MAX_DELAY_PER_MILLE
+        _refuse("price_out_of_range", f"{where} .delay_per_mille", found=visit.delay_per_mille, limit=limit)
     for need in visit.parts:
         if not 0 < need.quantity <= limits.MAX_QUANTITY:
             _refuse("quantity_out_of_range", f"{where} .parts '{need.part}'", limit=limits.MAX_QUANTITY)
