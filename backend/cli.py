@@ -32,8 +32,8 @@ from backend.people.founding import Founding, found_organisation
 from backend.serving import NoFreePortError, open_port, serve, until_stopped
 from backend.settings import Settings, SettingsError, read_settings
 
-DEMO_DATA: Final = Path("var/demo")
-DEMO_LOCK: Final = Path("var/demo.lock")
+DEMO_FOLDER: Final = "demo"
+"""Where the demo keeps its data inside PAIGONG_DATA_DIR: beginning anew must never touch anybody's real data."""
 PORT: Final = click.IntRange(1, 65535)
 DATABASE_ADDRESS: Final = (
     "PAIGONG_DATABASE 不是可用的数据库地址,例如 / is not the address of a database we can use, for example "
@@ -134,22 +134,23 @@ def found_command(
 @click.option("--port", type=PORT, default=8300, show_default=True, help="First port tried. 首选端口。")
 @click.option("--fresh", is_flag=True, help="Throw the demo's data away and begin anew. 清空演示数据重新开始。")
 def demo_command(port: int, fresh: bool) -> None:  # noqa: FBT001 - click hands flags over as booleans
-    """Run the server on a generated city. 用生成的演示城市启动服务。"""
+    """Run the server on a generated city, kept in demo/ of PAIGONG_DATA_DIR. 用生成的演示城市启动服务。"""
     started = time.monotonic()
-    lock = _demo_lock(fresh=fresh)
+    data_dir = read_settings().data_dir / DEMO_FOLDER
+    lock = _demo_lock(data_dir.with_suffix(".lock"), fresh=fresh)
     if fresh:
-        shutil.rmtree(DEMO_DATA, ignore_errors=True)
+        shutil.rmtree(data_dir, ignore_errors=True)
         fcntl.flock(lock, fcntl.LOCK_SH)
-    settings = Settings(mode="demo", data_dir=DEMO_DATA, port=port)
+    settings = Settings(mode="demo", data_dir=data_dir, port=port)
     _prepare(settings)
     made = asyncio.run(_demo_city(settings))
     _run(settings, lambda address: _welcome(address, started, made=made))
 
 
-def _demo_lock(*, fresh: bool) -> TextIO:
+def _demo_lock(path: Path, *, fresh: bool) -> TextIO:
     """Hold the demo's data while this process lives; only a demo that nobody uses can begin anew."""
-    DEMO_LOCK.parent.mkdir(parents=True, exist_ok=True)
-    lock = DEMO_LOCK.open("w", encoding="utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.open("w", encoding="utf-8")
     try:
         fcntl.flock(lock, (fcntl.LOCK_EX if fresh else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError as error:

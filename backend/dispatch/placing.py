@@ -24,7 +24,7 @@ SHOWN_TOLERANCE: Final = timedelta(minutes=5)
 """By how much a start may differ from what was shown when it was accepted: the clock went on."""
 
 PLACEMENT_REFUSED = Fault(
-    "placement_refused", 409, "{zh}。", "{en}.",
+    "placement_refused", 409, "不能这样安排:{zh}。", "It cannot be done like this: {en}.",
     "请选择别的位置;若只是违反与客户的约定,可确认后仍然执行(even_so)。",
     "Choose another place; only a customer's promised window may be broken, with `even_so`.",
 )  # fmt: skip

@@ -28,6 +28,11 @@ from tests.make import START
 STOPPED = "stopped, everything is saved"
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """A newcomer who wants the data elsewhere."""
+    return newcomers_environment(folder) | {"PAIGONG_DATA_DIR": str(folder / "elsewhere")}
+
+
 class Demo:
     """A demo server in a folder of its own, and what it says."""
 
@@ -36,7 +41,7 @@ class Demo:
         command = [sys.executable, "-u", "-m", "backend.cli", "demo", "--port", str(port)]
         with self.said.open("wb") as log:
             self.process = subprocess.Popen(
-                command, cwd=folder, env=newcomers_environment(folder), stdout=log, stderr=subprocess.STDOUT
+                command, cwd=folder, env=environment(folder), stdout=log, stderr=subprocess.STDOUT
             )
 
     def read(self) -> str:
@@ -94,7 +99,7 @@ def test_a_newcomers_demo_moves_aside_stops_cleanly_and_goes_on(tmp_path: Path) 
             )
             fresh = [sys.executable, "-m", "backend.cli", "demo", "--fresh"]
             refused = subprocess.run(
-                fresh, cwd=tmp_path, env=newcomers_environment(tmp_path), capture_output=True, check=False, text=True
+                fresh, cwd=tmp_path, env=environment(tmp_path), capture_output=True, check=False, text=True
             )
             assert (refused.returncode, "stop it with Ctrl-C first" in refused.stderr) == (1, True), refused.stderr
             assert STOPPED in first.stop()
@@ -103,6 +108,8 @@ def test_a_newcomers_demo_moves_aside_stops_cleanly_and_goes_on(tmp_path: Path) 
         assert "is taken" not in second.read()
         assert wang_fang.get(f"/customers/{customer}").json()["name"] == "云桥书店"
         assert STOPPED in second.stop()
+    assert (tmp_path / "elsewhere" / "demo" / "paigong.db").is_file()
+    assert not (tmp_path / "var").exists()
 
 
 async def test_the_roster_goes_on_when_the_demo_is_looked_at_weeks_later(sqlite_url: str) -> None:
