@@ -24,6 +24,7 @@ import msgspec
 
 from routing.check import Violation, violations
 from routing.draft import Draft
+from routing.fixes import Fixes, explained, fixes, without_witness
 from routing.in_force import InForce, draft_of, in_force
 from routing.insertion import Proposal, propose
 from routing.limits import DESK_SHEETS
@@ -31,6 +32,7 @@ from routing.live import Placement, WhatIf, proposals, what_if
 from routing.plan import Plan
 from routing.problem import Problem, ProblemError
 from routing.protocol import DeskAnswer, DeskRequest, fault
+from routing.why import Why, why
 
 A = TypeVar("A")
 Q = TypeVar("Q", bound="Question[Any]")
@@ -140,6 +142,64 @@ class TryMove(Question[WhatIf], frozen=True, kw_only=True, tag="try"):
 def _try_move(sheet: Sheet, question: TryMove) -> WhatIf:
     problem, plan, draft = _about(sheet, question.placement.visit)
     return what_if(problem, plan, question.placement, draft=draft)
+
+
+def _explained(problem: Problem, _plan: Plan) -> Plan:
+    now = in_force(problem)
+    return explained(now.problem, now.plan)
+
+
+class FindFixes(Question[Fixes], frozen=True, kw_only=True, tag="fixes"):
+    """What could give way for a visit without a place, or late, in the plan in force (`routing.fixes.fixes`)."""
+
+    visit: str
+    seconds: float
+
+
+@answers(FindFixes)
+def _find_fixes(sheet: Sheet, question: FindFixes) -> Fixes:
+    problem, _, draft = _about(sheet, question.visit)
+    plan = sheet.derived(_explained)
+    return without_witness(fixes(problem, plan, question.visit, draft=draft, seconds=question.seconds))
+
+
+class AskWhy(Question[Why], frozen=True, kw_only=True, tag="why"):
+    """Why this technician has a visit in the plan in force, and nobody else (`routing.why.why`)."""
+
+    visit: str
+
+
+@answers(AskWhy)
+def _ask_why(sheet: Sheet, question: AskWhy) -> Why:
+    problem, plan, draft = _about(sheet, question.visit)
+    return why(problem, plan, question.visit, draft=draft)
+
+
+# --- a plan that was made, with its reasons -----------------------------------------------------------------------
+
+
+class PlanFixes(Question[Fixes], frozen=True, kw_only=True, tag="plan_fixes"):
+    """What could give way for a visit without a place, or late, in the sheet's own plan."""
+
+    visit: str
+    seconds: float
+
+
+@answers(PlanFixes)
+def _plan_fixes(sheet: Sheet, question: PlanFixes) -> Fixes:
+    draft = sheet.derived(draft_of)
+    return without_witness(fixes(sheet.problem, sheet.plan, question.visit, draft=draft, seconds=question.seconds))
+
+
+class PlanWhy(Question[Why], frozen=True, kw_only=True, tag="plan_why"):
+    """Why this technician has a visit in the sheet's own plan."""
+
+    visit: str
+
+
+@answers(PlanWhy)
+def _plan_why(sheet: Sheet, question: PlanWhy) -> Why:
+    return why(sheet.problem, sheet.plan, question.visit, draft=sheet.derived(draft_of))
 
 
 def _about(sheet: Sheet, visit: str) -> tuple[Problem, Plan, Draft]:

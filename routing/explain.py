@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
 from routing.arrays import FOREVER
-from routing.draft import Draft, overloaded, simulate_route
+from routing.draft import Draft, DraftRoute, overloaded, simulate_route
 from routing.instance import Instance, exclusion, with_day
 from routing.limits import CLOSURE_PLACES
 from routing.plan import Basis, Late, Reason, Unplanned
-from routing.problem import Problem
+from routing.problem import PartNeed, Problem, Shift
 from routing.reach import bounding_seconds, first_start_on
 from routing.scan import inserted
 from routing.simulate import Reached, simulated
@@ -41,6 +41,7 @@ class Attempts:
     cheapest: int = FOREVER
     cheapest_in_time: int = FOREVER
     made_late: int = 0
+    over_budget: int = 0
     obstacles: Counter[str] = field(default_factory=Counter[str])
 
 
@@ -99,7 +100,10 @@ class Explainer:
     def _why_unplanned(self, visit: int, share: int) -> Reason:
         return (
             self._excluded_by_people(visit)
+            or self._excluded_by_crew(visit)
             or self._excluded_by_time(visit)
+            or self._excluded_by_parts(visit)
+            or self._left_with_another(visit, share)
             or self._no_room(visit, self._attempts(self._draft, visit, share))
         )
 
@@ -136,6 +140,53 @@ class Explainer:
             return Reason(code="unreachable", basis=self._bound_basis(), facts={"candidates": candidates})
         return None
 
+    def _excluded_by_crew(self, visit: int) -> Reason | None:
+        """Return that fewer able technicians than it needs are ever at work together when it may be done, if so."""
+        wanted, opens = self._instance.problem.visits[visit], self._instance.visits[visit].opens
+        if wanted.technicians == 1 or wanted.frozen:
+            return None
+        shifts = [shift for shift in self._whole.shifts if exclusion(wanted, shift) is None]
+        spans = [
+            (shift.technician, max(shift.start, opening), min(self._last(shift) - wanted.duration, closing))
+            for shift in shifts
+            for opening, closing in opens
+        ]
+        most = max((_together(spans, begin) for _, begin, latest in spans if begin <= latest), default=0)
+        if most >= wanted.technicians:
+            return None
+        facts: Facts = {"needed": wanted.technicians, "most": most}
+        return Reason(code="crew_too_small", basis="proven", facts=facts)
+
+    def _excluded_by_parts(self, visit: int) -> Reason | None:
+        """Return that its parts come too late and no van has them, or that it fits in no van; None otherwise."""
+        wanted, data = self._instance.problem.visits[visit], self._instance.visits[visit]
+        shifts = [shift for shift in self._whole.shifts if exclusion(wanted, shift) is None]
+        largest = max(FOREVER if shift.capacity is None else shift.capacity for shift in shifts)
+        if wanted.load > largest:
+            return Reason(code="van_too_small", basis="proven", facts={"load": wanted.load, "largest": largest})
+        ready = FOREVER if wanted.parts_ready is None else wanted.parts_ready
+        if not wanted.parts or any(_carries(self._whole, shift.technician, wanted.parts) for shift in shifts):
+            return None
+        works = ((max(start, ready), last) for start, last in self._working_times(visit))
+        if any(_works_when_open(data.opens, data.duration, start, last) for start, last in works):
+            return None
+        facts: Facts = {"parts": sorted({need.part for need in wanted.parts})}
+        return Reason(code="parts_missing", basis="proven", facts=facts)
+
+    def _left_with_another(self, visit: int, share: int) -> Reason | None:
+        """Return that what it must follow is unplanned, if so: proven where that is."""
+        follows, visits = self._instance.problem.visits[visit].follows, self._instance.problem.visits
+        before = next((one for one in self._draft.unplanned if follows and visits[one].id == follows.visit), None)
+        if before is None or follows is None:
+            return None
+        basis = self._why_unplanned(before, share).basis
+        return Reason(code="follows_unplanned", basis=basis, facts={"followed": follows.visit})
+
+    def _last(self, shift: Shift) -> int:
+        """Return the last moment of a shift, which frozen visits may have moved."""
+        here = next((day for day in self._instance.shifts if self._instance.problem.shifts[day.index] == shift), None)
+        return shift.end + shift.overtime_allowed if here is None else here.last
+
     def _working_times(self, visit: int) -> list[tuple[int, int]]:
         """Return (start, last moment) of every shift of the whole problem that may take the visit."""
         instance = self._instance
@@ -152,6 +203,9 @@ class Explainer:
     def _no_room(self, visit: int, attempts: Attempts) -> Reason:
         price = self._instance.visits[visit].unserved
         facts: Facts = {"tried": attempts.tried}
+        if attempts.over_budget and attempts.cheapest >= price:
+            facts |= {"over": attempts.over_budget, "allowed": self._instance.problem.most_changes or 0}
+            return Reason(code="change_budget", basis="searched", facts=facts)
         if not attempts.feasible:
             facts["shifts"] = len(self._instance.eligible[visit])
             facts.update({obstacle: attempts.obstacles[obstacle] for obstacle in OBSTACLES})
@@ -212,6 +266,9 @@ class Explainer:
             visits = [*old.visits[:position], visit, *old.visits[position:]]
             attempts.obstacles[obstacle(self._instance, shift, visits, position)] += 1
             return
+        if new.price - old.price < attempts.cheapest and self._over_budget(draft, shift, new):
+            attempts.over_budget += 1
+            return
         attempts.feasible += 1
         starts = dict(zip(new.visits, new.starts(), strict=True))
         added = new.price - old.price
@@ -223,6 +280,14 @@ class Explainer:
             dues = {index: self._instance.visits[index].due for index in old.visits}
             attempts.cheapest = added
             attempts.made_late = sum(before[index] <= due < starts[index] for index, due in dues.items())
+
+    def _over_budget(self, draft: Draft, shift: int, route: DraftRoute) -> bool:
+        most = self._instance.problem.most_changes
+        if most is None:
+            return False
+        after = draft.copy()
+        after.replace(shift, route)
+        return after.changes() > most
 
 
 def obstacle(instance: Instance, shift: int, visits: list[int], position: int) -> Obstacle:
@@ -237,6 +302,23 @@ def obstacle(instance: Instance, shift: int, visits: list[int], position: int) -
     if not isinstance(endless, Reached):
         return "late_back"
     return "window_missed" if endless.visits <= position else "later_visit_missed"
+
+
+def _together(spans: Sequence[tuple[str, int, int]], moment: int) -> int:
+    """Return how many technicians could begin at `moment`."""
+    return len({technician for technician, begin, latest in spans if begin <= moment <= latest})
+
+
+def _carries(problem: Problem, technician: str, parts: Sequence[PartNeed]) -> bool:
+    """Return whether the technician's van has all of `parts`, if nothing else takes of it."""
+    held = Counter[str]()
+    for stock in problem.van_stock:
+        if stock.technician == technician:
+            held[stock.part] += stock.quantity
+    needed = Counter[str]()
+    for need in parts:
+        needed[need.part] += need.quantity
+    return all(held[part] >= quantity for part, quantity in needed.items())
 
 
 def _works_when_open(opens: Sequence[tuple[int, int]], duration: int, begins: int, last: int) -> bool:

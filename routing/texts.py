@@ -247,7 +247,8 @@ REASON_TEXTS: Final[Mapping[str, Text]] = {
         " ({late_back} end too late, {window_missed} miss the window, {later_visit_missed} miss that of a later visit,"
         " {no_break} leave no time for a break, {van_full} do not fit into the van).",
         "未找到空档：在 {shifts} 个班次中尝试了 {tried} 种插入，均违反当日规则（{late_back} 种收工过晚，"
-        "{window_missed} 种错过时间窗，{later_visit_missed} 种使后面的上门错过时间窗，{no_break} 种无休息时间，{van_full} 种超出车辆载量）。",
+        "{window_missed} 种错过时间窗，{later_visit_missed} 种使后面的上门错过时间窗，{no_break} 种无休息时间，"
+        "{van_full} 种超出车辆载量）。",
     ),
     "costs_more": Text(
         "We found room only at a price above leaving it out: of {tried} insertions tried, the cheapest costs {price}"
@@ -272,8 +273,63 @@ REASON_TEXTS: Final[Mapping[str, Text]] = {
         " {feasible} possible by then but at a higher price.",
         "未找到在 {due} 秒前到达且整体更优的方案：尝试 {tried} 种插入，其中 {feasible} 种能按时但代价更高。",
     ),
+    "parts_missing": Text(
+        "It needs {parts}: no van of somebody who may take it has all of it, and it is not at hand before their shifts"
+        " are over.",
+        "需要{parts}：可承担人员的车上均不齐备，且在其班次结束前不会到货。",
+    ),
+    "van_too_small": Text(
+        "It needs room for {load}; the largest van of somebody who may take it has room for {largest}.",
+        "需要载量 {load}；可承担人员中最大的车辆载量仅 {largest}。",
+    ),
+    "crew_too_small": Text(
+        "It needs {needed} technicians at once; at no time when it may be done do more than {most} work who may take"
+        " it.",
+        "需要 {needed} 名技术员同时到场；在可上门的时间内，能承担的人员同时在班的最多 {most} 名。",
+    ),
+    "change_budget": Text(
+        "We found room only by changing more visits of the plan in force than the {allowed} allowed: {tried} insertions"
+        " tried, {over} of them change more.",
+        "只有改动超过允许的 {allowed} 次现行上门才有空档：尝试 {tried} 种插入，其中 {over} 种超出限制。",
+    ),
+    "late_even_so": Text(
+        "It still comes after its commitment with what gives way here; {tried} places were priced.",
+        "即使如此放宽，仍晚于其时限；共评估 {tried} 个位置。",
+    ),
 }
 """Why a visit is unplanned or late."""
+
+
+FIX_TEXTS: Final[Mapping[str, Text]] = {
+    "overtime": Text("{technician} works {minutes} min more overtime", "{technician} 多加班 {minutes} 分钟"),
+    "shift_earlier": Text("{technician} begins {minutes} min earlier", "{technician} 提前 {minutes} 分钟上班"),
+    "shift_added": Text(
+        "{technician} works an additional shift from {opens} to {closes}",
+        "{technician} 加一个班次（{opens} 至 {closes}）",
+    ),
+    "skill": Text("{technician} gets the skills it needs: {skills}", "{technician} 取得所需技能：{skills}"),
+    "allowed": Text("the customer accepts {technician} at {visit}", "客户同意 {technician} 到 {visit} 上门"),
+    "pin": Text("{visit} is unpinned and goes to {technician}", "取消 {visit} 的固定，改由 {technician} 上门"),
+    "window": Text(
+        "{visit} accepts a visit that begins between {opens} and {closes}",
+        "{visit} 同意在 {opens} 至 {closes} 之间上门",
+    ),
+    "promise": Text(
+        "the appointment at {visit} moves to {opens} – {closes}", "{visit} 的约定时间改为 {opens} 至 {closes}"
+    ),
+    "deadline": Text("the commitment to {visit} moves to {at}", "{visit} 的时限改为 {at}"),
+    "earliest": Text("{visit} may begin from {at} on", "{visit} 可从 {at} 起上门"),
+    "part_ready": Text("{parts} for {visit} is at hand by {at}", "{visit} 所需的{parts}在 {at} 前备齐"),
+    "part_van": Text(
+        "{technician}'s van gets {parts} from another or from stock", "从他车或仓库调{parts}给 {technician}"
+    ),
+    "van": Text("{technician} takes a van with room for {amount}", "{technician} 换用载量 {amount} 的车辆"),
+    "told": Text(
+        "the customer of {visit}, who was told a time, agrees to {at}", "已获告知时间的 {visit} 客户同意改为 {at}"
+    ),
+    "changes": Text("up to {amount} visits of the plan in force may change", "允许改动现行计划中的 {amount} 次上门"),
+}
+"""What would have to give way for a visit to have a place."""
 
 
 def _filled(text: Text, facts: Mapping[str, int | str | list[str]], language: Language) -> str:
@@ -284,6 +340,11 @@ def _filled(text: Text, facts: Mapping[str, int | str | list[str]], language: La
 def problem_text(code: str, where: str, facts: Facts, language: Language) -> str:
     """Return what is wrong with the element `where`, and what to do, as one sentence or two."""
     return _filled(PROBLEM_TEXTS[code], {"where": where, **facts}, language)
+
+
+def fix_text(kind: str, facts: Facts, language: Language) -> str:
+    """Return what gives way, as a part of a sentence."""
+    return _filled(FIX_TEXTS[kind], facts, language)
 
 
 def reason_text(code: str, facts: Facts, language: Language) -> str:

@@ -145,3 +145,9 @@ def explain(options: Options) -> Iterator[Figure]:
     explained, proven = sum(one["explained"] for one in found), sum(one["proven"] for one in found)
     row = f"explanation, {unplanned} unplanned visits: with a reason marked proven or searched ({proven} proven)"
     yield Figure(row, explained, None, None, "all", explained == unplanned > 0)
+    asked, offered = sum(one["asked"] for one in found), sum(one["offered"] for one in found)
+    legal, unfixed = sum(one["legal"] for one in found), sum(one["unfixed"] for one in found)
+    row = f"explanation, {offered} fixes of {asked} visits without a place: witness plans the referee passes"
+    yield Figure(row, legal, None, None, "all", legal == offered > 0)
+    row = f"explanation, {asked} visits without a place: no fix found, %"
+    yield Figure(row, round(100 * unfixed / max(1, asked), 1), None, None, "printed", True)

@@ -15,9 +15,12 @@ from bench.planner.evaluate import evaluate
 from bench.planner.guaranteed import Region, region
 from bench.planner.ours import answer_of, warm
 from bench.planner.scenarios import all_scenarios, problem_of
+from routing.check import violations
+from routing.fixes import fixes
 from routing.insertion import insert, propose
 from routing.plan import Plan, Progress
 from routing.problem import Previous, Prices, Problem, Visit
+from routing.relax import relaxed
 from routing.solve import solve
 from routing.stop import StopWhen
 
@@ -29,6 +32,8 @@ REPAIR_SECONDS: Final = 0.8
 """What a repair may search for, so that it is answered within a second."""
 BUDGETS: Final = (0, 3, 10, 30)
 URGENT_EACH: Final = 200
+FIXED_EACH: Final = 10
+"""Visits of a region whose fixes are looked for."""
 TOLD: Final = 0.7
 """The share of visits whose customers know their time."""
 
@@ -150,8 +155,11 @@ def _changes(problem: Problem, plan: Plan) -> int:
 
 
 def explain(seed: int) -> dict[str, int]:
-    """Return how many visits of overloaded regions stay unplanned, and how many of them say why."""
-    unplanned = explained = proven = 0
+    """Return how many visits of overloaded regions stay unplanned, how many of them say why, and what of their fixes.
+
+    The fixes of FIXED_EACH visits of each region are looked for; `legal` counts those whose witness plan is.
+    """
+    unplanned = explained = proven = asked = offered = legal = unfixed = 0
     for scenario in all_scenarios():
         if scenario.name.startswith(("overloaded", "rare", "tight")):
             problem = msgspec.structs.replace(problem_of(scenario), prices=Prices())
@@ -160,7 +168,19 @@ def explain(seed: int) -> dict[str, int]:
                 unplanned += 1
                 explained += bool(one.reasons) and all(why.basis in {"proven", "searched"} for why in one.reasons)
                 proven += any(why.basis == "proven" for why in one.reasons)
-    return {"unplanned": unplanned, "explained": explained, "proven": proven}
+            for one in plan.unplanned[:FIXED_EACH]:
+                found = fixes(problem, plan, one.visit)
+                asked += 1
+                unfixed += not found.fixes
+                offered += len(found.fixes)
+                legal += sum(
+                    fix.witness is not None and not violations(relaxed(problem, fix.relaxations), fix.witness)
+                    for fix in found.fixes
+                )
+    return {
+        "unplanned": unplanned, "explained": explained, "proven": proven, "asked": asked, "offered": offered,
+        "legal": legal, "unfixed": unfixed,
+    }  # fmt: skip
 
 
 MEASURES: Final[dict[str, Callable[[int], object]]] = {

@@ -10,7 +10,7 @@ from routing import explain, reach
 from routing.draft import empty_draft
 from routing.instance import prepare
 from routing.plan import Reason
-from routing.problem import Break, Pin, Place, Previous, Problem, Window
+from routing.problem import Break, Follows, PartNeed, Pin, Place, Previous, Problem, VanStock, Window
 from routing.reach import shortest_paths
 from routing.solve import solve
 from routing.stop import StopWhen
@@ -54,6 +54,57 @@ PROVEN: list[tuple[str, Problem, dict[str, Any]]] = [
 )
 def test_what_the_rules_exclude_is_called_proven(code: str, single: Problem, facts: dict[str, Any]) -> None:
     assert reason_of(single) == Reason(code=code, basis="proven", facts=facts)
+
+
+def first_reason(whole: Problem, name: str = "v1") -> Reason:
+    """Why the visit has no place while nothing has one."""
+    base = empty_draft(prepare(whole))
+    found = {one.visit: one.reasons[0] for one in explain.Explainer(base, base).unplanned()}
+    for language in ("en", "zh"):
+        assert "{" not in found[name].sentence(language)
+    return found[name]
+
+
+PUMP = (PartNeed(part="pump", quantity=2),)
+
+
+@pytest.mark.parametrize(
+    ("whole", "expected"),
+    [
+        (alone(parts=PUMP, parts_ready=None), ("parts_missing", {"parts": ["pump"]})),
+        (alone(parts=PUMP, parts_ready=7 * HOUR + 1), ("parts_missing", {"parts": ["pump"]})),
+        (alone((shift(capacity=2), shift("b/mon", capacity=3)), load=4), ("van_too_small", {"load": 4, "largest": 3})),
+        (alone((shift(), shift("b/mon", skills=())), technicians=2), ("crew_too_small", {"needed": 2, "most": 1})),
+        (
+            alone((shift(), shift("b/tue", start=DAY, end=DAY + 8 * HOUR)), technicians=2),
+            ("crew_too_small", {"needed": 2, "most": 1}),
+        ),
+    ],
+    ids=["no parts", "parts too late", "van", "crew", "crew on two days"],
+)
+def test_parts_vans_and_crews_that_are_not_there_are_proven(
+    whole: Problem, expected: tuple[str, dict[str, Any]]
+) -> None:
+    code, facts = expected
+    assert first_reason(whole) == Reason(code=code, basis="proven", facts=facts)
+
+
+def test_parts_in_a_van_or_in_time_and_a_crew_at_once_prove_nothing() -> None:
+    stock = VanStock(technician="li-wei", part="pump", quantity=2)
+    for whole in (
+        problem((shift(),), (visit("v1", parts=PUMP, parts_ready=None),), van_stock=(stock,)),
+        alone(parts=PUMP, parts_ready=6 * HOUR),
+        alone((shift(capacity=4),), load=4),
+        alone((shift(), shift("b/mon", start=6 * HOUR, end=14 * HOUR)), technicians=2),
+    ):
+        assert first_reason(whole).basis == "searched"
+
+
+def test_what_must_follow_a_visit_without_a_place_is_as_sure_as_that_one() -> None:
+    after = visit("v2", follows=Follows(visit="v1"))
+    proven = first_reason(problem((shift(),), (visit("v1", skills=("crane",)), after)), "v2")
+    assert proven == Reason(code="follows_unplanned", basis="proven", facts={"followed": "v1"})
+    assert first_reason(problem((shift(),), (visit("v1"), after)), "v2").basis == "searched"
 
 
 def test_a_commitment_nobody_can_reach_in_time_says_when_somebody_could() -> None:
