@@ -18,7 +18,7 @@ find-python = for p in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
 	  exit 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup runtime demo test check lint format types imports docs acceptance sim sim-bugs chaos bench-sync bench-memory bench-uploads bench-planner bench-travel twin schemathesis lock
+.PHONY: help setup runtime demo test check lint format types imports docs acceptance sim sim-bugs chaos bench-sync bench-memory bench-uploads bench-planner bench-explain bench-travel twin schemathesis lock
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 16
@@ -78,6 +78,12 @@ bench-uploads: setup ## uploads to servers that are killed and changed meanwhile
 
 bench-planner: setup ## how good and how fast plans are, beside PyVRP, VROOM and OR-Tools alone (VRP_DATA=<folder>, OPTIONS="--rows vrptw,field --seeds 1")
 	@$(PY) -m bench.planner $(OPTIONS)
+
+bench-referee: setup ## thousands of random small problems: every plan legal, and as cheap as brute force (OPTIONS="--problems 10000 --seed 1 --steps 4000")
+	@$(PY) -m bench.planner.referee_rows $(OPTIONS)
+
+bench-explain: setup ## 500 visits without a place: every fix's witness plan before the referee, and proven reasons against brute force (OPTIONS="--visits 60")
+	@$(PY) -m bench.planner.explain_rows $(OPTIONS)
 
 twin: setup ## ways of dispatching on the same weeks of calls and luck: make twin [DATA=<folder with real outages>] (OPTIONS=... are passed on)
 	@$(PY) -m backend.cli simulate $(if $(DATA),--outages "$(DATA)") $(OPTIONS)

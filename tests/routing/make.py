@@ -2,11 +2,16 @@
 
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 
+from routing.plan import Plan
 from routing.problem import (
     Break,
+    Follows,
     GivenTravel,
+    Pace,
+    PartNeed,
     PerPriority,
     Pin,
     Place,
@@ -14,6 +19,7 @@ from routing.problem import (
     Prices,
     Problem,
     Shift,
+    VanStock,
     Visit,
     Window,
 )
@@ -28,6 +34,19 @@ EAST = Place(id="east", latitude=31.23, longitude=121.58)
 CITY = (DEPOT, NORTH, SOUTH, EAST)
 
 CHEAP = PerPriority(p1=1, p2=1, p3=1, p4=1)
+CLOSE_PRICES = Prices(
+    unserved=PerPriority(p1=2_000_000, p2=1_000_000, p3=500_000, p4=100_000),
+    late=PerPriority(p1=300_000, p2=100_000, p3=50_000, p4=10_000),
+    promise_broken=80_000,
+    promise_second=30,
+    told_moved=90_000,
+    moved=20_000,
+    pin_unserved=0,
+    unfair_second=40,
+    fair_per_mille=300,
+)
+"""Prices so near to each other that every term decides now and then."""
+PARTS = ("board", "belt")
 
 
 def shift(name: str = "li-wei/mon", **changes: Any) -> Shift:
@@ -154,6 +173,7 @@ def shifts(draw: st.DrawFn, count: int, places: tuple[str, ...]) -> tuple[Shift,
                 overtime_allowed=draw(st.sampled_from((0, 0, HOUR))),
                 skills=draw(st.sampled_from((("lift",), ("lift", "door")))),
                 territory=draw(st.sampled_from((None, "west", "east"))),
+                capacity=draw(st.sampled_from((None, None, None, 0, 2, 5))),
             )
         )
     return tuple(made)
@@ -174,7 +194,7 @@ def visits(draw: st.DrawFn, name: str, places: tuple[str, ...], working: tuple[S
         draw(st.sampled_from(places)),
         duration=draw(_times(2 * HOUR)),
         priority=draw(st.sampled_from((1, 2, 3, 4))),
-        windows=tuple(draw(st.lists(windows(horizon), max_size=2))) if draw(st.integers(0, 4)) == 0 else (),
+        windows=tuple(draw(st.lists(windows(horizon), max_size=3))) if draw(st.integers(0, 4)) == 0 else (),
         earliest=draw(st.sampled_from((0, 0, 0, HOUR, 5 * HOUR))),
         commitment_due=draw(st.none() | st.integers(-DAY, horizon)),
         promise=draw(windows(DAY)) if draw(st.integers(0, 3)) == 0 else None,
@@ -183,37 +203,132 @@ def visits(draw: st.DrawFn, name: str, places: tuple[str, ...], working: tuple[S
         territory=draw(st.sampled_from((None, "west"))),
         preferred_technician=draw(st.sampled_from((None, "李伟"))),
         previous=previous,
+        parts=tuple(draw(st.lists(part_needs(), max_size=2))) if draw(st.integers(0, 3)) == 0 else (),
+        parts_ready=draw(st.sampled_from((0, HOUR, 4 * HOUR, DAY + HOUR, None, -HOUR))),
+        load=draw(st.sampled_from((0, 0, 0, 1, 2, 6))),
     )
     return _restricted(draw, wanted, working, technicians)
+
+
+def part_needs() -> st.SearchStrategy[PartNeed]:
+    return st.builds(PartNeed, part=st.sampled_from(PARTS), quantity=st.integers(1, 2))
 
 
 def _restricted(draw: st.DrawFn, wanted: Visit, working: tuple[Shift, ...], technicians: list[str]) -> Visit:
     """Sometimes a pin, or a list of people; never one that contradicts itself."""
     kind = draw(st.integers(0, 9))
     values = {name: getattr(wanted, name) for name in wanted.__struct_fields__}
+    start = draw(st.none() | _times(6 * HOUR))
     if kind == 0 and technicians:
-        values["pin"] = Pin(technician=draw(st.sampled_from(technicians)))
+        values["pin"] = Pin(technician=draw(st.sampled_from(technicians)), start=start)
     if kind == 1 and working:
         day = draw(st.sampled_from(working))
         if set(wanted.skills) <= set(day.skills):
-            values["pin"] = Pin(shift=day.id)
+            at = None if start is None else day.start + start
+            fits = at is not None and at + wanted.duration <= day.end + day.overtime_allowed
+            values["pin"] = Pin(shift=day.id, start=at if fits else None)
     if kind == 2:
         values["forbidden_technicians"] = ("张强",)
     if kind == 3:
         values["allowed_technicians"] = ("张强",)
+    pin = values["pin"]
+    if pin is not None and pin.start is not None:
+        values |= {"earliest": 0, "windows": (), "promise": None}
     return Visit(**values)
 
 
+def paces() -> st.SearchStrategy[Pace]:
+    """Hours of different speed that begin before, in or after the first day; some from a twentieth to ten times."""
+    usual = st.integers(400, 2_000)
+    return st.builds(
+        Pace,
+        begins=st.integers(-2 * HOUR, 8 * HOUR),
+        per_mille=st.lists(usual | st.sampled_from((50, 999, 1_000, 1_001, 10_000)), min_size=1, max_size=12).map(
+            tuple
+        ),
+    )
+
+
 @st.composite
-def problems(draw: st.DrawFn, most_visits: int = 7, most_shifts: int = 4) -> Problem:
-    """A random small problem that uses everything a problem can say, frozen visits apart."""
+def van_stocks(draw: st.DrawFn) -> tuple[VanStock, ...]:
+    """What the two vans carry, and now and then that of somebody who does not work."""
+    held = st.builds(
+        VanStock,
+        technician=st.sampled_from(("李伟", "张强", "李伟", "张强", "赵敏")),
+        part=st.sampled_from(PARTS),
+        quantity=st.integers(0, 3),
+    )
+    return tuple(draw(st.lists(held, max_size=4)))
+
+
+def _frozen(draw: st.DrawFn, wanted: Visit, working: tuple[Shift, ...]) -> Visit:
+    """The visit as reality has decided it: on a shift, at any time, also one that its rules would not allow."""
+    day = draw(st.sampled_from(working))
+    start = day.start + draw(_times(3 * HOUR)) - draw(st.sampled_from((0, 0, 2 * HOUR)))
+    return msgspec.structs.replace(wanted, frozen=True, pin=None, previous=Previous(shift=day.id, start=start))
+
+
+def _coupled(draw: st.DrawFn, wanted: Visit, earlier: list[Visit]) -> Visit:
+    """The visit with a crew, or as one that follows an earlier one, or both."""
+    kind = draw(st.integers(0, 4))
+    if kind in {0, 1}:
+        wanted = msgspec.structs.replace(wanted, technicians=draw(st.sampled_from((2, 2, 2, 3))))
+    if kind in {1, 2, 3} and earlier:
+        least = draw(_times(HOUR))
+        relation = Follows(
+            visit=draw(st.sampled_from(earlier)).id,
+            least_gap=least,
+            most_gap=draw(st.none() | _times(2 * HOUR).map(lambda more: least + more)),
+            same_technician=draw(st.booleans()),
+        )
+        wanted = msgspec.structs.replace(wanted, follows=relation)
+    return wanted
+
+
+@st.composite
+def problems(
+    draw: st.DrawFn, most_visits: int = 7, most_shifts: int = 4, *, frozen: bool = False, coupled: bool = False
+) -> Problem:
+    """A random small problem that uses everything a problem can say but a limit of changes.
+
+    `frozen`, `coupled`: with frozen visits; with crews and visits that follow another.
+    """
     names = tuple(f"place{index}" for index in range(draw(st.integers(1, 5))))
     working = draw(shifts(draw(st.sampled_from((0, *range(1, most_shifts + 1), most_shifts, most_shifts))), names))
     count = draw(st.integers(0, most_visits))
+    wanted = [draw(visits(f"visit{index}", names, working)) for index in range(count)]
+    if frozen and working and draw(st.integers(0, 2)) == 0:
+        for index in range(draw(st.integers(0, min(3, count)))):
+            wanted[index] = _frozen(draw, wanted[index], working)
+    if coupled:
+        for index, one in enumerate(wanted):
+            if not one.frozen and draw(st.integers(0, 2)) == 0:
+                wanted[index] = _coupled(draw, one, wanted[:index])
     return Problem(
         places=tuple(Place(id=name) for name in names),
         shifts=working,
-        visits=tuple(draw(visits(f"visit{index}", names, working)) for index in range(count)),
+        visits=tuple(wanted),
         travel=draw(travel_tables(len(names), draw(st.sampled_from((600, 1800, 3600, 3 * HOUR))))),
-        prices=Prices(),
+        prices=draw(st.sampled_from((Prices(), Prices(), CLOSE_PRICES))),
+        van_stock=draw(van_stocks()),
+        pace=draw(st.none() | paces()),
     )
+
+
+def put_in_force(draw: st.DrawFn, old: Problem, plan: Plan, *, most_changes: bool) -> Problem:
+    """The problem of the morning after: `plan` is in force, some were told, and something has changed meanwhile."""
+    known = {stop.visit: (route.shift, stop.start) for route in plan.routes for stop in route.stops}
+
+    def in_force(visit: Visit) -> Visit:
+        if visit.frozen or visit.id not in known:
+            return visit
+        where, start = known[visit.id]
+        told = draw(st.booleans())
+        return msgspec.structs.replace(visit, previous=Previous(shift=where, start=start), told=told, pin=None)
+
+    visits = tuple(in_force(visit) for visit in old.visits)
+    if visits and visits[0].pin is None and draw(st.booleans()):
+        later = visits[0].duration + draw(_times(HOUR))
+        visits = (msgspec.structs.replace(visits[0], duration=later), *visits[1:])
+    changes = draw(st.integers(0, 3)) if most_changes else None
+    return msgspec.structs.replace(old, visits=visits, most_changes=changes)

@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from routing.check import _arrival as referees_arrival  # pyright: ignore[reportPrivateUsage]
 from routing.draft import simulate_route
 from routing.instance import Instance, ShiftData, prepare
-from routing.problem import Break, Previous, Problem, Window
-from routing.simulate import start_price, taking_price
-from tests.routing.make import HOUR, line, problem, problems, shift, visit
+from routing.problem import Break, Pace, PartNeed, Previous, Problem, VanStock, Window
+from routing.simulate import arrival, start_price, taking_price
+from routing.van_stock import stocked
+from tests.routing.make import HOUR, line, paces, problem, problems, shift, visit
 
 NOON = Break(earliest=4 * HOUR, latest=5 * HOUR, duration=HOUR // 2)
 
@@ -103,8 +105,58 @@ def test_waiting_keeps_a_told_customer_where_it_is_cheaper() -> None:
     assert simulated(on_a_line(("north", told))) == Day([3 * HOUR - 900], 4 * HOUR + 300, [])
 
 
+def test_a_drive_through_a_slow_hour_takes_longer_and_one_through_the_night_less() -> None:
+    pace = Pace(begins=0, per_mille=(500, 2_000))
+    slow = on_a_line(("north", {}), ("east", {}))
+    day = possible(problem(slow.shifts, slow.visits, travel=slow.travel, pace=pace))
+    assert day == Day([2_400, 6_000 + 1_200], 7_200 + HOUR + 1_800, [])
+
+
+def test_parts_in_the_van_need_not_be_waited_for() -> None:
+    needs = {"parts": (PartNeed(part="belt", quantity=2),), "parts_ready": 3 * HOUR}
+    late = on_a_line(("north", needs))
+    assert simulated(late) == Day([3 * HOUR], 4 * HOUR + 1_200, [])
+    for quantity, start in ((1, 3 * HOUR), (2, 1_200)):
+        held = (VanStock(technician="li-wei", part="belt", quantity=quantity),)
+        assert possible(problem(late.shifts, late.visits, travel=late.travel, van_stock=held)).starts == [start]
+
+
+def test_a_van_takes_no_more_than_its_capacity() -> None:
+    heavy = ("north", {"load": 2}), ("south", {"load": 3})
+    assert simulated(on_a_line(*heavy, capacity=4)) is None
+    assert simulated(on_a_line(*heavy, capacity=5)) is not None
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(paces(), st.integers(-5 * HOUR, 20 * HOUR), st.integers(0, 6 * HOUR), st.integers(0, 3 * HOUR))
+def test_the_simulator_and_the_referee_drive_alike_and_who_leaves_later_never_arrives_earlier(
+    pace: Pace, leaves: int, leg: int, later: int
+) -> None:
+    """Over by then, and one second before not yet: the way gone is summed hour by hour in whole thousandths."""
+    arrays = prepare(problem((shift(),), (), pace=pace)).arrays
+    arrives = arrival(arrays, leaves, leg)
+    assert arrives == referees_arrival(pace, leaves, leg)
+    assert arrives <= arrival(arrays, leaves + later, leg)
+    assert gone(pace, leaves, arrives) >= 1_000 * leg
+    assert leg == 0 or gone(pace, leaves, arrives - 1) < 1_000 * leg
+
+
+def gone(pace: Pace, begin: int, end: int) -> int:
+    """Thousandths of table seconds driven from `begin` to `end`."""
+    hours = range(len(pace.per_mille))
+    total = 0
+    for hour in hours:
+        opens = begin if hour == 0 else max(begin, pace.begins + HOUR * hour)
+        closes = end if hour == hours[-1] else min(end, pace.begins + HOUR * (hour + 1))
+        total += pace.per_mille[hour] * max(0, closes - opens)
+    return total
+
+
 def written_out(instance: Instance, day: ShiftData, order: list[int]) -> int | None:
     """Return the lowest price over every placing of breaks and every choice to wait for a told customer."""
+    capacity = instance.problem.shifts[day.index].capacity
+    if capacity is not None and sum(instance.problem.visits[index].load for index in order) > capacity:
+        return None
     gaps = range(2 * len(order) + 3)
     best: int | None = None
     for placing in product(gaps, repeat=len(day.pauses)):
@@ -135,21 +187,24 @@ def one_schedule(
     for step, (index, wait) in enumerate(zip(order, waits, strict=True)):
         data = instance.visits[index]
         leaves = rest(time, 2 * step)
-        leg = instance.seconds[place][data.place]
-        ready = None if leaves is None else rest(leaves + leg, 2 * step + 1)
-        if ready is None:
+        drive = None if leaves is None else drive_from(instance, leaves, instance.seconds[place][data.place])
+        ready = None if leaves is None or drive is None else rest(leaves + drive, 2 * step + 1)
+        if ready is None or drive is None:
             return None
+        ready = max(ready, at_hand(instance, day, index))
         ready = max(ready, data.told_from) if wait and data.told_shift == day.index else ready
         starts = [max(ready, opens) for opens, closes in data.opens if ready <= closes]
         if not starts:
             return None
         start = min(starts)
-        price += instance.prices.travel_second * leg + taking_price(instance.arrays, index, day.index)
+        price += instance.prices.travel_second * drive + taking_price(instance.arrays, index, day.index)
         price += start_price(instance.arrays, index, day.index, start)
         time, place = start + data.duration, data.place
     leaves = rest(time, 2 * len(order))
-    leg = instance.seconds[place][day.end_place]
-    if leaves is None or leaves + leg > day.last or rest(leaves + leg, 2 * len(order) + 1) is None:
+    if leaves is None:
+        return None
+    leg = drive_from(instance, leaves, instance.seconds[place][day.end_place])
+    if leaves + leg > day.last or rest(leaves + leg, 2 * len(order) + 1) is None:
         return None
     if any(gap > 2 * len(order) + 1 for gap in placing):
         return None
@@ -159,8 +214,22 @@ def one_schedule(
     return price + instance.prices.travel_second * leg + instance.prices.overtime_second * overtime
 
 
+def drive_from(instance: Instance, leaves: int, leg: int) -> int:
+    pace = instance.problem.pace
+    return leg if pace is None else referees_arrival(pace, leaves, leg) - leaves
+
+
+def at_hand(instance: Instance, day: ShiftData, index: int) -> int:
+    """Return from when on the parts of a visit are at hand on this day; much later than its end for never."""
+    visit = instance.problem.visits[index]
+    technician = instance.problem.shifts[day.index].technician
+    if not visit.parts or stocked(instance.problem).get(visit.id) == technician:
+        return 0
+    return 1_000 * HOUR if visit.parts_ready is None else visit.parts_ready
+
+
 @settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     derandomize=True,
