@@ -11,7 +11,7 @@ import routing.check
 from routing.check import violations
 from routing.finish import PlanRefused, passed
 from routing.plan import Cost, Plan, Reason, Rest, Route, Stop, Unplanned
-from routing.problem import Break, Pin, Previous, Problem, Window
+from routing.problem import Break, Follows, Pace, PartNeed, Pin, Previous, Problem, VanStock, Window
 from routing.solve import solve
 from routing.stop import StopWhen
 from tests.routing.make import DAY, HOUR, problem, shift, visit
@@ -291,6 +291,139 @@ def test_a_told_customer_moved_in_time_or_to_another_shift_costs() -> None:
     assert codes(plan, elsewhere) == {"cost_wrong"}
     earlier = problem(DAYS, (changed(told, previous=Previous(shift="zhang-qiang/mon", start=0)),))
     assert codes(plan, earlier) == {"cost_wrong"}
+
+
+CREW = problem(
+    (shift(), shift("zhang-qiang/mon"), shift("zhang-qiang/tue", start=DAY, end=DAY + 8 * HOUR)),
+    (visit("crew", "depot", technicians=2, pin=Pin(technician="li-wei")),),
+)
+
+
+def with_plan(single: Problem) -> Plan:
+    plan = solve(single, StopWhen(solutions=20))
+    assert violations(single, plan) == []
+    assert plan.unplanned == ()
+    return plan
+
+
+def postponed(route: Route, by: int) -> Route:
+    """The route with all that happens on it later by so much."""
+    stops = tuple(
+        changed(one, arrival=one.arrival + by, start=one.start + by, departure=one.departure + by)
+        for one in route.stops
+    )
+    return changed(route, stops=stops, leaves=route.leaves + by, end=route.end + by)
+
+
+def test_a_crew_comes_complete_together_and_with_the_one_asked_for() -> None:
+    plan = with_plan(CREW)
+    assert [route.shift for route in plan.routes] == ["li-wei/mon", "zhang-qiang/mon"]
+    assert codes(changed(plan, routes=plan.routes[:1]), CREW) == {"crew_incomplete"}
+    apart = with_route(plan, "zhang-qiang/mon", lambda route: postponed(route, 60))
+    assert codes(apart, CREW) == {"crew_apart", "cost_wrong"}  # a minute's delay costs
+    one, other = plan.routes
+    tomorrow = changed(postponed(other, DAY), shift="zhang-qiang/tue")
+    same = codes(changed(plan, routes=(other, tomorrow)), CREW)
+    assert same == {"crew_twice_the_same", "crew_apart", "pin_broken", "cost_wrong"}
+    assert one.technician == "li-wei"
+
+
+FOLLOWS = Follows(visit="first", least_gap=HOUR, most_gap=2 * HOUR, same_technician=True)
+
+
+@pytest.mark.parametrize(
+    ("follows", "code"),
+    [
+        ({"least_gap": HOUR + 1}, "follows_gap"),
+        ({"least_gap": 0, "most_gap": HOUR - 1}, "follows_gap"),
+        ({"visit": "third"}, "follows_other_technician"),
+    ],
+)
+def test_what_follows_does_so_in_time_and_by_the_same_technician(follows: dict[str, Any], code: str) -> None:
+    first, second = visit("first", "depot"), visit("second", "depot", follows=FOLLOWS)
+    third = visit("third", "depot", duration=0, allowed_technicians=("zhang-qiang",))
+    days = (shift(), shift("zhang-qiang/mon", skills=("lift",)))
+    single = problem(days, (changed(first, allowed_technicians=("li-wei",)), second, third))
+    plan = with_plan(single)
+    assert stop_of(plan, "second").start - stop_of(plan, "first").departure == HOUR
+    other = changed(single, visits=(*single.visits[:1], changed(second, follows=changed(FOLLOWS, **follows)), third))
+    assert code in codes(plan, other)
+
+
+def test_what_follows_a_visit_left_out_is_left_out() -> None:
+    single = problem((shift(),), (visit("first", skills=("crane",)), visit("second", "depot")))
+    plan = solve(single, StopWhen(solutions=20))
+    assert codes(plan, single) == set()
+    bound = changed(single, visits=(single.visits[0], changed(single.visits[1], follows=Follows(visit="first"))))
+    assert codes(plan, bound) == {"follows_nothing"}
+
+
+def test_a_van_takes_what_it_can_and_gives_each_part_once() -> None:
+    needs = {"parts": (PartNeed(part="belt", quantity=2),), "parts_ready": None}
+    wanted = (visit("one", "depot", load=3, **needs), visit("two", "depot", load=4, earliest=2 * HOUR))
+    held = (
+        VanStock(technician="li-wei", part="belt", quantity=1),
+        VanStock(technician="li-wei", part="belt", quantity=1),
+    )
+    single = problem((shift(capacity=7),), wanted, van_stock=held)
+    plan = with_plan(single)
+    assert codes(plan, changed(single, shifts=(shift(capacity=6),))) == {"van_overloaded"}
+    assert codes(plan, changed(single, van_stock=held[:1])) == {"part_missing"}
+    assert codes(plan, changed(single, visits=(wanted[0], changed(wanted[1], **needs)))) == {"part_missing"}
+    later = changed(wanted[0], parts_ready=HOUR)
+    assert codes(plan, changed(single, visits=(later, wanted[1]), van_stock=())) == {"part_missing"}
+    soon = changed(wanted[0], parts_ready=stop_of(plan, "one").start)
+    assert codes(plan, changed(single, visits=(soon, wanted[1]), van_stock=())) == set()
+
+
+@pytest.mark.parametrize(
+    ("told", "where", "moved_by", "changes"),
+    [
+        (True, "li-wei/mon", 901, 1),
+        (True, "li-wei/mon", 900, 0),
+        (False, "li-wei/mon", 3_000, 0),
+        (False, "zhang-qiang/mon", 0, 1),
+        (True, "gone", 3_000, 0),
+    ],
+)
+def test_changes_of_a_plan_in_force_are_counted(*, told: bool, where: str, moved_by: int, changes: int) -> None:
+    days = (shift(), shift("zhang-qiang/mon", skills=()))
+    plan = with_plan(problem(days, (visit("v1"),)))
+    before = Previous(shift=where, start=stop_of(plan, "v1").start + moved_by)
+    limited = problem(days, (visit("v1", told=told, previous=before),), most_changes=0)
+    assert ("too_many_changes" in codes(plan, limited)) == bool(changes)
+    assert "too_many_changes" not in codes(plan, changed(limited, most_changes=1))
+
+
+def test_leaving_out_what_was_planned_is_a_change() -> None:
+    single = problem((shift(),), (visit("v1", skills=("crane",)),))
+    plan = solve(single, StopWhen(solutions=5))
+    before = Previous(shift="li-wei/mon", start=0)
+    limited = changed(single, visits=(changed(single.visits[0], previous=before),), most_changes=0)
+    assert "too_many_changes" in codes(plan, limited)
+
+
+def test_a_drive_takes_as_long_as_the_hours_it_passes_through() -> None:
+    single = problem((shift(),), (visit("v1"),))
+    plan = with_plan(single)
+    assert codes(plan, changed(single, pace=Pace(begins=-HOUR, per_mille=(1_000,)))) == set()
+    rush = codes(plan, changed(single, pace=Pace(begins=0, per_mille=(500, 1_000))))
+    assert rush == {"travel_seconds_wrong"}
+    (out, home) = (plan.routes[0].stops[0].travel_seconds, plan.routes[0].end_travel_seconds)
+    assert out < HOUR < plan.routes[0].end - home  # so only the way out passes through the slow hour
+
+
+def test_frozen_visits_may_overload_a_van_and_lack_parts() -> None:
+    """They are on their way already; nothing is added to a van that is full."""
+    before = Previous(shift="li-wei/mon", start=0)
+    parts = {"parts": (PartNeed(part="belt"),), "parts_ready": None}
+    under_way = visit("v1", "depot", load=5, frozen=True, previous=before, **parts)
+    single = problem((shift(capacity=2), shift("zhang-qiang/mon")), (under_way, visit("v2", "depot", load=1)))
+    other = visit("v3", "depot", allowed_technicians=("zhang-qiang",))
+    single = changed(single, visits=(*single.visits, other))
+    plan = with_plan(single)
+    assert route_with(plan, "v2") == "zhang-qiang/mon"
+    assert "van_overloaded" in codes(moved_to(plan, "v2", "li-wei/mon"), single)
 
 
 def test_a_plan_the_referee_refuses_never_leaves(legal: Plan) -> None:
