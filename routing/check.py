@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from routing.plan import Plan, Reason, Route, Stop
-from routing.problem import Pace, Problem, Shift, Visit, delay_second
+from routing.problem import Pace, Problem, Shift, Visit, delay_second, overdue
 from routing.texts import REASON_TEXTS
 from routing.travel import TravelBetween, travel_between
 
@@ -448,7 +448,7 @@ def _costs(case: _Case, plan: Plan) -> Iterator[Violation]:
 
 def _stop_cost(problem: Problem, visit: Visit, shift: Shift, start: int) -> dict[str, int]:
     prices = problem.prices
-    late, past = _overdue(visit, start), _past_promise(visit, start)
+    late, past = overdue(visit, start), _past_promise(visit, start)
     preference = 0
     if visit.preferred_technician not in {None, shift.technician}:
         preference += prices.not_preferred
@@ -491,8 +491,7 @@ def _unserved_cost(problem: Problem, visit: Visit, horizon: int) -> int:
     cost = prices.unserved.of(visit.priority)
     cost += delay_second(visit, problem.prices) * max(0, horizon - _first_moment(visit))
     if visit.commitment_due is not None:
-        overdue = max(0, horizon - visit.commitment_due)
-        cost += prices.late.of(visit.priority) + prices.late_second.of(visit.priority) * overdue
+        cost += prices.late.of(visit.priority) + prices.late_second.of(visit.priority) * overdue(visit, horizon)
     if visit.promise is not None:
         cost += prices.promise_broken + prices.promise_second * max(0, horizon - visit.promise.end)
     cost *= visit.technicians

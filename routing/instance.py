@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from routing import arrays as columns
 from routing.arrays import FOREVER, NOWHERE, Arrays
-from routing.problem import Prices, Problem, Shift, Visit, delay_second, horizon_end
+from routing.problem import Prices, Problem, Shift, Visit, delay_second, horizon_end, overdue
 from routing.simulate import PER_MILLE, RouteTimes, simulated
 from routing.travel import TravelTable, travel_table
 from routing.van_stock import stocked
@@ -62,6 +62,7 @@ class VisitData:
     opens: tuple[tuple[int, int], ...]
     release: int
     due: int
+    aim: int
     promise_end: int
     previous_shift: int
     told_shift: int
@@ -196,7 +197,7 @@ def _write_visit(row: NDArray[np.int64], data: VisitData, visit: Visit, prices: 
     row[columns.PLACE] = data.place
     row[columns.DURATION] = data.duration
     row[columns.RELEASE] = data.release
-    row[columns.DUE] = data.due
+    row[columns.DUE] = data.aim
     row[columns.LATE] = data.late
     row[columns.LATE_SECOND] = data.late_second
     row[columns.PROMISE_END] = data.promise_end
@@ -370,6 +371,7 @@ def _visit_data(  # noqa: PLR0917
         opens=opens,
         release=release,
         due=FOREVER if visit.commitment_due is None else visit.commitment_due,
+        aim=FOREVER if visit.commitment_due is None else visit.commitment_due - visit.commitment_margin,
         promise_end=FOREVER if visit.promise is None else visit.promise.end,
         previous_shift=NOWHERE if visit.previous is None else shift_index.get(visit.previous.shift, GONE_SHIFT),
         told_shift=NOWHERE if told is None else shift_index.get(told.shift, NOWHERE),
@@ -391,8 +393,7 @@ def unserved_price(visit: Visit, prices: Prices, release: int, horizon: int) -> 
     """
     price = prices.unserved.of(visit.priority) + delay_second(visit, prices) * max(0, horizon - release)
     if visit.commitment_due is not None:
-        overdue = max(0, horizon - visit.commitment_due)
-        price += prices.late.of(visit.priority) + prices.late_second.of(visit.priority) * overdue
+        price += prices.late.of(visit.priority) + prices.late_second.of(visit.priority) * overdue(visit, horizon)
     if visit.promise is not None:
         price += prices.promise_broken + prices.promise_second * max(0, horizon - visit.promise.end)
     if visit.previous is not None:

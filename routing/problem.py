@@ -135,6 +135,8 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     `load`: what it takes of `Shift.capacity`.
     `delay_per_mille`: how much a second of its delay counts, per mille of its priority's `Prices.delay_second`.
     `commitment_due`: the commitment is kept when service starts by then; later costs dearly, never is dearer still.
+    `commitment_margin`: the price of being late counts from so many seconds before, as reality takes its share. Late is
+    what starts after `commitment_due`, and nothing else is called so.
     `promise`: the appointment; never before its start, and later than its end at a price. A policy of arriving some
     minutes early is already taken off by who builds the problem.
     `told`: a person was told of the time in `previous`; moving it costs `Prices.told_moved`.
@@ -150,6 +152,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     windows: tuple[Window, ...] = ()
     earliest: int = 0
     commitment_due: int | None = None
+    commitment_margin: int = 0
     promise: Window | None = None
     told: bool = False
     skills: tuple[str, ...] = ()
@@ -277,6 +280,11 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def delay_second(visit: Visit, prices: Prices) -> int:
     """Return the price of each second that service of `visit` starts later than it could."""
     return prices.delay_second.of(visit.priority) * visit.delay_per_mille // 1_000
+
+
+def overdue(visit: Visit, start: int) -> int:
+    """Return for how many seconds the price of being late is paid where service of `visit` starts at `start`."""
+    return 0 if visit.commitment_due is None else max(0, start - visit.commitment_due + visit.commitment_margin)
 
 
 def horizon_end(problem: Problem) -> int:

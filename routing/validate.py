@@ -157,6 +157,16 @@ def _check_window(where: str, window: Window) -> None:
         _refuse("window_inverted", where, start=window.start, end=window.end)
 
 
+def _check_weights(where: str, visit: Visit) -> None:
+    weights = (
+        ("commitment_margin", visit.commitment_margin, limits.MAX_HORIZON_SECONDS),
+        ("delay_per_mille", visit.delay_per_mille, limits.MAX_DELAY_PER_MILLE),
+    )
+    for name, found, limit in weights:
+        if not 0 <= found <= limit:
+            _refuse("price_out_of_range", f"{where} .{name}", found=found, limit=limit)
+
+
 def _check_visit(where: str, visit: Visit, places: set[str]) -> None:
     _check_place_known(where, visit.place, places)
     if not 0 <= visit.duration <= limits.MAX_HORIZON_SECONDS:
@@ -165,9 +175,7 @@ def _check_visit(where: str, visit: Visit, places: set[str]) -> None:
         _refuse("crew_size", where, found=visit.technicians, limit=limits.MAX_CREW)
     if visit.load < 0:
         _refuse("load_negative", where, found=visit.load)
-    if not 0 <= visit.delay_per_mille <= limits.MAX_DELAY_PER_MILLE:
-        limit = limits.MAX_DELAY_PER_MILLE
-        _refuse("price_out_of_range", f"{where} .delay_per_mille", found=visit.delay_per_mille, limit=limit)
+    _check_weights(where, visit)
     for need in visit.parts:
         if not 0 < need.quantity <= limits.MAX_QUANTITY:
             _refuse("quantity_out_of_range", f"{where} .parts '{need.part}'", limit=limits.MAX_QUANTITY)

@@ -19,7 +19,7 @@ from routing.twin.city import City
 from routing.twin.compare import MOST_SEEDS, PolicyName, Run, Scene, Variant, run_variant, spreads
 from routing.twin.planned import Planning
 from routing.twin.refusal import TwinError, within
-from routing.twin.world import Reality
+from routing.twin.world import HOUR, Reality
 
 POLICIES: Final[tuple[PolicyName, ...]] = ("nearest", "planned", "planned-nochurn")
 USUAL: Final[tuple[PolicyName, ...]] = ("nearest", "planned")
@@ -104,8 +104,19 @@ def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     click.option("--train", help="Also: planned with everybody knowing this skill. 再比较:人人会此技能。"),
     click.option("--every", type=int, default=PLANNING.every // 60, show_default=True,
                  help="Minutes between plans. 重排间隔(分钟)。"),
+    click.option("--margin", type=float, default=PLANNING.margin / HOUR, show_default=True,
+                 help="Hours before a commitment to aim at. 提前到达的余量(小时)。"),
+    click.option("--escalated", type=float, default=PLANNING.escalated / HOUR, show_default=True,
+                 help="Hours before a commitment in which missing it costs as at the next dearer priority, in half of "
+                 "them at the one after. 临近时限提高优先级(小时)。"),
+    click.option("--urgency", type=float, default=PLANNING.urgency, show_default=True,
+                 help="How much dearer a delay has become when due, in parts. 临近时限时等待加价的倍数。"),
+    click.option("--filled", type=float, default=PLANNING.filled / HOUR, show_default=True,
+                 help="Plan the oldest calls up to the working time of so many hours. 只排最早的这么多工时(小时)。"),
+    click.option("--told-ahead", type=float, default=PLANNING.told_ahead / HOUR, show_default=True,
+                 help="Hours ahead that customers are told. 提前告知客户(小时)。"),
     click.option("--solutions", type=int, default=PLANNING.solutions, show_default=True,
-                 help="Plans looked at by each planning run; repeats exactly. 每次排程的解数,结果可重现。"),
+                 help="Steps of search of each planning run; repeats exactly. 每次排程的搜索步数,结果可重现。"),
     click.option("--seconds", type=float, help="Seconds for each planning run instead. 改按秒数限制,不可重现。"),
     click.option("--work-spread", type=float, default=REALITY.work_spread, show_default=True, help="工时波动。"),
     click.option("--drive-spread", type=float, default=REALITY.drive_spread, show_default=True, help="路程波动。"),
@@ -142,16 +153,24 @@ def _wanted(options: dict[str, Any]) -> Wanted:
         work_spread=options["work_spread"], drive_spread=options["drive_spread"],
         nobody_share=options["nobody_share"], ill_share=options["ill_share"], van_share=options["van_share"],
     )  # fmt: skip
-    planning = Planning(every=options["every"] * 60, solutions=options["solutions"], seconds=options["seconds"])
     first: int = options["seed"]
     return Wanted(
         scene=_scene(options, days, reality),
         variants=_variants(options),
         seeds=range(first, first + options["seeds"]),
-        planning=planning,
+        planning=_planning(options),
         out=options["out"],
         plot=options["plot"],
     )
+
+
+def _planning(options: dict[str, Any]) -> Planning:
+    """Return how the planner is used; raises TwinError."""
+    hours = {name: round(options[name] * HOUR) for name in ("margin", "escalated", "filled", "told_ahead")}
+    return Planning(
+        every=options["every"] * 60, solutions=options["solutions"], seconds=options["seconds"],
+        urgency=options["urgency"], **hours,
+    )  # fmt: skip
 
 
 def _scene(options: dict[str, Any], days: int, reality: Reality) -> Scene:

@@ -23,6 +23,7 @@ from backend.jobs.models import Assignment, ExpectedEnd, Visit, WorkOrder
 from backend.people.models import Absence, Person, PersonSkill, Shift, Skill
 from backend.sites.models import Site
 from routing import problem as planning
+from routing.backlog import Backlog
 
 MOVABLE: Final = ("unplanned", "planned", "contacted")
 UNDER_WAY: Final = ("departed", "arrived", "started", "paused")
@@ -44,6 +45,9 @@ LEFT_OUT_TEXTS: Final = {
 }
 MOVED_PRICE: Final = 90_000
 """What moving a visit to another shift must save: 15 minutes of driving. Its technician may be out of reach and go."""
+PRICES: Final = planning.Prices(moved=MOVED_PRICE)
+BACKLOG: Final = Backlog()
+"""What is done about work that waits: the rule and the figures of the twin, tried on weeks of real outages (0211)."""
 FROZEN_AHEAD: Final = timedelta(minutes=60)
 """A visit whose technician is to leave this soon stays as it is: the phone may be out of reach, the bag is packed."""
 FROZEN_BEHIND: Final = timedelta(hours=2)
@@ -113,9 +117,11 @@ class PlanningTask:
 
 async def build_problem(
     session: AsyncSession, *, now: datetime, unit_ids: Iterable[UUID], horizon_ends_at: datetime,
-    most_changes: int | None = None,
+    most_changes: int | None = None, backlog: Backlog = BACKLOG,
 ) -> PlanningTask:  # fmt: skip
     """Gather everything open in the units into a problem for the shifts that begin before `horizon_ends_at`.
+
+    `backlog` says how dear it is to leave what is long, or has waited long, for what is quick.
 
     With `most_changes`, so many visits of the plan in force may change; what is planned beyond the horizon stays there.
     """
@@ -132,8 +138,8 @@ async def build_problem(
     problem = planning.Problem(
         places=tuple(place for _, place in sorted(places.items())),
         shifts=tuple(shift.shift for shift in shifts.values()),
-        visits=tuple(_visit(row, now, shifts) for row in plannable),
-        prices=planning.Prices(moved=MOVED_PRICE),
+        visits=tuple(_visit(row, now, shifts, backlog) for row in plannable),
+        prices=PRICES,
         travel=travel,
         pace=pace,
         most_changes=most_changes,
@@ -359,8 +365,11 @@ def _takeable(breaks: Iterable[planning.Break]) -> list[planning.Break]:
     return taken
 
 
-def _visit(row: Any, now: datetime, shifts: Mapping[str, _WorkingTime]) -> planning.Visit:
+def _visit(row: Any, now: datetime, shifts: Mapping[str, _WorkingTime], backlog: Backlog) -> planning.Visit:
     under_way = row.state in UNDER_WAY
+    work = _remaining(row, now)
+    due_in = None if under_way or row.due_at is None else _second(row.due_at, now)
+    placed = backlog.placed(PRIORITIES[row.priority], work, due_in, PRICES)
     previous = None
     if row.shift_id and row.arrives_at and str(row.shift_id) in shifts:
         previous = planning.Previous(shift=str(row.shift_id), start=_second(row.arrives_at, now))
@@ -368,10 +377,12 @@ def _visit(row: Any, now: datetime, shifts: Mapping[str, _WorkingTime]) -> plann
     return planning.Visit(
         id=str(row.visit_id),
         place=str(row.site_id),
-        duration=_remaining(row, now),
-        priority=PRIORITIES[row.priority],
+        duration=work,
+        priority=placed.priority,
         earliest=max(0, *(_second(at, now) for at in (row.earliest_at, row.parts_ready_at, now) if at)),
-        commitment_due=None if under_way or row.due_at is None else _second(row.due_at, now),
+        commitment_due=due_in,
+        commitment_margin=placed.margin,
+        delay_per_mille=placed.delay_per_mille,
         promise=None if under_way else _promise(row, now),
         told=row.told_at is not None and not under_way,
         skills=tuple(row.required_skills),

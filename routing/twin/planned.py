@@ -1,44 +1,47 @@
 """Our planner dispatching: it re-plans at fixed moments, and puts an emergency into the plan in force at once."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from routing.backlog import Backlog
 from routing.insertion import propose
 from routing.plan import Cost, Plan, Route, Stop
-from routing.problem import Break, Previous, Prices, Priority, Problem, ProblemError, Shift, Visit
+from routing.problem import Break, Pace, Previous, Prices, Problem, ProblemError, Shift, Visit
 from routing.solve import solve
 from routing.stop import StopWhen
 from routing.twin.field import TOLD_TOLERANCE, Case, Field, Told, Worker, expected_free
 from routing.twin.refusal import within
-from routing.twin.world import DAY, HOUR, Call
+from routing.twin.world import DAY, HOUR
 
 MOST_PLANNED: Final = 1_500
 """Visits in one plan; of a longer backlog the oldest."""
 EMERGENCY: Final = 1
-DEARER: Final[Mapping[Priority, Priority]] = {1: 1, 2: 1, 3: 2, 4: 3}
+PER_MILLE: Final = 1_000
+
+MOST_URGENCY: Final = 20.0
+USUAL: Final = Backlog()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Planning:
     """How the planner is used. Bounded by `solutions` a run repeats exactly; `seconds` bounds it by the clock instead.
 
-    `margin`: plans aim to arrive so much before a commitment is due, while that can be had; reality takes its share.
-    `escalated`: a call that is due within this is planned with the next dearer priority, within half of it with the one
-    after that, overdue ones too: otherwise short new work would be done first, and long old work at the last moment.
+    `margin`, `escalated` and `urgency` are those of `routing.backlog.Backlog`, which the product plans with, too.
     `filled`: of a backlog, the oldest calls are planned up to the working time of so many seconds ahead.
     `frozen`: a visit that starts within this stays where it is. `told_ahead`: customers are told of a visit that is
     planned within this. `churn_priced`: moving a told customer has its price; without, the planner is free to.
     """
 
     every: int = HOUR
-    look_ahead: int = 2 * DAY
-    margin: int = 6 * HOUR
-    escalated: int = DAY
+    look_ahead: int = 30 * HOUR
+    margin: int = USUAL.margin
+    escalated: int = USUAL.escalated
+    urgency: float = USUAL.urgency
     filled: int = DAY
     frozen: int = HOUR // 2
     told_ahead: int = 2 * HOUR
-    solutions: int = 2_000
+    solutions: int = 1_000
     seconds: float | None = None
     churn_priced: bool = True
 
@@ -48,6 +51,7 @@ class Planning:
         within("look_ahead", self.look_ahead, HOUR, 14 * DAY)
         within("margin", self.margin, 0, 2 * DAY)
         within("escalated", self.escalated, 0, 2 * DAY)
+        within("urgency", self.urgency, 0, MOST_URGENCY)
         within("filled", self.filled, HOUR, 14 * DAY)
         within("frozen", self.frozen, 0, DAY)
         within("told_ahead", self.told_ahead, 0, 14 * DAY)
@@ -60,6 +64,11 @@ class Planning:
         if self.seconds is not None:
             return StopWhen(seconds=self.seconds, cancelled=cancelled)
         return StopWhen(solutions=self.solutions, cancelled=cancelled)
+
+    @property
+    def backlog(self) -> Backlog:
+        """Return what is done about work that waits."""
+        return Backlog(margin=self.margin, escalated=self.escalated, urgency=self.urgency)
 
     def prices(self) -> Prices:
         """Return the planner's prices; without churn, moving anybody is free."""
@@ -197,6 +206,7 @@ class Planned:
             shifts=tuple(_shifted(shift, -now) for shift in shifts),
             visits=tuple(visits),
             prices=self._planning.prices(),
+            pace=_pace(field.world.reality.hour_factors, now, self._planning.look_ahead),
         )
 
     def _admitted(self, field: Field, shifts: list[Shift]) -> list[Case]:
@@ -233,8 +243,9 @@ class Planned:
                 yield left, worker
 
     def _visit(self, field: Field, case: Case, due: tuple[str, int] | None, shifts: dict[str, Shift]) -> Visit:
-        now, call = field.now, case.call
-        frozen = due is not None and due[0] in shifts and due[1] <= now + self._planning.frozen
+        now, call, planning = field.now, case.call, self._planning
+        placed = planning.backlog.placed(call.priority, call.planned_seconds, call.due_at - now, planning.prices())
+        frozen = due is not None and due[0] in shifts and due[1] <= now + planning.frozen
         known = due
         if case.told is not None and not frozen:
             known = (case.told.shift, case.told.start)
@@ -242,9 +253,11 @@ class Planned:
             id=str(case.number),
             place=call.place,
             duration=call.planned_seconds,
-            priority=_priority(self._planning, now, call),
+            priority=placed.priority,
             earliest=max(0, case.release - now),
-            commitment_due=_due(self._planning, now, call.due_at) - now,
+            commitment_due=call.due_at - now,
+            commitment_margin=placed.margin,
+            delay_per_mille=placed.delay_per_mille,
             skills=call.skills,
             told=case.told is not None,
             previous=None if known is None else Previous(shift=known[0], start=known[1] - now),
@@ -252,19 +265,16 @@ class Planned:
         )
 
 
-def _priority(planning: Planning, now: int, call: Call) -> Priority:
-    """Return the priority to plan a call with: dearer by one when it is due soon, by two when very soon."""
-    left, priority = call.due_at - now, call.priority
-    for threshold in (planning.escalated, planning.escalated // 2):
-        if left <= threshold:
-            priority = DEARER[priority]
-    return priority
-
-
-def _due(planning: Planning, now: int, due_at: int) -> int:
-    """Return when the plan is to arrive by: some time early, or when that has passed, just in time."""
-    early = due_at - planning.margin
-    return early if early > now else due_at
+def _pace(hour_factors: Sequence[float], now: int, ahead: int) -> Pace | None:
+    """Return how fast traffic moves from now on, as the office has learnt it; None where all hours are alike."""
+    if len(set(hour_factors)) == 1:
+        return None
+    first = now // HOUR
+    hours = range(first, first + ahead // HOUR + DAY // HOUR)
+    return Pace(
+        begins=first * HOUR - now,
+        per_mille=tuple(round(PER_MILLE / hour_factors[hour % len(hour_factors)]) for hour in hours),
+    )
 
 
 def _left(field: Field, worker: Worker) -> Shift:

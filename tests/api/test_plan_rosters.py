@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from itertools import pairwise, permutations
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -10,10 +11,11 @@ from sqlalchemy import update
 
 from backend.dispatch.plan import breaks_apart, longest_presence
 from backend.dispatch.wording import named_fault
+from backend.jobs.models import Visit, WorkOrder
 from backend.people.models import PersonSkill
 from backend.people.roster_schemas import BREAKS_MAXIMUM
 from routing.limits import MAX_BREAKS_PER_SHIFT
-from routing.problem import Break
+from routing.problem import Break, delay_second
 from routing.protocol import Fault
 from tests.make import LAT, START, Office
 from tests.personas import LI_WEI, WANG_FANG, ZHOU_TAO
@@ -219,3 +221,27 @@ def test_a_fault_of_another_kind_keeps_its_words() -> None:
     assert named_fault(died, {}) == died
     full = Fault(code="too_many", where="visits", facts={"found": 3000, "limit": 2000}, zh="", en="")
     assert named_fault(full, {}).zh.startswith("上门：给出 3000 个")
+
+
+# --- what waits ------------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_long_or_due_soon_is_planned_at_a_dearer_delay(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in_for_long(WANG_FANG)
+    await shift_of(sqlite, LI_WEI)
+    asked = {"fresh": (60, None), "long": (240, None), "soon": (60, sqlite.now + timedelta(hours=5))}
+    orders = {name: await opened(wang_fang, sqlite, duration_minutes=length) for name, (length, _) in asked.items()}
+    async with sqlite.database.write() as session:
+        for name, (_, due_at) in asked.items():
+            visit = await session.get_one(Visit, UUID(orders[name]["visits"][0]["id"]))
+            order = await session.get_one(WorkOrder, visit.work_order_id)
+            order.due_at = due_at
+    problem = await problem_of(sqlite)
+    found = {visit.id: visit for visit in problem.visits}
+    fresh, long, soon = (found[orders[name]["visits"][0]["id"]] for name in asked)
+    assert (fresh.priority, fresh.delay_per_mille, fresh.commitment_due) == (3, 1_000, None)
+    assert (long.priority, long.delay_per_mille) == (3, 3_400)
+    assert soon.commitment_due == 5 * 3600, "nothing is called late that keeps its commitment"
+    assert (fresh.commitment_margin, soon.commitment_margin) == (0, 0), "too late for a margin of six hours"
+    assert soon.priority < fresh.priority
+    assert delay_second(soon, problem.prices) > delay_second(fresh, problem.prices)
