@@ -187,9 +187,9 @@ def one_schedule(
     for step, (index, wait) in enumerate(zip(order, waits, strict=True)):
         data = instance.visits[index]
         leaves = rest(time, 2 * step)
-        drive = None if leaves is None else drive_from(instance, leaves, instance.seconds[place][data.place])
-        ready = None if leaves is None or drive is None else rest(leaves + drive, 2 * step + 1)
-        if ready is None or drive is None:
+        drive = 0 if leaves is None else drive_from(instance, leaves, instance.seconds[place][data.place])
+        ready = None if leaves is None else rest(leaves + drive, 2 * step + 1)
+        if ready is None:
             return None
         ready = max(ready, at_hand(instance, day, index))
         ready = max(ready, data.told_from) if wait and data.told_shift == day.index else ready
@@ -201,17 +201,15 @@ def one_schedule(
         price += start_price(instance.arrays, index, day.index, start)
         time, place = start + data.duration, data.place
     leaves = rest(time, 2 * len(order))
-    if leaves is None:
-        return None
-    leg = drive_from(instance, leaves, instance.seconds[place][day.end_place])
-    if leaves + leg > day.last or rest(leaves + leg, 2 * len(order) + 1) is None:
+    back = None if leaves is None else leaves + drive_from(instance, leaves, instance.seconds[place][day.end_place])
+    if leaves is None or back is None or back > day.last or rest(back, 2 * len(order) + 1) is None:
         return None
     if any(gap > 2 * len(order) + 1 for gap in placing):
         return None
-    overtime = max(0, leaves + leg - day.end)
     service = sum(instance.visits[index].duration for index in order)
     price += instance.prices.unfair_second * max(0, service - day.fair)
-    return price + instance.prices.travel_second * leg + instance.prices.overtime_second * overtime
+    price += instance.prices.overtime_second * max(0, back - day.end)
+    return price + instance.prices.travel_second * (back - leaves)
 
 
 def drive_from(instance: Instance, leaves: int, leg: int) -> int:
