@@ -24,6 +24,7 @@ from routing.explain import Explainer
 from routing.in_force import draft_of
 from routing.insertion import Moved
 from routing.instance import Instance, prepare
+from routing.ortools.exact import solver
 from routing.plan import Cost, Late, Plan, Reason, Route, Stop
 from routing.problem import Problem, ProblemError, Visit
 from routing.relax import LEVERS, QUARTER, Lever, Place, Relaxation, relaxed
@@ -193,6 +194,9 @@ class _Search:
         drafts: list[tuple[Lever | None, Draft]] = [(None, self.without)]
         if self.anchors or not (levers or self.without.instance.eligible[self.index]):
             return []  # what others depend on does not change places
+        if len(self.without.routes) < 2:  # noqa: PLR2004 - nobody to exchange with
+            return []
+        self._load_solver()
         for lever in levers:
             opened = self._opened((lever,)) if lever.kind not in {"shift_added", "changes"} else None
             if opened is not None:
@@ -207,6 +211,13 @@ class _Search:
                     return [fix]
         self._in_time(self.until)
         return []
+
+    def _load_solver(self) -> None:
+        """Load CP-SAT if that has not been done; it does not count as searching."""
+        began = time.monotonic()
+        solver()
+        loading = time.monotonic() - began
+        self.until, self.half = self.until + loading, self.half + loading
 
     # --- places in an opened problem ------------------------------------------------------------------------------
 

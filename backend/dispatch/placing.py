@@ -47,20 +47,22 @@ def touched_visits(seen: Situation, tried: WhatIf) -> list[UUID]:
     """Return every visit on the shifts a placement touches, and the visit itself."""
     on = set(tried.shifts)
     beside = [visit.id for visit in seen.problem.visits if visit.previous is not None and visit.previous.shift in on]
-    return sorted({UUID(tried.placement.visit), *map(UUID, beside)})
+    return sorted({UUID(tried.placement.visit), *map(UUID, beside), *(UUID(one.visit) for one in tried.moved)})
 
 
 async def carry_out(
-    session: AsyncSession, *, now: datetime, actor: Actor, seen: Situation, tried: WhatIf, pinned: bool
-) -> PlacementOutcome:
+    session: AsyncSession, *, now: datetime, actor: Actor, seen: Situation, tried: WhatIf, pinned: bool,
+    also: frozenset[str] = frozenset(),
+) -> PlacementOutcome:  # fmt: skip
     """Write a placement that was found to work; raises board_moved_on when something it rests on changed meanwhile.
 
-    Orders are locked before shifts, as publishing a plan does, so that nobody waits in a circle.
+    `also`: visits that change hands, even if they start when they did. Orders are locked before shifts, as publishing a
+    plan does, so that nobody waits in a circle.
     """
     visits = await _locked(session, touched_visits(seen, tried), [UUID(shift) for shift in tried.shifts])
     await must_rest_on(session, base=seen.base, visits=list(visits), shifts=[UUID(shift) for shift in tried.shifts])
     visit_id = UUID(tried.placement.visit)
-    changed = {tried.placement.visit} | {
+    changed = {tried.placement.visit, *also} | {
         one.visit for one in tried.moved if abs(one.start_after - one.start_before) >= NOTICED_SECONDS
     }
     if tried.placement.shift is None:

@@ -14,6 +14,7 @@ from backend.core.compression import PLAIN
 from backend.core.once import Once
 from backend.core.paging import Page, PageRequest
 from backend.dispatch import actions, board, queries
+from backend.dispatch.fix_routes import FIX_HANDLERS
 from backend.dispatch.live_routes import LIVE_HANDLERS
 from backend.dispatch.progress import PlanWatch
 from backend.dispatch.schemas import Board, NewPlan, PlanSummary, PlanView, Publication
@@ -98,6 +99,6 @@ async def get_board(
 
 router = Router(
     "/", route_handlers=[post_plan, get_plans, get_plan, get_plan_events, cancel_plan, publish_plan, get_board,
-                         *LIVE_HANDLERS],
+                         *LIVE_HANDLERS, *FIX_HANDLERS],
     tags=["dispatch"],
 )  # fmt: skip

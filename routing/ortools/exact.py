@@ -2,9 +2,7 @@
 """Exact small questions, by CP-SAT: which of a few routes' variants together, with the fewest rules given way."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
-
-from ortools.sat.python import cp_model
+from typing import Any, Final, NamedTuple
 
 RULE_WEIGHT: Final = 1 << 40
 """More than any price: first the fewest rules, then the lowest price."""
@@ -19,6 +17,13 @@ class Column(NamedTuple):
     needs: frozenset[str] = frozenset()
 
 
+def solver() -> Any:
+    """Return the module of CP-SAT, loaded when it is first needed: it brings pandas, which takes half a second."""
+    from ortools.sat.python import cp_model  # noqa: PLC0415
+
+    return cp_model
+
+
 def smallest_relaxation(
     columns: Sequence[Column], visits: Iterable[int], *, most_rules: int, seconds: float
 ) -> list[Column] | None:
@@ -27,6 +32,7 @@ def smallest_relaxation(
     None when no choice of the columns does so with at most `most_rules` rules, or none was found within `seconds`. The
     same columns give the same answer unless time runs out.
     """
+    cp_model = solver()
     model = cp_model.CpModel()
     chosen = [model.new_bool_var(f"column{index}") for index in range(len(columns))]
     rules = {name: model.new_bool_var(name) for name in sorted({need for one in columns for need in one.needs})}
@@ -41,9 +47,9 @@ def smallest_relaxation(
     model.minimize(
         RULE_WEIGHT * sum(rules.values()) + sum(one.price * var for var, one in zip(chosen, columns, strict=True))
     )
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1
-    solver.parameters.max_time_in_seconds = max(0.001, seconds)
-    if solver.solve(model) not in {cp_model.OPTIMAL, cp_model.FEASIBLE}:
+    search = cp_model.CpSolver()
+    search.parameters.num_workers = 1
+    search.parameters.max_time_in_seconds = max(0.001, seconds)
+    if search.solve(model) not in {cp_model.OPTIMAL, cp_model.FEASIBLE}:
         return None
-    return [one for var, one in zip(chosen, columns, strict=True) if solver.value(var)]
+    return [one for var, one in zip(chosen, columns, strict=True) if search.value(var)]

@@ -1,0 +1,88 @@
+"""Routes of explanations: fixes for a visit without a place or late, applying one, and why this technician."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.core.auth import Principal, requires
+from backend.core.once import Once
+from backend.core.sessions import Database
+from backend.dispatch import fixes, fixing, queries
+from backend.dispatch.desk import Desk
+from backend.dispatch.fix_schemas import FIX_NAME_LENGTH, AppliedFix, FixesView, WhyView
+from backend.dispatch.live_schemas import PlacementOutcome
+
+Read = NamedDependency[AsyncSession]
+Me = NamedDependency[Principal]
+Now = NamedDependency[datetime]
+Asked = NamedDependency[Desk]
+FixName = FromPath[Annotated[str, msgspec.Meta(min_length=1, max_length=FIX_NAME_LENGTH)]]
+
+
+@get("/visits/{visit_id:uuid}/fixes", guards=[requires("dispatch", "read")])
+async def get_fixes(*, visit_id: FromPath[UUID], read: Read, principal: Me, now: Now, desk: Asked) -> FixesView:
+    """Say what could give way so that a visit has a place in the plan in force, or comes in time; cheapest first."""
+    seen = await fixes.situation_of(read, desk, principal, "read", visit_id=visit_id, now=now)
+    return fixes.fixes_view(await fixes.fixes_in_force(seen, visit_id), seen.naming, str(seen.base))
+
+
+@get("/visits/{visit_id:uuid}/why", guards=[requires("dispatch", "read")])
+async def get_why(*, visit_id: FromPath[UUID], read: Read, principal: Me, now: Now, desk: Asked) -> WhyView:
+    """Say why this technician has a visit: who else could at what price, and who could not by which rule."""
+    seen = await fixes.situation_of(read, desk, principal, "read", visit_id=visit_id, now=now)
+    return fixes.why_view(await fixes.why_in_force(seen, visit_id), seen.naming)
+
+
+@get("/plans/{plan_id:uuid}/visits/{visit_id:uuid}/fixes", guards=[requires("dispatch", "read")])
+async def get_plan_fixes(
+    *, plan_id: FromPath[UUID], visit_id: FromPath[UUID], read: Read, principal: Me, desk: Asked
+) -> FixesView:
+    """Say what could give way so that a visit has a place in a plan, or comes in time. Applied once it is in force."""
+    run = await queries.plan_run(read, principal, plan_id, "read")
+    found, naming = await fixes.of_plan(read, desk, run, visit_id)
+    return fixes.fixes_view(found, naming, None)
+
+
+@get("/plans/{plan_id:uuid}/visits/{visit_id:uuid}/why", guards=[requires("dispatch", "read")])
+async def get_plan_why(
+    *, plan_id: FromPath[UUID], visit_id: FromPath[UUID], read: Read, principal: Me, desk: Asked
+) -> WhyView:
+    """Say why this technician has a visit in a plan."""
+    run = await queries.plan_run(read, principal, plan_id, "read")
+    why, naming = await fixes.why_of_plan(read, desk, run, visit_id)
+    return fixes.why_view(why, naming)
+
+
+@post("/visits/{visit_id:uuid}/fixes/{fix:str}/apply", guards=[requires("dispatch", "write")], status_code=201)
+async def apply_fix(
+    *, visit_id: FromPath[UUID], fix: FixName, data: JSONBody[AppliedFix], principal: Me, now: Now,
+    once: NamedDependency[Once], desk: Asked, database: NamedDependency[Database],
+) -> Response[Any]:  # fmt: skip
+    """Carry out a fix as it was shown: overtime, shift or appointment change, and only visits that move are assigned.
+
+    Refused with what changed if the board moved on, and with what has to be done first where somebody else decides.
+    """
+    async with database.read() as read:
+        seen = await fixes.situation_of(read, desk, principal, "write", visit_id=visit_id, now=now)
+        earlier = await once.earlier(read)
+        if earlier is not None:
+            return earlier
+        found = await fixes.fixes_in_force(seen, visit_id, fixes.APPLY_SECONDS)
+        taken = fixing.chosen(seen, found, fix, data)
+        await fixing.must_rest(read, seen, taken, data.base)
+
+    async with database.write() as write:
+
+        async def produce() -> PlacementOutcome:
+            return await fixing.apply_fix(write, now=now, principal=principal, seen=seen, fix=taken, agreed=data.agreed)
+
+        return await once.create(write, now, produce)
+
+
+FIX_HANDLERS = (get_fixes, get_why, get_plan_fixes, get_plan_why, apply_fix)

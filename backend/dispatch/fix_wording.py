@@ -1,0 +1,131 @@
+"""Fixes and comparisons as a dispatcher says them: people, places and clock times, Chinese and English."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from backend.dispatch.live_wording import Naming, Words, length_words, minutes, outcome_words
+from routing.fixes import Fix, Fixes
+from routing.live import Lateness, Placement, WhatIf
+from routing.relax import Relaxation
+from routing.texts import FIX_TEXTS
+from routing.why import Why
+
+OF_DISPATCHERS: Final = frozenset({"overtime", "shift_earlier", "shift_added", "pin"})
+OF_CUSTOMERS: Final = frozenset({"window", "promise", "deadline", "told"})
+
+FIRST: Final[Mapping[str, Words]] = {
+    "skill": (
+        "请先在{technician}的人员档案登记该技能及有效期",
+        "first have the skill, and how long it is valid, entered in {technician}'s file",
+    ),
+    "allowed": (
+        "请先征得客户同意并修改其允许名单",
+        "first ask the customer, and change their list of people",
+    ),
+    "earliest": (
+        "请先确认届时可以上门(备件到货或现场就绪),并修改工单的最早时间",
+        "first make sure it can begin then (parts at hand, site ready), and change the order's earliest time",
+    ),
+    "part_ready": ("请先确认备件届时到货", "first make sure that the parts are at hand by then"),
+    "part_van": ("请先把备件调到该车", "first have the parts moved to that van"),
+    "van": ("请先安排该车辆", "first arrange for that van"),
+    "changes": ("请以更大的改动限额重新计划", "ask for a re-plan that may change that many"),
+}
+"""What has to be done first, where it is not a dispatcher's to do by applying a fix."""
+ASK_FIRST: Final[Words] = (
+    "请先与客户商定,并在应用时填写 agreed(渠道、由谁提出)",
+    "first agree on it with the customer, and say so in `agreed` (channel, by whose wish)",
+)
+
+
+def relaxation_words(one: Relaxation, naming: Naming) -> Words:
+    """Return what gives way."""
+    text = FIX_TEXTS[one.kind]
+    span = one.window
+    values: dict[str, object] = {
+        "visit": naming.site(one.visit or ""), "technician": naming.person(one.technician or ""),
+        "minutes": one.seconds // 60, "amount": one.amount, "parts": ", ".join(need.part for need in one.parts),
+        "opens": naming.clock(span.start, one.visit) if span else "", "at": naming.clock(one.at or 0, one.visit),
+        "closes": naming.clock(span.end, one.visit) if span else "",
+    }  # fmt: skip
+    skills = [naming.skills.get(key, (key, key)) for key in one.skills]
+    return (
+        text.zh.format_map(values | {"skills": "、".join(zh for zh, _ in skills)}),
+        text.en.format_map(values | {"skills": " and ".join(en for _, en in skills)}),
+    )
+
+
+def first_words(one: Relaxation, naming: Naming) -> Words | None:
+    """Return what has to be done before the fix can be applied, None where nothing has."""
+    if one.kind in OF_DISPATCHERS:
+        return None
+    zh, en = ASK_FIRST if one.kind in OF_CUSTOMERS else FIRST[one.kind]
+    who = naming.person(one.technician or "")
+    return zh.format(technician=who), en.format(technician=who)
+
+
+def as_what_if(fix: Fix) -> WhatIf:
+    """Return what the fix comes to, as a move on the board."""
+    pairs = ((False, fix.late_seconds), (True, fix.promise_late_seconds))
+    late = tuple(
+        Lateness(visit=fix.visit, promise=promise, before_seconds=0, after_seconds=seconds)
+        for promise, seconds in pairs
+        if seconds
+    )
+    return WhatIf(
+        placement=Placement(visit=fix.visit, shift=fix.shift), start=fix.start, moved=fix.moved, lateness=late,
+        added_travel_seconds=fix.added_travel_seconds, added_cost=fix.price, cost=fix.cost, shifts=fix.shifts,
+        routes=fix.routes,
+    )  # fmt: skip
+
+
+def fix_words(fix: Fix, naming: Naming) -> Words:
+    """Return a fix as one sentence: what gives way, then who comes when and who else moves."""
+    model = fix.shift.partition("+")[0]
+    tried = as_what_if(fix)
+    zh, en = outcome_words(
+        WhatIf(
+            placement=Placement(visit=fix.visit, shift=model), start=fix.start, moved=tried.moved,
+            lateness=tried.lateness,
+        ),
+        naming,
+    )  # fmt: skip
+    parts = [relaxation_words(one, naming) for one in fix.relaxations]
+    if not parts:
+        return f"无需放宽:{zh}", f"nothing need give way: {en}"
+    return f"{';'.join(part[0] for part in parts)}:{zh}", f"{'; '.join(part[1] for part in parts)}: {en}"
+
+
+def found_words(found: Fixes, best: Words | None) -> Words:
+    """Return what was found, in one sentence; where nothing was, what was tried."""
+    if best is not None:
+        return best
+    zh, en = (
+        f"在尝试的 {found.tried} 个位置、{found.levers} 种放宽中未找到办法",
+        (f"no fix found among {found.tried} places tried with {found.levers} rules, or pairs of them, opened"),
+    )
+    if not found.exhausted:
+        zh, en = f"{zh}(时间用完,未全部查完)", f"{en}; time ran out before all was looked at"
+    return f"{zh}。", f"{en}."
+
+
+def why_words(why: Why, naming: Naming) -> Words:
+    """Return why this technician, in one sentence: the next best and what it would cost, or that there is none."""
+    who, at = naming.person(why.shift), naming.clock(why.start, why.visit)
+    best = next((one for one in why.alternatives if one.what_if.broken is None), None)
+    if best is None:
+        return (
+            f"{who} {at}:{why.able} 人可承担,未找到其他人的空档",
+            f"{who} {at}: {why.able} may take it, no room was found with anybody else",
+        )
+    other, more = naming.person(best.shift), best.what_if.added_travel_seconds
+    zh, en = length_words(more)
+    if best.what_if.added_cost < 0:
+        return f"{other}现在更合适,可改派", f"{other} would be better now"
+    more_zh, more_en = ("多", "more") if more >= 0 else ("少", "less")
+    if not minutes(more):
+        return f"{who} {at}:次优为{other},路程相同", f"{who} {at}: next best is {other}, with the same travel"
+    return (
+        f"{who} {at}:次优为{other},行车{more_zh} {zh}",
+        f"{who} {at}: next best is {other}, with {en} {more_en} travel",
+    )

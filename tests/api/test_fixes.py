@@ -1,0 +1,181 @@
+"""A dispatcher asks what could give way for a visit that has no place, takes one fix with one call, and asks why."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from backend.core.clock import parse_instant
+from backend.people.models import Shift
+from tests.live import after, day_of, published_day, visit_at
+from tests.make import LAT, START, Desk, Office
+from tests.personas import CHEN_JING, LI_WEI, TANG_MIN, WANG_FANG, ZHOU_TAO
+from tests.planning import assignment, done, holder, shift_of
+from tests.work import give, ok, refused
+
+
+@pytest.fixture
+async def sqlite(sqlite_office: Office) -> Office:
+    return sqlite_office
+
+
+async def fixes_of(desk: Desk, visit: str) -> dict[str, Any]:
+    return ok(await desk.get(f"/visits/{visit}/fixes"))
+
+
+def kinds(seen: dict[str, Any]) -> list[list[str]]:
+    return [[one["kind"] for one in fix["gives_way"]] for fix in seen["fixes"]]
+
+
+def with_kind(seen: dict[str, Any], kind: str) -> dict[str, Any]:
+    assert [kind] in kinds(seen), seen
+    return seen["fixes"][kinds(seen).index([kind])]
+
+
+def body(seen: dict[str, Any], fix: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"base": seen["base"], "starts_at": fix["starts_at"], **more}
+
+
+async def window_of(desk: Desk, visit: str, start: float, end: float) -> None:
+    """Agree on a window so many hours after the morning of the test."""
+    at = await desk.get(f"/visits/{visit}")
+    times = {"window_starts_at": after(hours=start).isoformat(), "window_ends_at": after(hours=end).isoformat()}
+    ok(await desk.ask("PATCH", f"/visits/{visit}", json=times, headers={"If-Match": at.headers["ETag"]}))
+
+
+async def shift_now(office: Office, shift: UUID) -> Shift:
+    async with office.database.read() as session:
+        return await session.get_one(Shift, shift)
+
+
+async def test_overtime_that_makes_room_is_shown_with_its_price_and_taken_with_one_call(office: Office) -> None:
+    wang_fang = await office.sign_in(WANG_FANG)
+    shift, _ = await day_of(wang_fang, office, LI_WEI, "海尔大厦", "东楼")
+    long = await visit_at(wang_fang, office, "医院", duration_minutes=8 * 60)
+    none = await fixes_of(wang_fang, long)
+    assert (none["outcome"], none["fixes"]) == ("none", [])
+    assert f"among {none['tried']} places tried" in none["sentence_en"]
+    await shift_of(office, ZHOU_TAO)
+    seen = await fixes_of(wang_fang, long)
+    fix = with_kind(seen, "overtime")
+    (gives,) = fix["gives_way"]
+    assert (gives["decides"], gives["first_en"], fix["applicable"]) == ("dispatcher", None, True)
+    assert gives["en"].startswith("周涛 works ")
+    assert fix["sentence_zh"].startswith(f"{gives['zh']}:周涛 ")
+    assert fix["sentence_en"].endswith("moves nobody, nobody late")
+    assert fix["cost"]["overtime"] > 0
+    assert fix["price"] == sum(value for term, value in fix["cost"].items() if term != "unserved")
+
+    outcome = ok(await wang_fang.post(f"/visits/{long}/fixes/{fix['fix']}/apply", body(seen, fix)), 201)
+    assert outcome["sentence_en"] == fix["sentence_en"]
+    given = await holder(wang_fang, long)
+    assert given["person_id"] == fix["person_id"] == str(office.house.id_of(ZHOU_TAO))
+    assert parse_instant(given["arrives_at"]) == parse_instant(fix["starts_at"])
+    longer = await shift_now(office, UUID(given["shift_id"]))
+    assert longer.overtime_minutes >= 30
+    assert parse_instant(given["ends_at"]) <= longer.ends_at + timedelta(minutes=longer.overtime_minutes)
+    assert (await shift_now(office, shift)).overtime_minutes == 0
+
+
+async def test_an_added_shift_is_in_the_roster_and_the_visit_on_it(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    await shift_of(sqlite, LI_WEI)
+    tomorrow = await visit_at(wang_fang, sqlite, "医院")
+    await window_of(wang_fang, tomorrow, 26, 29)
+    seen = await fixes_of(wang_fang, tomorrow)
+    fix = with_kind(seen, "shift_added")
+    key = {"Idempotency-Key": str(uuid4())}
+    path = f"/visits/{tomorrow}/fixes/{fix['fix']}/apply"
+    first = ok(await wang_fang.post(path, body(seen, fix), headers=key), 201)
+    given = await holder(wang_fang, tomorrow)
+    assert given["shift_id"] == first["shift_id"]
+    added = await shift_now(sqlite, UUID(given["shift_id"]))
+    assert (added.person_id, added.starts_at) == (sqlite.house.id_of(LI_WEI), START + timedelta(days=1))
+    assert ok(await wang_fang.post(path, body(seen, fix), headers=key), 201) == first
+
+
+async def test_a_customers_agreement_is_asked_for_and_written_down(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    await shift_of(sqlite, LI_WEI)
+    evening = await visit_at(wang_fang, sqlite, "银行")
+    await window_of(wang_fang, evening, 12, 14)
+    seen = await fixes_of(wang_fang, evening)
+    fix = with_kind(seen, "promise")
+    assert fix["gives_way"][0]["decides"] == "customer"
+    path = f"/visits/{evening}/fixes/{fix['fix']}/apply"
+    asked = refused(await wang_fang.post(path, body(seen, fix)), "fix_needs")
+    assert "agree" in asked["findings"][0]["en"]
+    assert await assignment(wang_fang, evening) is None
+
+    agreed = {"channel": "phone", "asked_by": "customer", "reason": "客户改到上午"}
+    ok(await wang_fang.post(path, body(seen, fix, agreed=agreed)), 201)
+    visit = ok(await wang_fang.get(f"/visits/{evening}"))
+    given = await holder(wang_fang, evening)
+    assert visit["told_at"] is not None
+    opens, closes = (parse_instant(visit[name]) for name in ("window_starts_at", "window_ends_at"))
+    assert opens <= parse_instant(given["arrives_at"]) <= closes
+    assert closes - opens == timedelta(hours=2)
+
+
+async def test_a_board_that_moved_on_is_refused(sqlite: Office) -> None:
+    wang_fang, chen_jing = await sqlite.sign_in(WANG_FANG), await sqlite.sign_in(CHEN_JING)
+    shift, (first, *_) = await day_of(wang_fang, sqlite, LI_WEI, "东楼")
+    long = await visit_at(wang_fang, sqlite, "医院", duration_minutes=8 * 60)
+    seen = await fixes_of(wang_fang, long)
+    fix = with_kind(seen, "overtime")
+    await give(chen_jing, sqlite, first, LI_WEI, shift_id=str(shift), arrives_at=after(hours=2).isoformat(),
+               departs_at=after(hours=1.75).isoformat(), ends_at=after(hours=3).isoformat())  # fmt: skip
+    moved = await chen_jing.post(f"/visits/{first}/withdraw", {"reason": "改派"})
+    assert moved.status_code == 200
+    answer = await wang_fang.post(f"/visits/{long}/fixes/{fix['fix']}/apply", body(seen, fix))
+    assert answer.json()["code"] in {"board_moved_on", "fix_gone"}
+    assert await assignment(wang_fang, long) is None
+
+
+async def test_a_visit_that_has_room_needs_no_fix_and_who_has_one_is_compared(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    _, (planned,) = await day_of(wang_fang, sqlite, LI_WEI, "东楼")
+    urgent = await visit_at(wang_fang, sqlite, "医院", priority="P1")
+    seen = await fixes_of(wang_fang, urgent)
+    assert (seen["outcome"], kinds(seen)) == ("no_need", [[]])
+    assert seen["sentence_en"].startswith("nothing need give way: 李伟 ")
+    refused(await wang_fang.get(f"/visits/{planned}/fixes"), "not_in_plan")
+    refused(await wang_fang.get(f"/visits/{urgent}/why"), "not_in_plan")
+    fix = seen["fixes"][0]
+    ok(await wang_fang.post(f"/visits/{urgent}/fixes/{fix['fix']}/apply", body(seen, fix)), 201)
+    assert (await holder(wang_fang, urgent))["person_id"] == str(sqlite.house.id_of(LI_WEI))
+
+    await shift_of(sqlite, ZHOU_TAO)
+    why = ok(await wang_fang.get(f"/visits/{planned}/why"))
+    assert (why["person_name"], why["able"]) == ("李伟", 2)
+    assert [(one["person_name"], one["feasible"]) for one in why["alternatives"]] == [("周涛", True)]
+    assert "周涛" in why["sentence_zh"]
+
+
+async def test_a_plan_is_explained_before_it_is_published_to_those_who_dispatch(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    _, (planned, *_) = await published_day(wang_fang, sqlite, LI_WEI, "东楼", "海尔大厦")
+    network = await visit_at(wang_fang, sqlite, "机房", required_skills=["network"], lat=LAT + 0.02)
+    plan = await done(wang_fang, sqlite, seconds=0.2)
+    paths = [f"/visits/{network}/fixes", f"/visits/{planned}/why", f"/plans/{plan['id']}/visits/{network}/fixes",
+             f"/plans/{plan['id']}/visits/{planned}/why"]  # fmt: skip
+    seen, _, of_plan, why = [ok(await wang_fang.get(path)) for path in paths]
+    assert (of_plan["base"], kinds(of_plan)[0]) == (None, ["skill"])
+    assert (why["person_name"], why["alternatives"]) == ("李伟", [])
+    assert "no room was found" in why["sentence_en"]
+
+    fix = with_kind(seen, "skill")
+    assert (fix["applicable"], fix["gives_way"][0]["decides"]) == (False, "others")
+    apply = f"/visits/{network}/fixes/{fix['fix']}/apply"
+    answer = refused(await wang_fang.post(apply, body(seen, fix)), "fix_needs")
+    assert "李伟" in answer["findings"][0]["zh"]
+    gone = await wang_fang.post(f"/visits/{network}/fixes/{'0' * 16}/apply", body(seen, fix))
+    refused(gone, "fix_gone")
+    assert await assignment(wang_fang, network) is None
+
+    for persona, may_read in ((TANG_MIN, True), (LI_WEI, False)):
+        desk = await sqlite.sign_in(persona)
+        for path in paths:
+            assert ((await desk.get(path)).status_code == 200) == may_read, (persona, path)
+        assert (await desk.post(apply, body(seen, fix))).status_code in {403, 404}, persona
