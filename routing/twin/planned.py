@@ -206,7 +206,7 @@ class Planned:
             shifts=tuple(_shifted(shift, -now) for shift in shifts),
             visits=tuple(visits),
             prices=self._planning.prices(),
-            pace=_pace(field.world.reality.hour_factors, now, self._planning.look_ahead),
+            pace=pace_from(field.world.reality.hour_factors, now, self._planning.look_ahead),
         )
 
     def _admitted(self, field: Field, shifts: list[Shift]) -> list[Case]:
@@ -265,7 +265,7 @@ class Planned:
         )
 
 
-def _pace(hour_factors: Sequence[float], now: int, ahead: int) -> Pace | None:
+def pace_from(hour_factors: Sequence[float], now: int, ahead: int) -> Pace | None:
     """Return how fast traffic moves from now on, as the office has learnt it; None where all hours are alike."""
     if len(set(hour_factors)) == 1:
         return None

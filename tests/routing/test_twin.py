@@ -18,7 +18,7 @@ from routing.twin.compare import Variant, run_variant, spreads
 from routing.twin.field import AGAIN_AFTER, NOBODY_WAIT, TOLD_TOLERANCE, Field, Told
 from routing.twin.figures import Figures, day_figures, figures
 from routing.twin.nearest import Nearest
-from routing.twin.planned import Planned, Planning
+from routing.twin.planned import Planned, Planning, pace_from
 from routing.twin.refusal import TwinError
 from routing.twin.run import Outcome, live
 from routing.twin.world import (
@@ -277,6 +277,16 @@ def test_an_emergency_does_not_wait_for_the_next_moment_to_plan() -> None:
     starts = {act.case: act.start for act in outcome.log if act.kind == "drive"}
     assert starts[0] == int(10.1 * HOUR)
     assert starts[1] == 12 * HOUR
+
+
+def test_the_planner_knows_the_hours_and_not_the_luck() -> None:
+    rush = (1.0,) * 8 + (1.25,) + (1.0,) * 15
+    pace = pace_from(rush, 7 * HOUR + 600, 2 * HOUR)
+    assert pace is not None
+    assert pace.begins == -600
+    assert pace.per_mille[:3] == (1000, 800, 1000)
+    assert pace.begins + len(pace.per_mille) * HOUR >= DAY, "beyond the look-ahead: shifts end later than they begin"
+    assert pace_from((1.0,) * 24, 0, DAY) is None
 
 
 def test_a_van_that_stops_hands_its_stops_to_others() -> None:
