@@ -1,7 +1,8 @@
 """`make bench-referee`: thousands of random small problems; is each plan legal, and how far is it from brute force?
 
 Hypothesis makes the problems, seeded. Brute force tries every order of every subset of visits on every shift and every
-sharing of what is in vans; where visits depend on each other across routes there is none, only the referee.
+sharing of what is in vans. Where visits depend on each other across routes it tries every arrangement of few visits, of
+problems in which waiting never pays; of the others only the referee judges.
 """
 
 import argparse
@@ -27,11 +28,15 @@ from routing.problem import Problem, ProblemError
 from routing.solve import solve
 from routing.stop import StopWhen
 from tests.routing.brute import lowest_price, price_orders
+from tests.routing.brute_coupled import lowest_coupled_price, plain
 from tests.routing.make import problems, put_in_force
 
 MOST_VISITS: Final = 8
-KINDS: Final = ("alone", "frozen", "in force", "coupled")
-"""Visits that know nothing of each other; some frozen; a plan in force, perhaps with a limit of changes; crews."""
+MOST_COUPLED: Final = 4
+KINDS: Final = ("alone", "frozen", "in force", "coupled", "plain coupled")
+"""Visits that know nothing of each other; some frozen; a plan in force, perhaps with a limit of changes; crews and
+visits that follow others, and the same without what could make waiting pay, few enough for brute force.
+"""
 GOAL: Final = 0.95
 REFUSALS_KEPT: Final = 5
 BUDGET: Final = "change_budget_too_small"
@@ -90,16 +95,19 @@ def tallied(examples: int, first_seed: int, steps: int) -> Tally:
     @seed(first_seed)
     @settings(
         max_examples=examples, deadline=None, database=None, phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
     )  # fmt: skip
     @given(st.sampled_from(KINDS), st.data())
     def look(kind: str, data: st.DataObject) -> None:
-        problem = data.draw(problems(MOST_VISITS, frozen=kind == "frozen", coupled=kind == "coupled"))
+        few = kind == "plain coupled"
+        most = (MOST_COUPLED, 3) if few else (MOST_VISITS, 4)
+        problem = data.draw(problems(*most, frozen=kind == "frozen", coupled=few or kind == "coupled"))
+        problem = plain(problem) if few else problem
         if kind == "in force":
             before = planned(problem, steps // 10, tally)
             if before is None:
                 return
-            problem = put_in_force(data.draw, problem, before, most_changes=data.draw(st.booleans()))
+            problem = data.draw(put_in_force(problem, before, most_changes=data.draw(st.booleans())))
         look_at(problem, kind, steps, tally)
 
     look()
@@ -125,7 +133,7 @@ def look_at(problem: Problem, kind: str, steps: int, tally: Tally) -> None:
     plan = planned(problem, steps, tally)
     if plan is None or kind == "coupled":
         return
-    best = lowest_price(problem, compiled_orders)
+    best = lowest_coupled_price(problem) if kind == "plain coupled" else lowest_price(problem, compiled_orders)
     text = msgspec.json.encode(problem).decode()
     if best is None or plan.cost.total < best:
         tally.cheaper.append(text)
@@ -150,6 +158,7 @@ def figures_of(tally: Tally, seconds: float) -> dict[str, str]:
     }
     for kind, some in sorted(tally.gaps.items()):
         name = kind.replace(" ", "_")
+        figures |= {f"{name}_compared": str(len(some))}
         figures |= {f"{name}_equal": f"{equal(some):.4f}", f"{name}_gap_max": f"{max(some, default=0.0):.2e}"}
     return figures
 

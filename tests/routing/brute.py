@@ -44,7 +44,7 @@ def price_orders(arrays: Arrays, shift: int, frozen: Integers, able: Integers, c
     known, waiting = np.zeros((able.size + 1, 6), dtype=np.int64), np.zeros((able.size**2 + 1, 2), dtype=np.int64)
     place, count = arrays.shift[shift, START_PLACE], set_off(arrays, shift, labels, 0)
     for index in range(frozen.size):
-        at, visit = index * STAGE_ROWS, frozen[index]
+        at, visit = index * STAGE_ROWS, int(frozen[index])
         count = advance(arrays, shift, place, visit, labels, at, count, at + STAGE_ROWS)
         place = arrays.visit[visit, PLACE]
         known[0, LOADED] += arrays.visit[visit, LOAD]
@@ -56,7 +56,7 @@ def price_orders(arrays: Arrays, shift: int, frozen: Integers, able: Integers, c
         depth, bit = waiting[left]
         at, here = (frozen.size + depth) * STAGE_ROWS, known[depth]
         if depth:
-            visit, before = able[bit], known[depth - 1]
+            visit, before = int(able[bit]), known[depth - 1]
             count = advance(arrays, shift, before[THERE], visit, labels, at - STAGE_ROWS, before[COUNT], at)
             here[LOADED] = before[LOADED] + arrays.visit[visit, LOAD]
             if count == 0 or here[LOADED] > arrays.shift[shift, CAPACITY]:

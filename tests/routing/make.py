@@ -316,6 +316,7 @@ def problems(
     )
 
 
+@st.composite
 def put_in_force(draw: st.DrawFn, old: Problem, plan: Plan, *, most_changes: bool) -> Problem:
     """The problem of the morning after: `plan` is in force, some were told, and something has changed meanwhile."""
     known = {stop.visit: (route.shift, stop.start) for route in plan.routes for stop in route.stops}

@@ -42,7 +42,7 @@ def test_every_plan_passes_the_referee_and_accounts_for_every_visit(random_probl
 @given(problems(), st.data())
 def test_no_more_of_a_plan_in_force_changes_than_may(random_problem: Problem, data: st.DataObject) -> None:
     """Or the problem is refused, where what has happened meanwhile changes more than that already, whatever we do."""
-    again = put_in_force(data.draw, random_problem, solve(random_problem, QUICK), most_changes=True)
+    again = data.draw(put_in_force(random_problem, solve(random_problem, QUICK), most_changes=True))
     refused = ""
     try:
         plan = solve(again, QUICK)
