@@ -18,7 +18,7 @@ from backend.dispatch.live_wording import Naming, minutes
 from backend.dispatch.models import PlanRun
 from backend.dispatch.plan import Standing, standings
 from backend.dispatch.queries import ONE_MORE, plan_run
-from backend.dispatch.schemas import ChangeView, Difference, PlacedView, PlanVersion, TermsView
+from backend.dispatch.schemas import ChangeView, Difference, Hypothesis, PlacedView, PlanVersion, TermsView
 from backend.dispatch.supposing import WHAT_IF
 from backend.people.models import Person
 from backend.people.sign_in import unit_trees
@@ -61,7 +61,7 @@ async def difference(
     called = await _naming(session, run, problem, before)
     views = [_change(one, called) for one in found]
     after_terms = terms(made)
-    zh, en = _sentence(found, before_terms, after_terms)
+    zh, en = _sentence(_supposition(run, called) or _change_words(found), before_terms, after_terms)
     return Difference(
         plan_id=run.id, against=IN_FORCE if base_id is None else str(base_id), sentence_zh=zh, sentence_en=en,
         changes=views, told_again=[view.visit_id for view in views if view.told], before=_terms(before_terms),
@@ -189,17 +189,38 @@ def _terms(given: Terms) -> TermsView:
     )  # fmt: skip
 
 
-def _sentence(found: tuple[Change, ...], before: Terms, after: Terms) -> tuple[str, str]:
+def _change_words(found: tuple[Change, ...]) -> tuple[str, str]:
     told = sum(one.told for one in found)
+    return (
+        f"{len(found)} 次上门有变化,{told} 位客户须重新告知",
+        f"{len(found)} visits change, {told} customers to be told anew",
+    )
+
+
+def _supposition(run: PlanRun, called: Naming) -> tuple[str, str] | None:
+    """Return what a what-if supposes, for a manager: nobody is told anew, so changes are not what is asked."""
+    if run.kind != WHAT_IF or run.hypothesis is None:
+        return None
+    hypothesis = msgspec.convert(run.hypothesis, Hypothesis)
+    if hypothesis.without_person_id is not None:
+        name = called.person(str(hypothesis.without_person_id))
+        return f"若没有{name}", f"without {name}"
+    if hypothesis.everybody_has is not None:
+        zh, en = called.skills.get(hypothesis.everybody_has, (hypothesis.everybody_has, hypothesis.everybody_has))
+        return f"若人人具备{zh}", f"if everybody had {en}"
+    return "若增加一人", "with one more person"
+
+
+def _sentence(opening: tuple[str, str], before: Terms, after: Terms) -> tuple[str, str]:
     was_zh, was_en = span_words(timedelta(seconds=before.travel_seconds))
     is_zh, is_en = span_words(timedelta(seconds=after.travel_seconds))
     zh = (
-        f"{len(found)} 次上门有变化,{told} 位客户须重新告知;已排 {before.served} → {after.served},"
+        f"{opening[0]};已排 {before.served} → {after.served},"
         f"晚到 {before.late} → {after.late},路程 {was_zh} → {is_zh},"
         f"加班 {minutes(before.overtime_seconds)} → {minutes(after.overtime_seconds)} 分。"
     )
     en = (
-        f"{len(found)} visits change, {told} customers to be told anew; planned {before.served} → {after.served},"
+        f"{opening[1]}; planned {before.served} → {after.served},"
         f" late {before.late} → {after.late}, travel {was_en} → {is_en},"
         f" overtime {minutes(before.overtime_seconds)} → {minutes(after.overtime_seconds)} min."
     )
