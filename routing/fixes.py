@@ -137,7 +137,7 @@ class _Search:
         self.late = self.visit.id in self.starts
         self.without, self.limit = self._taken_out()
         self.until = time.monotonic() + seconds
-        self.half = self.until - seconds / 2
+        self.half, self.fifth = self.until - seconds / 2, self.until - seconds * 4 / 5
         self.tried, self.opened_levers, self.exhausted = 0, 0, True
 
     def _taken_out(self) -> tuple[Draft, int]:
@@ -201,7 +201,7 @@ class _Search:
             opened = self._opened((lever,)) if lever.kind not in {"shift_added", "changes"} else None
             if opened is not None:
                 drafts.append((lever, opened))
-        for orders, places in exchanges(drafts, self.index, self.until):
+        for orders, places in exchanges(drafts, self.index, self.until if levers else self.fifth):
             self.tried += 1
             ways = [lever.closed(self._place(draft, shift, orders[shift])) or [()] for lever, draft, shift in places]
             named = {self._shift_id(self.without, shift): visits for shift, visits in orders.items()}
@@ -217,7 +217,7 @@ class _Search:
         began = time.monotonic()
         solver()
         loading = time.monotonic() - began
-        self.until, self.half = self.until + loading, self.half + loading
+        self.until, self.half, self.fifth = self.until + loading, self.half + loading, self.fifth + loading
 
     # --- places in an opened problem ------------------------------------------------------------------------------
 
