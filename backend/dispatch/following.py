@@ -1,7 +1,6 @@
 """Listening to a planning child while it plans: progress is stored, and a wish to cancel is passed on."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
@@ -30,8 +29,7 @@ async def follow(child: Planner, look: Look) -> Message:
             newest[:] = [answer.progress]
     finally:
         looking.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await looking
+        await asyncio.wait([looking])  # not `await looking`, whose end must not hide a wish that this one ends
     raise AssertionError("the child's last answer is a plan or an error")
 
 

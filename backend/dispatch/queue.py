@@ -9,7 +9,7 @@ SWEEP_SECONDS.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -159,8 +159,7 @@ class QueueWorker:
             await self._log(job, "successful")
         finally:
             beating.cancel()
-            with suppress(asyncio.CancelledError):
-                await beating
+            await asyncio.wait([beating])  # not `await beating`, whose end must not hide a wish that this one ends
         return True
 
     async def sweep(self) -> None:

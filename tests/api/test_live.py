@@ -224,25 +224,25 @@ async def test_a_shift_that_is_gone_and_a_neighbour_elsewhere_are_refused(sqlite
 # --- overruns -----------------------------------------------------------------------------------------------------
 
 
-async def test_an_overrun_shows_who_will_be_late_before_anybody_plans(office: Office) -> None:
-    wang_fang, li_wei = await office.sign_in_for_long(WANG_FANG), await office.sign_in_for_long(LI_WEI)
+async def test_an_overrun_shows_who_will_be_late_before_anybody_plans(sqlite: Office) -> None:
+    wang_fang, li_wei = await sqlite.sign_in_for_long(WANG_FANG), await sqlite.sign_in_for_long(LI_WEI)
     due = after(hours=4).isoformat()
-    shift = await shift_of(office, LI_WEI)
-    first = await visit_at(wang_fang, office, "东楼", lat=LAT + 0.04)
-    then = await visit_at(wang_fang, office, "海尔大厦", due_at=due)
-    await give_at(wang_fang, office, first, LI_WEI, shift, hours=0.33)
-    await give_at(wang_fang, office, then, LI_WEI, shift, hours=2)
+    shift = await shift_of(sqlite, LI_WEI)
+    first = await visit_at(wang_fang, sqlite, "东楼", lat=LAT + 0.04)
+    then = await visit_at(wang_fang, sqlite, "海尔大厦", due_at=due)
+    await give_at(wang_fang, sqlite, first, LI_WEI, shift, hours=0.33)
+    await give_at(wang_fang, sqlite, then, LI_WEI, shift, hours=2)
     refused(await li_wei.post(f"/visits/{first}/expected-end", {"expected_ends_at": after(hours=5).isoformat()}),
             "not_under_way")  # fmt: skip
-    office.move_clock(minutes=20)
+    sqlite.move_clock(minutes=20)
     for kind in ("depart", "arrive", "start"):
         await report(li_wei, first, kind)
-    calm = await days(wang_fang, office)
+    calm = await days(wang_fang, sqlite)
     assert [day["warnings"] for day in calm["days"]] == [[]]
 
     said = ok(await li_wei.post(f"/visits/{first}/expected-end", {"expected_ends_at": after(hours=5).isoformat()}), 201)
-    assert said["reported_by_id"] == str(office.house.id_of(LI_WEI))
-    (day,) = (await days(wang_fang, office))["days"]
+    assert said["reported_by_id"] == str(sqlite.house.id_of(LI_WEI))
+    (day,) = (await days(wang_fang, sqlite))["days"]
     stops = {stop["visit_id"]: stop for stop in day["stops"]}
     assert parse_instant(stops[first]["ends_at"]) == after(hours=5)
     assert stops[then]["late_minutes"] > 60
@@ -251,9 +251,9 @@ async def test_an_overrun_shows_who_will_be_late_before_anybody_plans(office: Of
     assert warning["code"] == "late"
     assert "海尔大厦" in warning["en"]
     ok(await wang_fang.post(f"/visits/{first}/expected-end", {"expected_ends_at": after(hours=9).isoformat()}), 201)
-    (day,) = (await days(wang_fang, office))["days"]
+    (day,) = (await days(wang_fang, sqlite))["days"]
     assert "late_back" in [one["code"] for one in day["warnings"]]
-    zhou_tao = await office.sign_in(ZHOU_TAO)
+    zhou_tao = await sqlite.sign_in(ZHOU_TAO)
     refused(await zhou_tao.post(f"/visits/{first}/expected-end", {"expected_ends_at": due}), "not_found")
     past = {"expected_ends_at": after(hours=-1).isoformat()}
     assert refused(await li_wei.post(f"/visits/{first}/expected-end", past), "invalid")["findings"]

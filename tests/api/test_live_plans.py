@@ -40,14 +40,14 @@ async def difference(desk: Desk, plan: dict[str, Any], **query: object) -> dict[
 # --- somebody is ill ----------------------------------------------------------------------------------------------
 
 
-async def test_somebody_ill_is_entered_away_and_his_visits_alone_move(office: Office) -> None:
-    wang_fang = await office.sign_in(WANG_FANG)
-    _, theirs = await day_of(wang_fang, office, LI_WEI, "东楼", "西楼")
-    _, others = await day_of(wang_fang, office, ZHOU_TAO, "海尔大厦")
-    away = {"person_id": str(office.house.id_of(LI_WEI)), "until": after(hours=9).isoformat()}
-    plan = await replanned(wang_fang, office, 0, away=away)
+async def test_somebody_ill_is_entered_away_and_his_visits_alone_move(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    _, theirs = await day_of(wang_fang, sqlite, LI_WEI, "东楼", "西楼")
+    _, others = await day_of(wang_fang, sqlite, ZHOU_TAO, "海尔大厦")
+    away = {"person_id": str(sqlite.house.id_of(LI_WEI)), "until": after(hours=9).isoformat()}
+    plan = await replanned(wang_fang, sqlite, 0, away=away)
     assert (plan["state"], plan["kind"], plan["most_changes"], plan["error"]) == ("done", "replan", 0, None)
-    zhou_tao = str(office.house.id_of(ZHOU_TAO))
+    zhou_tao = str(sqlite.house.id_of(ZHOU_TAO))
     assert stops(plan) == dict.fromkeys([*theirs, *others], zhou_tao)
 
     seen = await difference(wang_fang, plan)
