@@ -82,6 +82,9 @@ bench-planner: setup ## how good and how fast plans are, beside PyVRP, VROOM and
 bench-referee: setup ## thousands of random small problems: every plan legal, and as cheap as brute force (OPTIONS="--problems 10000 --seed 1 --steps 4000")
 	@$(PY) -m bench.planner.referee_rows $(OPTIONS)
 
+bench-heavy: setup ## problems as large or as odd as the limits allow: each ends in time, in a child's memory (OPTIONS="--seconds 10 --only crew")
+	@$(PY) -m bench.planner.heavy_rows $(OPTIONS)
+
 bench-explain: setup ## 500 visits without a place: every fix's witness plan before the referee, and proven reasons against brute force (OPTIONS="--visits 60")
 	@$(PY) -m bench.planner.explain_rows $(OPTIONS)
 

@@ -197,6 +197,7 @@ def visits(draw: st.DrawFn, name: str, places: tuple[str, ...], working: tuple[S
         windows=tuple(draw(st.lists(windows(horizon), max_size=3))) if draw(st.integers(0, 4)) == 0 else (),
         earliest=draw(st.sampled_from((0, 0, 0, HOUR, 5 * HOUR))),
         commitment_due=draw(st.none() | st.integers(-DAY, horizon)),
+        commitment_margin=draw(st.sampled_from((0, 0, HOUR))),
         promise=draw(windows(DAY)) if draw(st.integers(0, 3)) == 0 else None,
         told=draw(st.booleans()),
         skills=draw(st.sampled_from(((), (), (), ("lift",), ("door",)))),

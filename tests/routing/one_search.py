@@ -1,4 +1,4 @@
-"""One search of so many steps, with nothing but the compiled parts, or the same functions as plain Python.
+"""Plans made by nothing but the compiled parts, or by the same functions as plain Python.
 
 Run as a module it reads problems as JSON, one a line, and writes the plan of each: with NUMBA_DISABLE_JIT=1 in the
 environment numpy then checks every index and says when a number overflows.
@@ -15,6 +15,7 @@ from routing.instance import prepare
 from routing.kernel.jit import INTERPRETED
 from routing.plan import Plan
 from routing.problem import Problem
+from routing.solve import solve
 from routing.stop import Budget, StopWhen
 
 STEPS = 40
@@ -30,9 +31,15 @@ def searched(problem: Problem) -> Plan:
     return finished(problem, [Part(start.base, draft)], status="complete", seed=SEED, solutions=STEPS)
 
 
+def solved(problem: Problem) -> Plan:
+    """Return the plan of `solve`: uncompiled, OR-Tools improves it."""
+    return solve(problem, StopWhen(solutions=STEPS), seed=SEED)
+
+
 if __name__ == "__main__":
     np.seterr(over="raise")
     if not INTERPRETED:
         raise SystemExit("NUMBA_DISABLE_JIT=1 is not in the environment")
     for line in sys.stdin.buffer:
-        sys.stdout.buffer.write(msgspec.json.encode(searched(msgspec.json.decode(line, type=Problem))) + b"\n")
+        given = msgspec.json.decode(line, type=Problem)
+        sys.stdout.buffer.write(msgspec.json.encode([searched(given), solved(given)]) + b"\n")

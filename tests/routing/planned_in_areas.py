@@ -18,9 +18,9 @@ def digest(visits: int, solutions: int) -> str:
 
 
 if __name__ == "__main__":
-    cores, area, visits, solutions = (int(argument) for argument in sys.argv[1:])
+    cores, area, count, solutions = (int(argument) for argument in sys.argv[1:])
     allowed = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, allowed[:cores])
     routing.solve.AREA_VISITS = area  # pyright: ignore[reportAttributeAccessIssue]
-    routing.solve.FIRST_VISITS = max(area, routing.solve.FIRST_VISITS * area // 300)
-    sys.stdout.write(digest(visits, solutions))
+    routing.solve.FIRST_VISITS = 2 * area
+    sys.stdout.write(digest(count, solutions))

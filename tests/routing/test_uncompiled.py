@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 from hypothesis import HealthCheck, Phase, given, settings
 
+from routing.check import violations
 from routing.kernel import cache
 from routing.plan import Plan
 from routing.problem import Problem
@@ -48,7 +49,10 @@ def test_compiled_and_plain_python_find_the_same_plans(record_property: Callable
         timeout=120,
     )
     assert plain.returncode == 0, plain.stderr.decode()
-    plans = [msgspec.json.decode(line, type=Plan) for line in plain.stdout.splitlines()]
+    answers = [msgspec.json.decode(line, type=tuple[Plan, Plan]) for line in plain.stdout.splitlines()]
+    plans = [plan for plan, _ in answers]
     assert plans == [searched(problem) for problem in tried]
     assert sum(bool(plan.routes) for plan in plans) > EXAMPLES // 3
+    for problem, (_, before_compiling) in zip(tried, answers, strict=True):
+        assert violations(problem, before_compiling) == []
     record_property("plans_compared", len(plans))
