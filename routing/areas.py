@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing.instance import Instance, Whole, exclusion, prepare
+from routing.limits import FIRST_VISITS
 from routing.problem import Problem
 from routing.travel import TravelBetween
 
@@ -50,7 +51,8 @@ class Map:
         """Return the part of the problem with these visits and shifts."""
         problem = self.problem
         some, days = list(visits), list(shifts)
-        used = sorted({*self.visit_place[some], *self.start_place[days], *self.end_place[days]})
+        columns = (self.visit_place[some], self.start_place[days], self.end_place[days])
+        used: list[int] = sorted({place for column in columns for place in column.tolist()})
         part = msgspec.structs.replace(
             problem,
             places=tuple(problem.places[place] for place in used),
@@ -107,7 +109,10 @@ def first_cut(plane: Map, visits: Sequence[int], most: int) -> list[tuple[list[i
 
     def cut(some: NDArray[np.intp], workers: NDArray[np.intp]) -> None:
         if len(some) <= most or len(workers) < 2:  # noqa: PLR2004
-            parts.append(([int(visit) for visit in some], sorted(s for worker in workers for s in crews[int(worker)])))
+            first, *rest = _chunks(_dearest_first(problem, some.tolist()), most)
+            chosen: list[int] = workers.tolist()
+            parts.append((sorted(first), sorted(shift for worker in chosen for shift in crews[worker])))
+            parts.extend((sorted(left), []) for left in rest)
             return
         points, home = plane.places[plane.visit_place[some]], homes[workers]
         axis = int(np.ptp(points, axis=0).argmax())
@@ -127,7 +132,8 @@ def cut_along_routes(
 ) -> list[tuple[list[int], list[int]]]:
     """Cut a plan into neighbourhoods of whole routes, of at most about `most` visits; `turn` turns the cuts.
 
-    Empty shifts are dealt out evenly; visits left out go to the nearest route of somebody who may take them.
+    Empty shifts are dealt out evenly; visits left out go to the nearest route of somebody who may take them, at most
+    `most` to a part. What is left then, where there is far more to do than time, makes parts without shifts.
     """
     used = [shift for shift, route in enumerate(routes) if route]
     centres = np.array([plane.places[plane.visit_place[list(routes[shift])]].mean(axis=0) for shift in used])
@@ -137,11 +143,12 @@ def cut_along_routes(
     def cut(some: NDArray[np.intp], angle: float) -> None:
         visits = stops[some]
         if visits.sum() <= most or len(some) < 2:  # noqa: PLR2004
-            parts.append([used[int(index)] for index in some])
+            chosen: list[int] = some.tolist()
+            parts.append([used[index] for index in chosen])
             return
         along = centres[some] @ np.array([math.cos(angle), math.sin(angle)])
         ordered = np.argsort(along, kind="stable")
-        half = int(np.searchsorted(np.cumsum(visits[ordered]), visits.sum() / 2))
+        half = int(np.searchsorted(np.cumsum(visits[ordered]), int(visits.sum()) / 2))
         half = min(max(1, half), len(some) - 1)
         cut(some[ordered[:half]], angle + math.pi / 2)
         cut(some[ordered[half:]], angle + math.pi / 2)
@@ -151,13 +158,35 @@ def cut_along_routes(
     _deal(shifts, [shift for shift, route in enumerate(routes) if not route], turn)
     visits = [[visit for shift in part for visit in routes[shift]] for part in parts]
     part_of = {shift: number for number, part in enumerate(parts) for shift in part}
-    for visit in unplanned:
+    room = [most] * len(parts)
+    left: list[int] = []
+    for visit in _dearest_first(plane.problem, unplanned, turn):
         away = ((centres - plane.places[plane.visit_place[visit]]) ** 2).sum(axis=1)
         order: list[int] = np.argsort(away, kind="stable").tolist()
         near = [used[index] for index in order]
         able = (shift for shift in near if exclusion(plane.problem.visits[visit], plane.problem.shifts[shift]) is None)
-        visits[part_of[next(able, near[0])]].append(visit)
-    return [(sorted(some), sorted(days)) for some, days in zip(visits, shifts, strict=True)]
+        part = part_of[next(able, near[0])]
+        (visits[part] if room[part] else left).append(visit)
+        room[part] = max(0, room[part] - 1)
+    cut_out = [(sorted(some), sorted(days)) for some, days in zip(visits, shifts, strict=True)]
+    return cut_out + [(sorted(chunk), []) for chunk in _chunks(left, FIRST_VISITS) if chunk]
+
+
+def _dearest_first(problem: Problem, visits: Sequence[int], turn: int = 0) -> list[int]:
+    """Return `visits` by their priority; which of several alike comes first changes with `turn`."""
+    size = max(1, len(visits))
+    shifted = [(index + turn * size // 3) % size for index in range(len(visits))]
+    return [
+        visits[index]
+        for _, _, index in sorted(
+            (problem.visits[v].priority, k, i) for i, (v, k) in enumerate(zip(visits, shifted, strict=True))
+        )
+    ]
+
+
+def _chunks(visits: list[int], most: int) -> list[list[int]]:
+    """Return `visits` in pieces of at most `most`: one empty piece where there are none."""
+    return [visits[begin : begin + most] for begin in range(0, max(1, len(visits)), most)]
 
 
 def _deal(parts: list[list[int]], shifts: Sequence[int], turn: int) -> None:

@@ -21,8 +21,8 @@ then the dearest are forgotten, which costs optimality, never legality."""
 # columns of Arrays.visit
 (
     PLACE, DURATION, OPENS_FROM, OPENS_UNTIL, RELEASE, DUE, LATE, LATE_SECOND, PROMISE_END, DELAY_SECOND,
-    TOLD_SHIFT, TOLD_FROM, TOLD_UNTIL, PREVIOUS_SHIFT, MOVED_PRICE, WANTED_TECHNICIAN, TERRITORY, UNSERVED, LOAD, FROZEN,
-    SOFT, COUNTED, STOCKED, PARTS_READY, VISIT_COLUMNS,
+    TOLD_SHIFT, TOLD_FROM, TOLD_UNTIL, PREVIOUS_SHIFT, MOVED_PRICE, WANTED_TECHNICIAN, TERRITORY, UNSERVED, LOAD,
+    FROZEN, SOFT, COUNTED, STOCKED, PARTS_READY, VISIT_COLUMNS,
 ) = range(25)  # fmt: skip
 # columns of Arrays.shift
 (
@@ -67,5 +67,8 @@ STAGE_ROWS: Final = MAX_LABELS + 1
 """Rows of a stage: its labels, and one to make the next in."""
 
 Labels = NDArray[np.int64]
-"""Stages, each of STAGE_ROWS rows, one below the other. A label: free at TIME, having PAID, with TAKEN breaks and CHANGES of what was told behind; from label PARENT
-of the stop before, service BEGUN, after RESTS_BEFORE breaks before the drive and RESTS_AFTER after it."""
+"""Stages, each of STAGE_ROWS rows, one below the other.
+
+A label: free at TIME, having PAID, with TAKEN breaks and CHANGES of what was told behind; from label PARENT of the stop
+before, service BEGUN, after RESTS_BEFORE breaks before the drive and RESTS_AFTER after it.
+"""

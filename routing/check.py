@@ -108,7 +108,7 @@ def violations(problem: Problem, plan: Plan) -> list[Violation]:
 
 
 def _coverage(case: _Case, plan: Plan) -> Iterator[Violation]:
-    """Every visit in as many routes as it needs technicians, or unplanned; frozen ones in a route; one route a shift."""
+    """Every visit in as many routes as it needs technicians, or unplanned; frozen ones in a route; a shift once."""
     planned = [stop.visit for route in plan.routes for stop in route.stops]
     left_out = [unplanned.visit for unplanned in plan.unplanned]
     times = Counter(planned)
@@ -331,9 +331,7 @@ def _stays(case: _Case, plan: Plan) -> dict[str, list[_Stay]]:
 
 
 def _together(case: _Case, plan: Plan) -> Iterator[Violation]:
-    """Several technicians of one visit are different people, one of them the pinned one, and start together; what
-    follows starts in time after.
-    """
+    """A crew are different people, one of them the pinned one, and start together; what follows comes after."""
     stays = _stays(case, plan)
     for name, crew in stays.items():
         if len(crew) > 1 and not any(_as_pinned(case.visits[name], stay.shift) for stay in crew):

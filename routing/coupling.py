@@ -7,7 +7,7 @@ legal; between its rounds every coupled visit is taken out and put where it is c
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +20,7 @@ from routing.draft import Draft, driven, simulate_route
 from routing.instance import Instance
 from routing.kernel import routes as kernel
 from routing.plan import Late, Plan, Reason, Unplanned
-from routing.problem import Problem, Visit
+from routing.problem import Problem, Visit, Window
 from routing.scan import candidates, cheapest_insertion, inserted
 from routing.texts import Facts
 
@@ -29,7 +29,7 @@ STARTS_TRIED: Final = 60
 PLACES_TRIED: Final = 12
 """Places looked at for a visit that makes room for the one that follows it."""
 CLOSED: Final = (FOREVER, -1)
-"""An interval in which nothing may start."""
+"""An interval in which nothing can start."""
 NEVER_LEFT_OUT: Final = 1_000_000_000_000
 """The price, to the search, of leaving out what is anchored: more than anything it could gain."""
 
@@ -41,7 +41,7 @@ def coupled(problem: Problem) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Stays:
-    """A problem in which every visit is one technician's stay. `of[v]`: the stays, as indices, of visit v of `whole`."""
+    """A problem in which every visit is one technician's stay; `of[v]`: the stays of visit v of `whole`, as indices."""
 
     whole: Problem
     problem: Problem
@@ -55,7 +55,7 @@ class Stays:
             for stay in stays
         }
         numbers = {visit.id: number for number, visit in enumerate(self.whole.visits)}
-        own = {self.whole.visits[visit].id for visit in couplings.visits()}
+        own = {visit.id for visit in self.whole.visits if visit.technicians > 1 or visit.follows is not None}
         unplanned: dict[str, Unplanned] = {}
         for one in plan.unplanned:
             name = names[one.visit]
@@ -77,16 +77,15 @@ class Stays:
         )
 
     def first_where_told(self, draft: Draft) -> None:
-        """Let the first stay of every crew be the one on the shift the visit had in the plan in force."""
+        """Let the stay of every crew that carries its plan in force be the one on the shift it had there."""
         where = {visit: shift for shift, route in enumerate(draft.routes) for visit in route.visits}
         shifts = {shift.id: index for index, shift in enumerate(self.problem.shifts)}
         for visit, stays in zip(self.whole.visits, self.of, strict=True):
             before = None if visit.previous is None else shifts.get(visit.previous.shift)
-            other = (
-                next((stay for stay in stays[1:] if where.get(stay) == before), None) if before is not None else None
-            )
-            if other is not None and stays[0] in where and (visit.pin is None or visit.pin.start is not None):
-                self._exchange(draft, stays[0], other, where)
+            there = None if before is None else next((stay for stay in stays if where.get(stay) == before), None)
+            keeper = next((stay for stay in stays if self.problem.visits[stay].previous is not None), None)
+            if there is not None and keeper is not None and keeper in where and keeper != there:
+                self._exchange(draft, keeper, there, where)
 
     @staticmethod
     def _exchange(draft: Draft, one: int, other: int, where: dict[int, int]) -> None:
@@ -109,12 +108,36 @@ def apart(problem: Problem) -> Stays:
     for visit in problem.visits:
         of.append(tuple(range(len(stays), len(stays) + visit.technicians)))
         alone = msgspec.structs.replace(visit, technicians=1, follows=None)
-        stays.append(alone)
-        other = msgspec.structs.replace(alone, pin=None, previous=None, told=False)
-        stays += [
-            msgspec.structs.replace(other, id=f"{visit.id}{mark}{number}") for number in range(2, visit.technicians + 1)
-        ]
+        named = [f"{visit.id}{mark}{number}" for number in range(2, visit.technicians + 1)]
+        stays += [alone, *_others(alone, named, problem)] if named else [alone]
+        if named and not _pin_allows(visit, problem):
+            stays[-len(named) - 1] = msgspec.structs.replace(alone, previous=None, told=False)
     return Stays(problem, msgspec.structs.replace(problem, visits=tuple(stays)), tuple(of))
+
+
+def _others(first: Visit, names: Sequence[str], problem: Problem) -> Iterator[Visit]:
+    """Yield the stays besides the first; one of them has what was planned, where the pin keeps the first from it."""
+    pinned_start = None if first.pin is None else first.pin.start
+    windows = first.windows if pinned_start is None else (Window(start=pinned_start, end=pinned_start),)
+    for number, name in enumerate(names):
+        carries = number == 0 and not _pin_allows(first, problem)
+        yield msgspec.structs.replace(
+            first,
+            id=name,
+            pin=None,
+            windows=windows,
+            previous=first.previous if carries else None,
+            told=first.told and carries,
+        )
+
+
+def _pin_allows(visit: Visit, problem: Problem) -> bool:
+    """Return whether the pin leaves the visit on the shift it had in the plan in force."""
+    pin, previous = visit.pin, visit.previous
+    if pin is None or previous is None:
+        return True
+    technician = next((shift.technician for shift in problem.shifts if shift.id == previous.shift), None)
+    return pin.shift in {None, previous.shift} and pin.technician in {None, technician}
 
 
 class Couplings:
@@ -133,6 +156,7 @@ class Couplings:
         self._followers: dict[int, list[int]] = defaultdict(list)
         for follower, first in self._after.items():
             self._followers[first].append(follower)
+        self._coupled = self._ordered()
         self._original = self._arrays.opens.copy(), self._arrays.eligible.copy(), self._arrays.visit.copy()
         for visit in self.visits():
             for stay in stays.of[visit]:
@@ -140,8 +164,15 @@ class Couplings:
 
     def visits(self) -> list[int]:
         """Return the visits to be placed here, what is followed before what follows; dearest first otherwise."""
+        return self._coupled
+
+    def _ordered(self) -> list[int]:
         whole = self._stays.whole
-        chosen = [n for n, visit in enumerate(whole.visits) if visit.technicians > 1 or n in self._after]
+        chosen = [
+            n
+            for n, visit in enumerate(whole.visits)
+            if visit.technicians > 1 or n in self._after or n in self._followers
+        ]
         chosen.sort(key=lambda n: (whole.visits[n].priority, whole.visits[n].commitment_due or FOREVER, n))
         chosen.sort(key=self._depth)
         return chosen
@@ -152,43 +183,57 @@ class Couplings:
             visit, depth = self._after[visit], depth + 1
         return depth
 
-    def settle(self, draft: Draft) -> None:
+    def settle(self, draft: Draft, stop: Callable[[], bool]) -> None:
         """Take every coupled visit out, one after the other, and put it where it is cheapest; then anchor all."""
-        self._drop_orphans(draft)
         for visit in self.visits():
-            self._free(draft)
+            if stop():
+                break
             before = draft.copy()
-            self._restrict_others(draft, visit)
+            self._hold(draft, visit)
             self.take_out(draft, visit)
             out = all(stay in draft.unplanned for stay in self._stays.of[visit])
             placed = out and (self._place(draft, visit) or self._place_both(draft, visit))
+            if placed:
+                self._place_followers(draft, visit)
             if not placed or not self._better(draft, before):
                 draft.routes, draft.unplanned = before.routes, before.unplanned
                 draft.forget_compiled()
         self._drop_orphans(draft)
-        self._free(draft)
-        self._restrict_others(draft, None)
+        self._hold(draft, None)
+
+    def _place_followers(self, draft: Draft, visit: int) -> None:
+        """Put in what follows a visit, directly or not, as far as there is room."""
+        waiting = list(self._followers.get(visit, []))
+        while waiting:
+            follower = waiting.pop(0)
+            self._hold(draft, follower)
+            if self._place(draft, follower):
+                waiting += self._followers.get(follower, [])
 
     def _better(self, draft: Draft, before: Draft) -> bool:
         most = self._stays.whole.most_changes
-        return draft.price() <= before.price() and (most is None or draft.changes() <= most)
+        if draft.price() > before.price():
+            return False
+        return most is None or draft.changes() <= max(most, before.changes())
 
     def take_out(self, draft: Draft, visit: int) -> None:
         """Take a visit and all that follows it off their shifts; where rules keep one there, it stays."""
-        for follower in self._followers[visit]:
-            self.take_out(draft, follower)
-        for stay in self._stays.of[visit]:
-            for shift, route in enumerate(draft.routes):
-                if stay in route.visits:
-                    rest = simulate_route(self._instance, shift, [one for one in route.visits if one != stay])
-                    if rest is not None:
-                        draft.replace(shift, rest)
+        waiting, out = [visit], set[int]()
+        while waiting:
+            one = waiting.pop()
+            waiting += self._followers.get(one, [])
+            out.update(self._stays.of[one])
+        for shift, route in enumerate(draft.routes):
+            if not out.isdisjoint(route.visits):
+                rest = simulate_route(self._instance, shift, [stay for stay in route.visits if stay not in out])
+                if rest is not None:
+                    draft.replace(shift, rest)
 
     def _drop_orphans(self, draft: Draft) -> None:
         """Leave out crews that are not complete, and what follows a visit that is left out."""
         for visit, stays in enumerate(self._stays.of):
             missing = any(stay in draft.unplanned for stay in stays)
-            if missing and (len(stays) > 1 or self._followers[visit]):
+            if missing and (len(stays) > 1 or visit in self._followers):
                 self.take_out(draft, visit)
 
     def reason(self, draft: Draft, visit: int) -> Reason:
@@ -210,11 +255,17 @@ class Couplings:
 
     # what may start when, while the search runs
 
+    def _hold(self, draft: Draft, but: int | None) -> None:
+        """Anchor every coupled visit where it is now, except `but`."""
+        self._free(draft)
+        self._restrict_others(draft, but)
+
     def _free(self, draft: Draft) -> None:
         """Lift all anchors."""
         opens, _, visit = self._original
         self._arrays.opens[:] = opens
-        self._arrays.visit[:, columns.UNSERVED] = visit[:, columns.UNSERVED]
+        for column in (columns.UNSERVED, columns.OPENS_UNTIL):
+            self._arrays.visit[:, column] = visit[:, column]
         draft.forget_compiled()
 
     def _restrict_others(self, draft: Draft, but: int | None) -> None:
@@ -234,7 +285,7 @@ class Couplings:
                 else:
                     self._arrays.eligible[stay] = self._original[1][stay]
         for follower, first in self._after.items():
-            if follower != but and first != but:
+            if but not in {follower, first}:
                 self._part(starts, first, follower)
 
     def _part(self, starts: "dict[int, _Planned]", first: int, follower: int) -> None:
@@ -264,11 +315,12 @@ class Couplings:
 
     def _clip(self, stay: int, earliest: int, latest: int) -> None:
         """Let service start only from `earliest` to `latest`, inside what is open anyway."""
-        row = self._arrays.visit[stay]
-        for index in range(row[columns.OPENS_FROM], row[columns.OPENS_UNTIL]):
-            opens = max(earliest, self._arrays.opens[index, 0])
-            closes = min(latest, self._arrays.opens[index, 1])
-            self._arrays.opens[index] = (opens, closes) if opens <= closes else CLOSED
+        row, opens = self._arrays.visit[stay], self._arrays.opens
+        begin, end = int(row[columns.OPENS_FROM]), int(row[columns.OPENS_UNTIL])
+        clipped = [(max(earliest, first), min(latest, last)) for first, last in opens[begin:end].tolist()]
+        left = [(first, last) for first, last in clipped if first <= last] or [CLOSED]
+        opens[begin : begin + len(left)] = left
+        row[columns.OPENS_UNTIL] = begin + len(left)
 
     # where a visit is put
 
@@ -278,10 +330,8 @@ class Couplings:
         if bounds is None:
             return False
         stays = self._stays.of[visit]
-        opens = self._original[0]
         for stay in stays:
-            rows = slice(self._arrays.visit[stay, columns.OPENS_FROM], self._arrays.visit[stay, columns.OPENS_UNTIL])
-            self._arrays.opens[rows] = opens[rows]
+            self._reopen(stay)
             self._clip(stay, *bounds)
             self._arrays.eligible[stay] = self._original[1][stay]
         shifts = self._shifts_allowed(draft, visit)
@@ -300,8 +350,7 @@ class Couplings:
         first = self._after.get(visit)
         if first is None or len(self._stays.of[first]) > 1 or first in self._after:
             return False
-        self._free(draft)
-        self._restrict_others(draft, first)
+        self._hold(draft, first)
         self.take_out(draft, first)
         stay = self._stays.of[first][0]
         if stay not in draft.unplanned:
@@ -321,7 +370,7 @@ class Couplings:
         return True
 
     def _bounds(self, draft: Draft, visit: int) -> tuple[int, int] | None:
-        """Return from when until when the visit may start for the sake of the one it follows; None while that is out."""
+        """Return from when until when the visit may start for the one it follows; None while that is not planned."""
         relation = self._stays.whole.visits[visit].follows
         if relation is None:
             return 0, FOREVER
@@ -347,33 +396,37 @@ class Couplings:
         best: tuple[int, int, list[int]] | None = None
         for start in self._possible_starts(draft, stays, bounds):
             for stay in stays:
-                self._reopen(stay, start)
-            draft.forget_compiled()
+                self._reopen(stay)
+                self._clip(stay, start, start)
             chosen = self._cheapest_crew(draft, stays, shifts)
             if chosen is not None and (best is None or chosen[0] < best[0]):
                 best = chosen[0], start, chosen[1]
         if best is None or best[0] >= sum(draft.instance.visits[stay].unserved for stay in stays):
             return False
         for stay in stays:
-            self._reopen(stay, best[1])
+            self._reopen(stay)
+            self._clip(stay, best[1], best[1])
         for stay, shift in zip(stays, best[2], strict=True):
-            draft.forget_compiled()
             insertion = cheapest_insertion(draft, stay, shifts=[shift])
             if insertion is None:
                 return False
             draft.replace(insertion.shift, insertion.route)
         return True
 
-    def _reopen(self, stay: int, start: int) -> None:
-        """Let the stay start at `start` only."""
-        row = self._arrays.visit[stay]
-        self._arrays.opens[row[columns.OPENS_FROM] : row[columns.OPENS_UNTIL]] = CLOSED
-        self._arrays.opens[row[columns.OPENS_FROM]] = start, start
+    def _reopen(self, stay: int) -> None:
+        """Let the stay start whenever its visit may by itself."""
+        opens, _, visit = self._original
+        begin, end = visit[stay, columns.OPENS_FROM], visit[stay, columns.OPENS_UNTIL]
+        self._arrays.opens[begin:end] = opens[begin:end]
+        self._arrays.visit[stay, columns.OPENS_UNTIL] = end
 
     def _possible_starts(self, draft: Draft, stays: Sequence[int], bounds: tuple[int, int]) -> list[int]:
         """Return moments at which a crew could start together: when windows open, and when somebody could be there."""
         data, place = self._instance.visits[stays[0]], self._instance.visits[stays[0]].place
         moments = {max(opens, bounds[0]) for opens, _ in data.opens}
+        planned = self._instance.problem.visits[stays[0]].previous
+        if planned is not None:
+            moments.add(planned.start)
         for shift in self._instance.eligible[stays[0]]:
             free = self._instance.shifts[shift].start
             here = self._instance.shifts[shift].start_place

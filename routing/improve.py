@@ -39,13 +39,14 @@ Report = Callable[[Draft], None]
 class Start:
     """Where a search begins.
 
-    `base`: the draft with the frozen visits only; `hopeless`: visits nobody can do; `deadlines`: the commitments
-    somebody can keep.
+    `base`: the draft with the frozen visits only; `hopeless`: visits nobody can do, or that others put in (`held`);
+    `deadlines`: the commitments somebody can keep.
     """
 
     base: Draft
     hopeless: frozenset[int]
     deadlines: dict[int, int]
+    held: frozenset[int] = frozenset()
 
 
 def cores() -> int:
@@ -76,7 +77,7 @@ def first_plan(start: Start, budget: Budget, *, ask_solver: bool) -> Draft:
     free = sorted(base.unplanned - start.hopeless)
     known = sum(1 for visit in free if base.instance.problem.visits[visit].previous is not None)
     if 2 * known >= len(free):
-        draft = plan_in_force(base)
+        draft = plan_in_force(start)
         fill(draft, draft.unplanned - start.hopeless, stop=budget.out_of_time)
         settle(draft, stop=budget.out_of_time)
         return draft
@@ -92,8 +93,8 @@ def _within(start: Start, most_changes: int) -> Draft:
 
     Raises `ProblemError` 'change_budget_too_small' when what has happened changes more than that already.
     """
-    draft = plan_in_force(start.base)
-    needed = draft.changes()
+    draft = plan_in_force(start)
+    needed = draft.changes() - sum(1 for visit in start.held if draft.instance.visits[visit].previous_shift >= 0)
     if needed > most_changes:
         raise ProblemError("change_budget_too_small", "most_changes", needed=needed, allowed=most_changes)
     for visit in sorted(draft.unplanned - start.hopeless, key=lambda index: urgency(draft.instance, index)):
@@ -145,12 +146,12 @@ def _inserted(start: Start, visits: list[int], budget: Budget) -> Draft:
     return draft
 
 
-def plan_in_force(base: Draft) -> Draft:
+def plan_in_force(start: Start) -> Draft:
     """Return the draft that repeats the plan in force as far as it is still legal."""
-    draft, instance = base.copy(), base.instance
+    draft, instance = start.base.copy(), start.base.instance
     shift_index = {shift.id: index for index, shift in enumerate(instance.problem.shifts)}
     by_shift: dict[int, list[tuple[int, int]]] = {}
-    for visit in sorted(base.unplanned):
+    for visit in sorted(draft.unplanned - start.hopeless):
         previous = instance.problem.visits[visit].previous
         shift = None if previous is None else shift_index.get(previous.shift)
         if previous is not None and shift is not None and shift in instance.eligible[visit]:
@@ -275,6 +276,8 @@ class Slice:
 
 def improve_slice(start: Start, draft: Draft, budget: Budget, seed: int, share: Slice) -> Draft:
     """Return the best draft that one search finds within its slice; cancelled early, the best until then."""
+    if not draft.routes or not start.base.unplanned - start.hopeless:
+        return draft  # there is nothing to choose
     lane, hot, began = Lane(draft, seed), temperature(draft), budget.elapsed
     most = min(STEPS_A_VISIT * len(draft.instance.visits), FOREVER if share.steps is None else share.steps)
     while lane.steps < most and not budget.out_of_time():

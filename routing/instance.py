@@ -1,7 +1,7 @@
 """A problem prepared for searching: indices instead of names, rules folded together, and the arrays made of them."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -52,8 +52,9 @@ class VisitData:
 
     `opens`: intervals in which service may start, everything hard considered (windows, earliest, promise, pin).
     `release`: the first moment service could start; delay is counted from there.
-    `due`, `promise_end`: FOREVER where there is none. `previous_shift`: NOWHERE, or GONE_SHIFT. `told_shift`: the shift the customer was told of, or NOWHERE;
-    a start there between `told_from` and `told_until` is not a move.
+    `due`, `promise_end`: FOREVER where there is none. `previous_shift`: NOWHERE without a plan in force, GONE_SHIFT
+    where that one is not here any more. `told_shift`: the shift the customer was told of, or NOWHERE; a start there
+    between `told_from` and `told_until` is not a move.
     """
 
     index: int
@@ -121,7 +122,8 @@ def prepare(problem: Problem, whole: Whole | None = None, travel: TravelTable | 
     )
     shifts = tuple(_shift_data(index, shift, place_index, problem.prices) for index, shift in enumerate(problem.shifts))
     eligible, frozen = _eligible(problem), _frozen_routes(problem, shift_index)
-    arrays = _arrays(problem, visits, shifts, eligible, travel, whole.stocked)
+    arrays = _arrays(problem, visits, eligible=eligible, seconds=travel.seconds, stocked=whole.stocked)
+    arrays = _with_shifts(arrays, problem, shifts)
     fitted = tuple(_fitted(arrays, day, frozen[day.index]) for day in shifts)
     if fitted != shifts:
         arrays = _with_shifts(arrays, problem, fitted)
@@ -136,7 +138,7 @@ def prepare(problem: Problem, whole: Whole | None = None, travel: TravelTable | 
         visits=visits,
         arrays=arrays,
         travel=travel,
-        seconds=_rows(travel.seconds),
+        seconds=rows_of(travel.seconds),
         eligible=eligible,
         frozen=frozen,
         horizon=max([whole.horizon, *(day.last for day in fitted)]),
@@ -147,13 +149,13 @@ def prepare(problem: Problem, whole: Whole | None = None, travel: TravelTable | 
 def _arrays(
     problem: Problem,
     visits: Sequence[VisitData],
-    shifts: Sequence[ShiftData],
+    *,
     eligible: Sequence[Sequence[int]],
-    travel: TravelTable,
+    seconds: NDArray[np.int32],
     stocked: dict[str, str],
 ) -> Arrays:
-    technicians = {name: index for index, name in enumerate(sorted({shift.technician for shift in problem.shifts}))}
-    territories = {name: index for index, name in enumerate(sorted(_territories(problem)))}
+    """Return the arrays of a problem without its shifts; see `_with_shifts`."""
+    technicians, territories = _technicians(problem), _territories(problem)
     rows = np.zeros((len(visits), columns.VISIT_COLUMNS), dtype=np.int64)
     opens = 0
     for data, visit in zip(visits, problem.visits, strict=True):
@@ -164,32 +166,29 @@ def _arrays(
         rows[data.index, columns.WANTED_TECHNICIAN] = NOWHERE if wanted is None else technicians.get(wanted, GONE_SHIFT)
         rows[data.index, columns.TERRITORY] = NOWHERE if visit.territory is None else territories[visit.territory]
         rows[data.index, columns.STOCKED] = technicians.get(stocked.get(visit.id, ""), NOWHERE)
-    may = np.zeros((len(visits), len(shifts)), dtype=np.uint8)
+    may = np.zeros((len(visits), len(problem.shifts)), dtype=np.uint8)
     for index, able in enumerate(eligible):
         may[index, list(able)] = 1
     pace = problem.pace
-    arrays = Arrays(
+    return Arrays(
         visit=rows,
         opens=np.array([opening for data in visits for opening in data.opens], dtype=np.int64).reshape(-1, 2),
         shift=np.zeros((0, columns.SHIFT_COLUMNS), dtype=np.int64),
         pause=np.zeros((0, 3), dtype=np.int64),
-        seconds=np.ascontiguousarray(travel.seconds),
+        seconds=np.ascontiguousarray(seconds),
         eligible=may,
         pace=np.array([] if pace is None else pace.per_mille, dtype=np.int64),
         price=_prices(problem),
     )
-    arrays = _with_shifts(arrays, problem, shifts)
-    for index, shift in enumerate(problem.shifts):
-        arrays.shift[index, columns.TECHNICIAN] = technicians[shift.technician]
-        arrays.shift[index, columns.SHIFT_TERRITORY] = (
-            NOWHERE if shift.territory is None else territories[shift.territory]
-        )
-    return arrays
 
 
-def _territories(problem: Problem) -> set[str]:
+def _technicians(problem: Problem) -> dict[str, int]:
+    return {name: index for index, name in enumerate(sorted({shift.technician for shift in problem.shifts}))}
+
+
+def _territories(problem: Problem) -> dict[str, int]:
     named = {visit.territory for visit in problem.visits} | {shift.territory for shift in problem.shifts}
-    return {territory for territory in named if territory is not None}
+    return {name: index for index, name in enumerate(sorted(name for name in named if name is not None))}
 
 
 def _write_visit(row: NDArray[np.int64], data: VisitData, visit: Visit, prices: Prices) -> None:
@@ -234,9 +233,9 @@ def _prices(problem: Problem) -> NDArray[np.int64]:
 
 
 def _with_shifts(arrays: Arrays, problem: Problem, shifts: Sequence[ShiftData]) -> Arrays:
-    """Return `arrays` with the times and breaks of `shifts`."""
+    """Return `arrays` with `shifts`."""
+    technicians, territories = _technicians(problem), _territories(problem)
     rows = np.zeros((len(shifts), columns.SHIFT_COLUMNS), dtype=np.int64)
-    rows[: len(arrays.shift)] = arrays.shift
     pauses: list[Pause] = []
     for data, shift in zip(shifts, problem.shifts, strict=True):
         row = rows[data.index]
@@ -245,6 +244,8 @@ def _with_shifts(arrays: Arrays, problem: Problem, shifts: Sequence[ShiftData]) 
         row[columns.PAUSES_FROM], row[columns.PAUSES_UNTIL] = len(pauses), len(pauses) + len(data.pauses)
         row[columns.CAPACITY] = FOREVER if shift.capacity is None else shift.capacity
         row[columns.FAIR] = data.fair
+        row[columns.TECHNICIAN] = technicians[shift.technician]
+        row[columns.SHIFT_TERRITORY] = NOWHERE if shift.territory is None else territories[shift.territory]
         pauses += data.pauses
     return arrays._replace(shift=rows, pause=np.array(pauses, dtype=np.int64).reshape(-1, 3))
 
@@ -327,7 +328,7 @@ def exclusion(visit: Visit, shift: Shift) -> Exclusion | None:
     return None
 
 
-def _rows(table: NDArray[np.int32]) -> tuple[Sequence[int], ...]:
+def rows_of(table: NDArray[np.int32]) -> tuple[Sequence[int], ...]:
     """Return the table as rows that Python indexes quickly, four bytes a number."""
     return tuple(array("i", row.tobytes()) for row in table)
 
@@ -355,7 +356,20 @@ def _opens(visit: Visit) -> tuple[tuple[int, int], ...]:
         first, last = max(first, visit.pin.start), visit.pin.start
     windows = [(window.start, window.end) for window in visit.windows] or [(first, last)]
     clipped = [(max(first, start), min(last, end)) for start, end in windows]
-    return tuple(sorted((start, end) for start, end in clipped if start <= end))
+    return tuple(_merged(sorted((start, end) for start, end in clipped if start <= end)))
+
+
+def _merged(intervals: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield the intervals, in order, those that overlap or touch as one."""
+    begin, end = FOREVER, -FOREVER
+    for opens, closes in intervals:
+        if opens > end + 1:
+            if begin <= end:
+                yield begin, end
+            begin, end = opens, closes
+        end = max(end, closes)
+    if begin <= end:
+        yield begin, end
 
 
 def _visit_data(  # noqa: PLR0917

@@ -13,7 +13,7 @@ from routing.kernel.search import BEST, STEPS, TOTAL, new_memory, search
 
 CHUNK_SECONDS: Final = 0.05
 """How long one chunk should take: cancelling and progress wait for it."""
-FIRST_CHUNK: Final = 200
+FIRST_CHUNK: Final = 10
 NEIGHBOURS: Final = 200
 
 

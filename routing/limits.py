@@ -19,6 +19,9 @@ MAX_NAMES_PER_LIST: Final = 500
 
 MAX_CREW: Final = 8
 """Technicians of one visit."""
+MAX_COUPLED_VISITS: Final = 2_000
+"""Visits of a problem in which some need several technicians or follow others: it is planned in one piece."""
+MAX_LOAD: Final = 1_000_000_000
 MAX_STOCK: Final = 100_000
 """Entries of what vans carry."""
 MAX_QUANTITY: Final = 1_000_000
@@ -45,6 +48,8 @@ MAX_SOLUTIONS: Final = 1_000_000_000
 
 AREA_VISITS: Final = 300
 """Visits searched in one piece; a larger problem is cut into areas."""
+WHOLE_VISITS: Final = 800
+"""Visits searched in one piece at most, however long the search may take."""
 FIRST_VISITS: Final = 2_000
 """Visits of one area while the first plan is built, before anything is improved: one travel table holds them."""
 REPORT_SECONDS: Final = 0.2

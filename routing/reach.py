@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from routing.arrays import FOREVER
 from routing.draft import Draft
-from routing.instance import Instance, VisitData
+from routing.instance import Instance, VisitData, rows_of
 from routing.limits import CLOSURE_PLACES
 from routing.simulate import PER_MILLE
 
@@ -55,7 +55,7 @@ def bounding_seconds(instance: Instance) -> Seconds:
     table = instance.travel.seconds
     if instance.problem.pace is not None:
         table = (table.astype(np.int64) * PER_MILLE // max(instance.problem.pace.per_mille)).astype(np.int32)
-    return shortest_paths(table).tolist() if len(table) <= CLOSURE_PLACES else table.tolist()
+    return rows_of(shortest_paths(table) if len(table) <= CLOSURE_PLACES else table)
 
 
 def shortest_paths(seconds: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -9,17 +9,24 @@ from routing.areas import Area, Map, cut_along_routes, first_cut, mapped
 from routing.coupling import Couplings, apart, coupled
 from routing.draft import Draft
 from routing.finish import Part, drawn_up, finished, passed
-from routing.improve import Report, Slice, cores, drafted, first_plan, improve, improve_slice, start_of
+from routing.improve import Report, Slice, Start, cores, drafted, first_plan, improve, improve_slice, start_of
 from routing.instance import prepare, whole_of
-from routing.limits import AREA_VISITS, FIRST_VISITS
+from routing.limits import AREA_VISITS, FIRST_VISITS, WHOLE_VISITS
 from routing.plan import Plan, Progress
-from routing.problem import Problem
+from routing.problem import Problem, ProblemError
+from routing.scan import fill
 from routing.stop import Budget, StopWhen
 from routing.travel import travel_between
 from routing.validate import validate
 
 ROUNDS: Final = 4
-"""How often a large problem is cut anew."""
+"""How often a large problem is cut anew at least, and coupled visits are placed anew."""
+MOST_ROUNDS: Final = 16
+AREA_SECONDS: Final = 4.0
+"""Search that an area gets in a round, of one core, before there are more rounds."""
+VISIT_SECONDS: Final = 0.1
+VISIT_STEPS: Final = 2_000
+"""Search of one core for each visit with which cutting gains nothing any more."""
 
 
 def solve(
@@ -39,11 +46,25 @@ def solve(
 
     if coupled(problem):
         return _coupled(problem, budget, seed, lambda draft: report([draft]))
-    if len(problem.visits) <= AREA_VISITS or problem.most_changes is not None:
+    if len(problem.visits) <= in_one_piece(budget) or problem.most_changes is not None:
         parts = [_in_one(problem, budget, seed, lambda draft: report([draft]))]
     else:
         parts = _InAreas(problem, budget, seed, report).parts()
     return finished(problem, parts, status=budget.spent() or "complete", seed=seed, solutions=budget.solutions)
+
+
+def in_one_piece(budget: Budget) -> int:
+    """Return how many visits are best searched in one piece within `budget`."""
+    seconds, steps = budget.seconds_left, budget.solutions_left
+    enough = [] if seconds is None else [seconds * cores() / VISIT_SECONDS]
+    enough += [] if steps is None else [steps / VISIT_STEPS]
+    return max(AREA_VISITS, min(WHOLE_VISITS, int(min(enough))))
+
+
+def _rounds(budget: Budget, visits: int) -> int:
+    """Return how often to cut: oftener where the areas get long turns anyway."""
+    seconds, areas = budget.seconds_left, visits / AREA_VISITS
+    return ROUNDS if seconds is None else min(MOST_ROUNDS, max(ROUNDS, int(seconds * cores() / areas / AREA_SECONDS)))
 
 
 def _in_one(problem: Problem, budget: Budget, seed: int, report: Report) -> Part:
@@ -61,9 +82,14 @@ def _coupled(problem: Problem, budget: Budget, seed: int, report: Report) -> Pla
     start = start_of(prepare(stays.problem))
     couplings = Couplings(stays, start.base.instance)
     held = frozenset(stay for visit in couplings.visits() for stay in stays.of[visit])
-    start = replace(start, hopeless=start.hopeless | held)
+    start = replace(start, hopeless=start.hopeless | held, held=held)
     draft = first_plan(start, budget, ask_solver=True)
-    couplings.settle(draft)
+    couplings.settle(draft, budget.out_of_time)
+    if problem.most_changes is None:
+        draft = _or_coupled_first(start, couplings, draft, budget)
+    if problem.most_changes is not None and draft.changes() > problem.most_changes:
+        facts = {"needed": draft.changes(), "allowed": problem.most_changes}
+        raise ProblemError("change_budget_too_small", "most_changes", **facts)
     report(draft)
     for turn in range(ROUNDS):
         if budget.spent():
@@ -71,13 +97,23 @@ def _coupled(problem: Problem, budget: Budget, seed: int, report: Report) -> Pla
         share = budget.slice(ROUNDS - turn)
         draft = improve(start, draft, share, seed + turn, report)
         budget.solutions += share.solutions
-        couplings.settle(draft)
+        couplings.settle(draft, budget.out_of_time)
     stays.first_where_told(draft)
     report(draft)
     status = budget.spent() or "complete"
     part = Part(start.base, draft)
     plan = drawn_up(stays.problem, [part], status=status, seed=seed, solutions=budget.solutions)
     return passed(problem, stays.together(plan, couplings, draft), draft.price())
+
+
+def _or_coupled_first(start: Start, couplings: Couplings, draft: Draft, budget: Budget) -> Draft:
+    """Return `draft`, or a plan in which the coupled visits had their choice before all others, if that is cheaper."""
+    other = start.base.copy()
+    couplings.settle(other, budget.out_of_time)
+    fill(other, other.unplanned - start.hopeless, stop=budget.out_of_time)
+    chosen = other if other.price() < draft.price() else draft
+    couplings.settle(chosen, budget.out_of_time)
+    return chosen
 
 
 class _InAreas:
@@ -96,11 +132,12 @@ class _InAreas:
         with ThreadPoolExecutor(cores()) as pool:
             parts = list(pool.map(self._first, first_cut(self._plane, range(len(self._problem.visits)), FIRST_VISITS)))
             self._take_over(parts)
-            for turn in range(ROUNDS):
+            rounds = _rounds(self._budget, len(self._problem.visits))
+            for turn in range(rounds):
                 if self._budget.spent() or not any(self._routes):
                     break
                 pieces = cut_along_routes(self._plane, self._routes, self._left_out(), AREA_VISITS, turn)
-                share = Slice.of(self._budget, turn, ROUNDS, len(pieces))
+                share = Slice.of(self._budget, turn, rounds, len(pieces))
                 first = turn * len(self._problem.visits)
                 numbers, shares = range(first, first + len(pieces)), [share] * len(pieces)
                 parts = list(pool.map(self._improved, numbers, pieces, shares))

@@ -95,10 +95,20 @@ PROBLEM_TEXTS: Final[Mapping[str, Text]] = {
         "{where} needs several technicians and is frozen. Give each technician's part as a visit of its own.",
         "{where} 需多名技术员且已冻结。请将每名技术员的部分作为单独的上门。",
     ),
-    "load_negative": Text("{where}: the load is {found}. Give 0 or more.", "{where}：载量为 {found}。请填 0 或正数。"),
-    "capacity_negative": Text(
-        "{where}: the van's capacity is {found}. Give 0 or more, or none.",
-        "{where}：车辆载量上限为 {found}。请填 0 或正数，或不填。",
+    "load_out_of_range": Text(
+        "{where}: the load is {found}. Give 0 to {limit}.", "{where}：载量为 {found}。请填 0 到 {limit}。"
+    ),
+    "part_twice": Text(
+        "{where} names a part twice. Name each part once, with its quantity.",
+        "{where}：配件重复。每种配件只列一次并写明数量。",
+    ),
+    "zone_factor": Text(
+        "{where}: a zone's factor must be a number above 0, at most 100. Correct it.",
+        "{where}：区域系数须大于 0 且不超过 100。请更正。",
+    ),
+    "capacity_out_of_range": Text(
+        "{where}: the van's capacity is {found}. Give 0 to {limit}, or none.",
+        "{where}：车辆载量上限为 {found}。请填 0 到 {limit}，或不填。",
     ),
     "quantity_out_of_range": Text(
         "{where}: the quantity must be above 0 (in stock: 0 or more) and at most {limit}. Correct it.",
@@ -124,8 +134,8 @@ PROBLEM_TEXTS: Final[Mapping[str, Text]] = {
         "{where}: every hour's pace lies between {least} and {limit} per mille. Correct it.",
         "{where}：每小时的速度须在千分之 {least} 到 {limit} 之间。请更正。",
     ),
-    "most_changes_negative": Text(
-        "{where} is {found}. Give 0 or more, or none.", "{where} 为 {found}。请填 0 或正数，或不填。"
+    "most_changes_out_of_range": Text(
+        "{where} is {found}. Give 0 to {limit}, or none.", "{where} 为 {found}。请填 0 到 {limit}，或不填。"
     ),
     "change_budget_too_small": Text(
         "{where}: after what has happened we found no plan with fewer than {needed} changed visits; {allowed} are"

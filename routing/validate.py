@@ -43,8 +43,8 @@ def validate(problem: Problem) -> None:
     _check_follows(problem)
     _check_stock(problem)
     _check_pace(problem)
-    if problem.most_changes is not None and problem.most_changes < 0:
-        _refuse("most_changes_negative", "most_changes", found=problem.most_changes)
+    if problem.most_changes is not None and not 0 <= problem.most_changes <= limits.MAX_VISITS:
+        _refuse("most_changes_out_of_range", "most_changes", found=problem.most_changes, limit=limits.MAX_VISITS)
     _check_travel(problem)
 
 
@@ -74,7 +74,8 @@ def _check_sizes(problem: Problem) -> None:
     _check_count("places", len(problem.places), limits.MAX_TABLE_PLACES if in_one else limits.MAX_PLACES)
     _check_count("van_stock", len(problem.van_stock), limits.MAX_STOCK)
     _check_count("shifts", len(problem.shifts), limits.MAX_SHIFTS)
-    _check_count("visits", len(problem.visits), limits.MAX_VISITS)
+    bound = any(visit.technicians > 1 or visit.follows is not None for visit in problem.visits)
+    _check_count("visits", len(problem.visits), limits.MAX_COUPLED_VISITS if bound else limits.MAX_VISITS)
     for index, shift in enumerate(problem.shifts):
         where = _where("shifts", index, shift.id)
         _check_count(f"{where} .breaks", len(shift.breaks), limits.MAX_BREAKS_PER_SHIFT)
@@ -117,8 +118,8 @@ def _check_shift(where: str, shift: Shift, places: set[str]) -> None:
     _check_place_known(where, shift.end_place, places)
     if shift.end <= shift.start:
         _refuse("shift_inverted", where, start=shift.start, end=shift.end)
-    if shift.capacity is not None and shift.capacity < 0:
-        _refuse("capacity_negative", where, found=shift.capacity)
+    if shift.capacity is not None and not 0 <= shift.capacity <= limits.MAX_LOAD:
+        _refuse("capacity_out_of_range", where, found=shift.capacity, limit=limits.MAX_LOAD)
     if shift.overtime_allowed < 0:
         _refuse("overtime_negative", where, found=shift.overtime_allowed)
     if shift.start < 0 or shift.end + shift.overtime_allowed > limits.MAX_HORIZON_SECONDS:
@@ -173,8 +174,10 @@ def _check_visit(where: str, visit: Visit, places: set[str]) -> None:
         _refuse("duration_out_of_range", where, found=visit.duration, limit=limits.MAX_HORIZON_SECONDS)
     if not 1 <= visit.technicians <= limits.MAX_CREW:
         _refuse("crew_size", where, found=visit.technicians, limit=limits.MAX_CREW)
-    if visit.load < 0:
-        _refuse("load_negative", where, found=visit.load)
+    if not 0 <= visit.load <= limits.MAX_LOAD:
+        _refuse("load_out_of_range", where, found=visit.load, limit=limits.MAX_LOAD)
+    if len({need.part for need in visit.parts}) < len(visit.parts):
+        _refuse("part_twice", where)
     _check_weights(where, visit)
     for need in visit.parts:
         if not 0 < need.quantity <= limits.MAX_QUANTITY:
@@ -189,6 +192,8 @@ def _check_visit(where: str, visit: Visit, places: set[str]) -> None:
 
 def _instants(visit: Visit) -> Iterator[tuple[str, int]]:
     yield "earliest", visit.earliest
+    if visit.parts_ready is not None:
+        yield "parts_ready", visit.parts_ready
     if visit.commitment_due is not None:
         yield "commitment_due", visit.commitment_due
     if visit.previous is not None:
@@ -254,7 +259,8 @@ def _check_follows(problem: Problem) -> None:
             continue
         where = f"{_where('visits', index, visit.id)} .follows"
         gaps = visit.follows.least_gap, visit.follows.most_gap
-        if gaps[0] < 0 or gaps[0] > limits.MAX_HORIZON_SECONDS or (gaps[1] is not None and gaps[1] < gaps[0]):
+        most = limits.MAX_HORIZON_SECONDS if gaps[1] is None else gaps[1]
+        if not 0 <= gaps[0] <= most <= limits.MAX_HORIZON_SECONDS:
             _refuse("follows_gap_impossible", where, least=gaps[0], most=str(gaps[1]))
         seen: set[str] = set()
         after = visit
@@ -304,6 +310,9 @@ def _check_travel(problem: Problem) -> None:
         in_range = 0 <= travel.overhead_seconds <= limits.MAX_LEG_SECONDS
         if not in_range or not (math.isfinite(travel.scale) and 0 < travel.scale <= 100):  # noqa: PLR2004
             _refuse("travel_scale", "travel", limit=limits.MAX_LEG_SECONDS)
+        for index, zone in enumerate(travel.zones):
+            if not (math.isfinite(zone.factor) and 0 < zone.factor <= 100):  # noqa: PLR2004
+                _refuse("zone_factor", f"travel.zones[{index}] {zone.origin} {zone.destination}")
         for index, place in enumerate(problem.places):
             _check_coordinates(_where("places", index, place.id), place)
     else:

@@ -8,7 +8,7 @@ from routing.problem import Problem, Visit
 
 
 def stocked(problem: Problem) -> dict[str, str]:
-    """Return the technician whose van keeps the parts of a visit, by the visit's id; visits without one are left out."""
+    """Return the technician whose van keeps the parts of a visit, by the visit's id, for those that have one."""
     if not problem.van_stock:
         return {}
     left: dict[str, dict[str, int]] = {}

@@ -1,8 +1,8 @@
 # pyright: basic
 """How functions are compiled: two decorators, so that nothing else imports numba.
 
-Compiled code lies on disk (`routing.kernel.cache`) and is loaded from there by later processes. With NUMBA_DISABLE_JIT=1
-in the environment the same functions run as plain Python, slowly: that is how the tests see inside them.
+Compiled code lies on disk (`routing.kernel.cache`) and is loaded from there by later processes. With
+NUMBA_DISABLE_JIT=1 in the environment the same functions run as plain Python, slowly: so tests can see inside them.
 """
 
 import os

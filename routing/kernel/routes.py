@@ -65,14 +65,18 @@ IMPOSSIBLE: Final = 1 << 60
 
 
 class Routes(NamedTuple):
-    """`visits[k, i]`: visit i of shift k. `counts[k, i]`: how many labels the stage before it has; `labels`: the stages,
-    see `stage`; that behind the last visit is there, too. `quick[k, i]`: FREE, the earliest moment the technician is free before visit i, and
-    LATEST_ARRIVAL, the latest moment he may arrive at it with the rest of the route still possible, breaks left aside,
-    THERE, its place (behind the last: where the shift ends), and SLOPE, what each second that it begins later costs at
-    least, it and the stops that follow without a pause.
-    `info[k]`: LENGTH, PRICE, CHANGED (visits counted as changed), LOADED, SERVICE (seconds), HARD (1 where no start has
-    a price and no break is left: the route's price is then its driving alone). `where[v]`: the shift of visit v, or
-    NOWHERE.
+    """All routes of a problem, with what is needed to change them quickly.
+
+    `visits[k, i]`: visit i of shift k. `counts[k, i]`: how many labels the stage before it has; `labels`: the stages,
+    see `stage`; that behind the last visit is there, too. `where[v]`: the shift of visit v, or NOWHERE.
+
+    `quick[k, i]`: FREE, the earliest moment the technician is free before visit i; LATEST_ARRIVAL, the latest moment he
+    may arrive at it with the rest of the route still possible, breaks left aside; THERE, its place (behind the last:
+    where the shift ends); SLOPE, what each second that it begins later costs at least, it and the stops that follow
+    without a pause.
+
+    `info[k]`: LENGTH; PRICE; CHANGED, visits that count as changed; LOADED; SERVICE, in seconds; HARD, 1 where no start
+    has a price and no break is left, so that the route's price is its driving alone.
     """
 
     visits: Integers
@@ -291,46 +295,58 @@ def best_insertion(
 
 
 @inlined
+def _least_added(arrays: Arrays, routes: Routes, shift: int, position: int, visit: int, most: int, exact: int) -> int:
+    """Return a price that `visit` as stop number `position` does not undercut, or `most` where it cannot be less.
+
+    Left aside is what depends on the shift only. `exact`: 1 where nothing on the route has a price but driving.
+    """
+    quick, seconds, here = routes.quick, arrays.seconds, arrays.visit[visit, PLACE]
+    length, duration = routes.info[shift, LENGTH], arrays.visit[visit, DURATION]
+    before = quick[shift, position - 1, THERE] if position else arrays.shift[shift, START_PLACE]
+    after, direct = quick[shift, position, THERE], 0
+    if length:
+        direct = seconds[before, after]
+    bound = 0
+    if arrays.pace.size == 0:
+        bound = arrays.price[TRAVEL_SECOND] * (seconds[before, here] + seconds[here, after] - direct)
+    if bound >= most:
+        return most
+    start = first_open(arrays, visit, quick[shift, position, FREE] + least_leg(arrays, before, here))
+    if start == NOWHERE or start + duration + least_leg(arrays, here, after) > quick[shift, position, LATEST_ARRIVAL]:
+        return most
+    if exact:
+        return bound
+    if arrays.visit[visit, SOFT]:
+        bound += late_price(arrays, visit, start) + promise_price(arrays, visit, start)
+        bound += delay_price(arrays, visit, start)
+    if position < length:
+        pushed = start + duration + seconds[here, after] - quick[shift, position, FREE] - direct
+        bound += quick[shift, position, SLOPE] * max(0, pushed)
+    return bound
+
+
+@inlined
 def _best_on(
     arrays: Arrays, routes: Routes, shift: int, visit: int, most: int, blink: float, dice: Integers
 ) -> tuple[int, int]:
-    seconds, travel = arrays.seconds, arrays.price[TRAVEL_SECOND]
-    here, duration, soft = arrays.visit[visit, PLACE], arrays.visit[visit, DURATION], arrays.visit[visit, SOFT]
-    length, service, price = routes.info[shift, LENGTH], routes.info[shift, SERVICE], routes.info[shift, PRICE]
+    duration, service, price = arrays.visit[visit, DURATION], routes.info[shift, SERVICE], routes.info[shift, PRICE]
     fixed = taking_price(arrays, visit, shift)
     fixed += unfair_price(arrays, shift, service + duration) - unfair_price(arrays, shift, service)
     at, added = 0, most
     if fixed >= most:
         return at, added
-    steady = arrays.pace.size == 0
-    exact = routes.info[shift, HARD] == 1 and soft == 0
+    exact = routes.info[shift, HARD] * (1 - arrays.visit[visit, SOFT])
     opens, closes = arrays.visit[visit, OPENS_FROM], arrays.visit[visit, OPENS_UNTIL]
     if opens == closes:
         return at, added
     over_first, begins_last = arrays.opens[opens, 0] + duration, arrays.opens[closes - 1, 1]
     quick, first = routes.quick, arrays.shift[shift, FROZEN_VISITS]
-    for position in range(first, length + 1):
-        if quick[shift, position, LATEST_ARRIVAL] < over_first:
-            continue
+    for position in range(first, routes.info[shift, LENGTH] + 1):
         if quick[shift, position, FREE] > begins_last:
             break
-        before = quick[shift, position - 1, THERE] if position else arrays.shift[shift, START_PLACE]
-        after = quick[shift, position, THERE]
-        detour = seconds[before, here] + seconds[here, after] - (seconds[before, after] if length else 0)
-        bound = fixed + travel * detour if steady else fixed
-        if bound >= added:
+        if quick[shift, position, LATEST_ARRIVAL] < over_first:
             continue
-        start = first_open(arrays, visit, quick[shift, position, FREE] + least_leg(arrays, before, here))
-        if start == NOWHERE:
-            break  # later it is not open either
-        if start + duration + least_leg(arrays, here, after) > quick[shift, position, LATEST_ARRIVAL]:
-            continue
-        if soft:
-            bound += late_price(arrays, visit, start) + promise_price(arrays, visit, start)
-            bound += delay_price(arrays, visit, start)
-        if not exact and position < length:
-            pushed = start + duration + seconds[here, after] - quick[shift, position, FREE] - seconds[before, after]
-            bound += quick[shift, position, SLOPE] * max(0, pushed)
+        bound = fixed + _least_added(arrays, routes, shift, position, visit, added - fixed, exact)
         if bound >= added or (blink > 0.0 and chance(dice) < blink):
             continue
         if not exact:
@@ -366,7 +382,7 @@ def write_route(arrays: Arrays, routes: Routes, shift: int, visits: Integers) ->
 
 @compiled
 def all_insertions(arrays: Arrays, routes: Routes, visit: int, shift: int, added: Integers) -> None:
-    """Write to `added[position]` what each place for `visit` on `shift` adds to the price: IMPOSSIBLE where excluded."""
+    """Write to `added[position]` what each place for `visit` on `shift` adds to the price, or IMPOSSIBLE."""
     price, load = routes.info[shift, PRICE], routes.info[shift, LOADED] + arrays.visit[visit, LOAD]
     for position in range(routes.info[shift, LENGTH] + 1):
         added[position] = IMPOSSIBLE

@@ -1,5 +1,4 @@
-"""Slack induction by string removals: take strings of neighbouring stops out, put everything back greedily, keep what
-simulated annealing accepts.
+"""Slack induction by string removals: take neighbouring stops out, put them back greedily, cool down.
 
 Christiaens and Vanden Berghe, "Slack Induction by String Removals for Vehicle Routing Problems", Transportation Science
 54(2), 2020. Theirs are the strings, the blinks, the orders of insertion and the cooling; ours are prices instead of a
@@ -41,30 +40,33 @@ from routing.kernel.routes import (
 LONGEST_STRING: Final = 10
 REMOVED_ON_AVERAGE: Final = 10
 SPLIT_CHANCE: Final = 0.5
-SPLIT_GROWTH: Final = 0.99
-"""How likely a gap inside a split string grows by one more stop: 1 - beta of the paper."""
+GAP_GROWTH: Final = 0.01
+"""How likely the gap inside a split string is one stop longer, and again: beta of the paper."""
 BLINK: Final = 0.01
 OFFERED: Final = 6
 """Visits left out that are tried again in one step, besides those just taken out."""
 LEFT_OUT_SEED: Final = 0.2
 """How often the strings are taken around a visit that is left out, while there are such."""
-BY_CHANCE, BY_SIZE, BY_DISTANCE, BY_NEARNESS, BY_PRICE, BY_DEADLINE = range(6)
-ORDERS: Final = np.array(
-    [BY_CHANCE] * 4 + [BY_SIZE] * 4 + [BY_DISTANCE] * 2 + [BY_NEARNESS, BY_PRICE, BY_PRICE, BY_DEADLINE]
+BY_CHANCE, BY_SIZE, BY_DISTANCE, BY_NEARNESS, BY_PRICE, BY_DEADLINE, BY_WORTH = range(7)
+ORDERS: Final = np.array([BY_CHANCE] * 4 + [BY_SIZE] * 4 + [BY_DISTANCE] * 2 + [BY_NEARNESS, BY_DEADLINE])
+"""How often visits are put back in which order: the paper's weights, and one for deadlines."""
+CROWDED_ORDERS: Final = np.array(
+    [BY_CHANCE] * 3 + [BY_WORTH] * 4 + [BY_PRICE] * 2 + [BY_SIZE, BY_NEARNESS, BY_NEARNESS, BY_DEADLINE]
 )
-"""How often visits are put back in which order: the paper's weights, and two orders for what it has no word for."""
+"""The same where not all can be served: then what takes little time for its price comes first."""
 
-# entries of Progress.sums
-TOTAL, BEST, STEPS, CHANGES_ALLOWED, DICE, SUM_ENTRIES = range(6)
+# entries of Memory.sums
+TOTAL, BEST, STEPS, CHANGES_ALLOWED, CROWDED, SUM_ENTRIES = range(6)
 
 
 class Memory(NamedTuple):
     """What the search keeps beside the routes.
 
-    `near[v]`: other visits by distance. `remote[v]`: travel from v to the nearest start of a shift. `old[k]`: the visits
-    of shift k as they were before this step, `old_length[k]` of them, or NOWHERE where it was not touched;
+    `near[v]`: other visits by distance. `remote[v]`: travel from v to the nearest start of a shift. `old[k]`: the
+    visits of shift k as they were before this step, `old_length[k]` of them, or NOWHERE where it was not touched;
     `touched_from[k]`: the first stop that changed. `best`, `best_length`: the best routes so far. `offered`: what is to
-    be put in. `sums`: TOTAL and BEST price, STEPS done, CHANGES_ALLOWED. `dice`: the state of chance.
+    be put in. `sums`: TOTAL and BEST price, STEPS done, CHANGES_ALLOWED, and CROWDED, how many of the offered
+    were left out before. `dice`: the state of chance.
     """
 
     near: Integers
@@ -159,24 +161,30 @@ def _take_out(arrays: Arrays, routes: Routes, memory: Memory) -> int:
     return _offer_left_out(arrays, routes, memory, found)
 
 
+@inlined
+def _position_of(routes: Routes, shift: int, visit: int, first: int) -> int:
+    """Return which stop of `shift` is `visit`, from `first` on; NOWHERE where none is."""
+    for position in range(first, routes.info[shift, LENGTH]):
+        if routes.visits[shift, position] == visit:
+            return position
+    return NOWHERE
+
+
 @compiled
 def _take_string(
     arrays: Arrays, routes: Routes, memory: Memory, shift: int, visit: int, longest: float, found: int
 ) -> int:
     """Take a string around `visit` out of its route; return how many visits are out now: no more where rules forbid."""
     frozen, length = arrays.shift[shift, FROZEN_VISITS], routes.info[shift, LENGTH]
-    at = -1
-    for position in range(frozen, length):
-        if routes.visits[shift, position] == visit:
-            at = position
-    if at < 0:
+    at = _position_of(routes, shift, visit, frozen)
+    if at == NOWHERE:
         return found
     most = min(longest, length - frozen)
     size = min(length - frozen, int(1.0 + chance(memory.dice) * most))
     gap = 0
     if size > 1 and chance(memory.dice) < SPLIT_CHANCE:
         gap = 1
-        while size + gap < length - frozen and chance(memory.dice) < SPLIT_GROWTH and gap < size:
+        while size + gap < length - frozen and chance(memory.dice) < GAP_GROWTH:
             gap += 1
         if size + gap > length - frozen:
             gap = length - frozen - size
@@ -212,7 +220,7 @@ def _offer_left_out(arrays: Arrays, routes: Routes, memory: Memory, found: int) 
     fresh = found
     for index in range(visits):
         visit = (first + index) % visits
-        if routes.where[visit] != NOWHERE or not arrays.eligible[visit].any():
+        if added >= OFFERED or routes.where[visit] != NOWHERE or not arrays.eligible[visit].any():
             continue
         known = False
         for earlier in range(fresh):
@@ -221,8 +229,7 @@ def _offer_left_out(arrays: Arrays, routes: Routes, memory: Memory, found: int) 
             memory.offered[found] = visit
             found += 1
             added += 1
-            if added == OFFERED:
-                break
+    memory.sums[CROWDED] = added
     return found
 
 
@@ -241,20 +248,23 @@ def _put_back(arrays: Arrays, routes: Routes, memory: Memory, count: int) -> Non
 
 @compiled
 def _sort(arrays: Arrays, memory: Memory, count: int) -> None:
-    order = ORDERS[_below(memory.dice, ORDERS.size)]
+    orders = CROWDED_ORDERS if memory.sums[CROWDED] else ORDERS
+    order = orders[_below(memory.dice, orders.size)]
     for index in range(count):
         visit = memory.offered[index]
         row = arrays.visit[visit]
         if order == BY_CHANCE:
             key = chance(memory.dice)
         elif order == BY_SIZE:
-            key = -float(row[LOAD] if row[LOAD] else row[DURATION])
+            key = -float(row[LOAD]) if row[LOAD] else -float(row[DURATION])
         elif order == BY_DISTANCE:
             key = -float(memory.remote[visit])
         elif order == BY_NEARNESS:
             key = float(memory.remote[visit])
         elif order == BY_PRICE:
             key = -float(row[UNSERVED])
+        elif order == BY_WORTH:
+            key = -float(row[UNSERVED]) / (row[DURATION] + 1.0)
         else:
             closes = arrays.opens[row[OPENS_UNTIL] - 1, 1] if row[OPENS_UNTIL] > row[OPENS_FROM] else row[DUE]
             key = float(min(row[DUE], closes))

@@ -148,7 +148,9 @@ def test_the_first_cut_goes_across_the_map_and_keeps_a_technician_in_one_piece()
     assert sum(len(crew) for crew in crews) == 6
     alone = city_week(5, 1, 1)
     plane = mapped(alone, whole_of(alone), travel_between(alone))
-    assert first_cut(plane, range(5), 1) == [(list(range(5)), [0])]
+    parts = first_cut(plane, range(5), 2)
+    assert [shifts for _, shifts in parts] == [[0], [], []]  # one technician: the dearest visits are his
+    assert sorted(visit for visits, _ in parts for visit in visits) == list(range(5))
 
 
 def test_an_overloaded_day_serves_the_important_and_explains_the_rest() -> None:
