@@ -204,7 +204,9 @@ def visits(draw: st.DrawFn, name: str, places: tuple[str, ...], working: tuple[S
         territory=draw(st.sampled_from((None, "west"))),
         preferred_technician=draw(st.sampled_from((None, "李伟"))),
         previous=previous,
-        parts=tuple(draw(st.lists(part_needs(), max_size=2))) if draw(st.integers(0, 3)) == 0 else (),
+        parts=tuple(draw(st.lists(part_needs(), max_size=2, unique_by=lambda need: need.part)))
+        if draw(st.integers(0, 3)) == 0
+        else (),
         parts_ready=draw(st.sampled_from((0, HOUR, 4 * HOUR, DAY + HOUR, None, -HOUR))),
         load=draw(st.sampled_from((0, 0, 0, 1, 2, 6))),
         delay_per_mille=draw(st.sampled_from((1_000, 1_000, 333, 0))),
