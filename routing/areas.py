@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from routing.instance import Instance, Whole, exclusion, prepare
+from routing.eligible import exclusion
+from routing.instance import Instance, Whole, prepare
 from routing.limits import FIRST_VISITS
 from routing.problem import Problem
 from routing.travel import TravelBetween

@@ -11,7 +11,8 @@ from typing import Final, Literal, TypeAlias
 
 from routing.arrays import FOREVER
 from routing.draft import Draft, DraftRoute, overloaded, simulate_route
-from routing.instance import Instance, exclusion, with_day
+from routing.eligible import exclusion
+from routing.instance import Instance, with_day
 from routing.limits import CLOSURE_PLACES
 from routing.plan import Basis, Late, Reason, Unplanned
 from routing.problem import PartNeed, Problem, Shift

@@ -274,10 +274,10 @@ class Slice:
         return Slice(seconds, steps, COOLED_TO ** (turn / turns), COOLED_TO ** ((turn + 1) / turns))
 
 
-def improve_slice(start: Start, draft: Draft, budget: Budget, seed: int, share: Slice) -> Draft:
-    """Return the best draft that one search finds within its slice; cancelled early, the best until then."""
+def improve_slice(start: Start, draft: Draft, budget: Budget, seed: int, share: Slice) -> tuple[Draft, int]:
+    """Return the best draft that one search finds within its slice, and its steps; cancelled, the best until then."""
     if not draft.routes or not start.base.unplanned - start.hopeless:
-        return draft  # there is nothing to choose
+        return draft, 0  # there is nothing to choose
     lane, hot, began = Lane(draft, seed), temperature(draft), budget.elapsed
     most = min(STEPS_A_VISIT * len(draft.instance.visits), FOREVER if share.steps is None else share.steps)
     while lane.steps < most and not budget.out_of_time():
@@ -291,8 +291,7 @@ def improve_slice(start: Start, draft: Draft, budget: Budget, seed: int, share: 
             lane.run(now)
         else:
             lane.run_steps(now, min(STEPS_A_CHUNK, most - lane.steps))
-    budget.solutions += lane.steps
-    return drafted(start, lane.best_routes())
+    return drafted(start, lane.best_routes()), lane.steps
 
 
 def _exchange(lanes: list[Lane]) -> None:

@@ -3,13 +3,14 @@
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from routing import arrays as columns
 from routing.arrays import FOREVER, NOWHERE, Arrays
+from routing.eligible import exclusion
 from routing.problem import Prices, Problem, Shift, Visit, delay_second, horizon_end, overdue
 from routing.simulate import PER_MILLE, RouteTimes, simulated
 from routing.travel import TravelTable, travel_table
@@ -17,8 +18,6 @@ from routing.van_stock import stocked
 
 GONE_SHIFT = -2
 """Stands for a shift that is not in the problem any more."""
-
-Exclusion: TypeAlias = Literal["no_skill", "not_allowed", "pinned_away"]
 
 
 class Pause(NamedTuple):
@@ -311,21 +310,6 @@ def _twins(problem: Problem, arrays: Arrays, shifts: Sequence[ShiftData]) -> lis
         twins[-1] = seen.get(key, NOWHERE)
         seen[key] = data.index
     return twins
-
-
-def exclusion(visit: Visit, shift: Shift) -> Exclusion | None:
-    """Return the first rule that keeps `visit` off `shift` whatever the time, or None when the shift may take it."""
-    if visit.frozen:
-        return None if visit.previous is not None and visit.previous.shift == shift.id else "pinned_away"
-    if not set(visit.skills) <= set(shift.skills):
-        return "no_skill"
-    allowed = visit.allowed_technicians is None or shift.technician in visit.allowed_technicians
-    if not allowed or shift.technician in visit.forbidden_technicians:
-        return "not_allowed"
-    pin = visit.pin
-    if pin is not None and (pin.shift not in {None, shift.id} or pin.technician not in {None, shift.technician}):
-        return "pinned_away"
-    return None
 
 
 def rows_of(table: NDArray[np.int32]) -> tuple[Sequence[int], ...]:

@@ -140,7 +140,9 @@ class _InAreas:
                 share = Slice.of(self._budget, turn, rounds, len(pieces))
                 first = turn * len(self._problem.visits)
                 numbers, shares = range(first, first + len(pieces)), [share] * len(pieces)
-                parts = list(pool.map(self._improved, numbers, pieces, shares))
+                improved = list(pool.map(self._improved, numbers, pieces, shares))
+                parts = [part for part, _ in improved]
+                self._budget.solutions += sum(steps for _, steps in improved)
                 self._take_over(parts)
         return [part for _, part in parts]
 
@@ -149,13 +151,14 @@ class _InAreas:
         start = start_of(area.instance)
         return area, Part(start.base, first_plan(start, self._budget, ask_solver=False))
 
-    def _improved(self, number: int, piece: tuple[list[int], list[int]], share: Slice) -> tuple[Area, Part]:
+    def _improved(self, number: int, piece: tuple[list[int], list[int]], share: Slice) -> tuple[tuple[Area, Part], int]:
         area = self._plane.area(*piece)
         start = start_of(area.instance)
         local = {visit: index for index, visit in enumerate(area.visits)}
         routes = [[local[visit] for visit in self._routes[shift]] for shift in area.shifts]
         draft = drafted(start, routes)
-        return area, Part(start.base, improve_slice(start, draft, self._budget, self._seed + number, share))
+        better, steps = improve_slice(start, draft, self._budget, self._seed + number, share)
+        return (area, Part(start.base, better)), steps
 
     def _left_out(self) -> list[int]:
         planned = {visit for route in self._routes for visit in route}

@@ -1,10 +1,12 @@
 """Whose van keeps which parts: a visit may start before its parts are at hand only with the technician who has them.
 
-What is in vans is shared out once, before anything is planned: dearest visits first, each to somebody able who has all
-it needs, whoever has the most of it over. What one visit takes is not there for another.
+What is in vans is shared out once, before anything is planned: first to visits whose parts come too late for the
+horizon, then to those that could wait, dearest first, each to somebody able who has all it needs, whoever has the most
+of it over. What one visit takes is not there for another.
 """
 
-from routing.problem import Problem, Visit
+from routing.eligible import exclusion
+from routing.problem import Problem, Shift, Visit, horizon_end
 
 
 def stocked(problem: Problem) -> dict[str, str]:
@@ -15,32 +17,34 @@ def stocked(problem: Problem) -> dict[str, str]:
     for stock in problem.van_stock:
         van = left.setdefault(stock.technician, {})
         van[stock.part] = van.get(stock.part, 0) + stock.quantity
-    skills: dict[str, set[str]] = {}
+    shifts: dict[str, list[Shift]] = {}
     for shift in problem.shifts:
-        skills.setdefault(shift.technician, set()).update(shift.skills)
+        shifts.setdefault(shift.technician, []).append(shift)
     chosen: dict[str, str] = {}
     waiting = [visit for visit in problem.visits if visit.parts and visit.parts_ready != 0 and visit.technicians == 1]
-    for visit in sorted(waiting, key=lambda visit: (visit.priority, visit.commitment_due or 0, visit.id)):
+    horizon = horizon_end(problem)
+
+    def need(visit: Visit) -> tuple[bool, bool, int, int, str]:
+        waits = visit.parts_ready is not None and visit.parts_ready < horizon
+        due = horizon if visit.commitment_due is None else visit.commitment_due
+        return waits, visit.pin is None, visit.priority, due, visit.id
+
+    for visit in sorted(waiting, key=need):
         able = [
             technician
-            for technician in sorted(left.keys() & skills.keys())
-            if _may(visit, technician, skills[technician]) and _has(left[technician], visit)
+            for technician in sorted(left.keys() & shifts.keys())
+            if any(_may(visit, shift) for shift in shifts[technician]) and _has(left[technician], visit)
         ]
         if able:
             keeper = max(able, key=lambda technician: _spare(left[technician], visit))
             chosen[visit.id] = keeper
-            for need in visit.parts:
-                left[keeper][need.part] -= need.quantity
+            for part in visit.parts:
+                left[keeper][part.part] -= part.quantity
     return chosen
 
 
-def _may(visit: Visit, technician: str, skills: set[str]) -> bool:
-    if visit.previous is not None and visit.frozen:
-        return False
-    pinned = None if visit.pin is None else visit.pin.technician
-    allowed = visit.allowed_technicians is None or technician in visit.allowed_technicians
-    excluded = technician in visit.forbidden_technicians or pinned not in {None, technician}
-    return set(visit.skills) <= skills and allowed and not excluded
+def _may(visit: Visit, shift: Shift) -> bool:
+    return not visit.frozen and exclusion(visit, shift) is None and shift.end + shift.overtime_allowed > visit.earliest
 
 
 def _has(van: dict[str, int], visit: Visit) -> bool:

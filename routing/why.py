@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 
 from routing.draft import Draft, simulate_route
+from routing.eligible import exclusion
 from routing.in_force import draft_of
-from routing.instance import exclusion
 from routing.live import Placement, WhatIf, what_if
 from routing.plan import Plan
 from routing.problem import Problem, ProblemError, Shift
