@@ -39,6 +39,7 @@ MAY_BE_BASIC = {
     "routing/kernel/jit.py": "numba carries no types",
     "backend/dispatch/twin_plot.py": "matplotlib leaves half of its types unknown",
     "bench/sync/raw.py": "asyncpg, used by itself, carries no types",
+    "routing/ortools/exact.py": "OR-Tools' Python wrapper is generated and carries no types",
     "routing/ortools/model.py": "OR-Tools' Python wrapper is generated and carries no types",
     "routing/travel/osm.py": "osmium's classes are made by pybind11",
     "routing/travel/roads.py": "scipy carries no types",
