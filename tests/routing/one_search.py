@@ -27,7 +27,7 @@ def searched(problem: Problem) -> Plan:
     start, budget = start_of(prepare(problem)), Budget(StopWhen(solutions=STEPS))
     draft = first_plan(start, budget, ask_solver=False)
     if draft.routes and start.base.unplanned - start.hopeless:
-        draft = improve_slice(start, draft, budget, SEED, Slice(None, STEPS, 1.0, 0.01))
+        draft, _ = improve_slice(start, draft, budget, SEED, Slice(None, STEPS, 1.0, 0.01))
     return finished(problem, [Part(start.base, draft)], status="complete", seed=SEED, solutions=STEPS)
 
 

@@ -173,14 +173,14 @@ def of_visit(**changes: Any) -> Problem:
 
 
 REFUSED: dict[str, tuple[Callable[[], Problem], str]] = {
-    "a load below nothing": (lambda: of_visit(load=-1), "load_negative"),
+    "a load below nothing": (lambda: of_visit(load=-1), "load_out_of_range"),
     "no piece of a part": (lambda: of_visit(parts=(PartNeed(part="belt", quantity=0),)), "quantity_out_of_range"),
-    "a van that takes less than nothing": (lambda: problem((shift(capacity=-1),), ()), "capacity_negative"),
+    "a van that takes less than nothing": (lambda: problem((shift(capacity=-1),), ()), "capacity_out_of_range"),
     "a van with less than nothing": (
         lambda: problem((shift(),), (), van_stock=(VanStock(technician="li-wei", part="belt", quantity=-1),)),
         "quantity_out_of_range",
     ),
-    "a budget below nothing": (lambda: problem((shift(),), (), most_changes=-1), "most_changes_negative"),
+    "a budget below nothing": (lambda: problem((shift(),), (), most_changes=-1), "most_changes_out_of_range"),
     "no hours": (lambda: problem((), (), pace=Pace(begins=0, per_mille=())), "pace_hours"),
     "an hour that stands still": (lambda: problem((), (), pace=Pace(begins=0, per_mille=(0,))), "pace_out_of_range"),
     "following nobody": (lambda: of_visit(follows=Follows(visit="nobody")), "follows_unknown"),
