@@ -95,9 +95,15 @@ class Planned:
         self.runs = 0
 
     def called(self, field: Field, case: Case) -> None:
-        """An emergency goes into the plan at once; everything else waits for the next moment to plan."""
-        if case.call.priority == EMERGENCY and not self._insert(field, case):
-            self._plan(field)
+        """An emergency goes into the plan at once, and so does any call while there are more idle people than calls.
+
+        Everything else waits for the next moment to plan: nobody jumps a queue.
+        """
+        if case.call.priority == EMERGENCY:
+            if not self._insert(field, case):
+                self._plan(field)
+        elif len(field.waiting) <= sum(field.is_free(one) and not self.holds(one) for one in field.workers.values()):
+            self._insert(field, case)
 
     def lost(self, field: Field, shift: str) -> None:
         """A shift is lost: whoever was planned on it is planned anew at once."""
