@@ -93,6 +93,7 @@ class Stays:
         for shift in {where[one], where[other]}:
             visits = [swap.get(visit, visit) for visit in draft.routes[shift].visits]
             draft.replace(shift, driven(draft.instance, shift, visits))
+        draft.unplanned -= {one, other}  # each left one route before it came into the other
 
 
 def apart(problem: Problem) -> Stays:
@@ -200,6 +201,8 @@ class Couplings:
                 draft.forget_compiled()
         self._drop_orphans(draft)
         self._hold(draft, None)
+        for shift, route in enumerate(draft.routes):  # waiting for a told customer may cost less under the new anchors
+            draft.replace(shift, driven(self._instance, shift, route.visits))
 
     def _place_followers(self, draft: Draft, visit: int) -> None:
         """Put in what follows a visit, directly or not, as far as there is room."""
@@ -322,13 +325,21 @@ class Couplings:
         opens[begin : begin + len(left)] = left
         row[columns.OPENS_UNTIL] = begin + len(left)
 
-    # where a visit is put
-
     def _place(self, draft: Draft, visit: int) -> bool:
         """Put the stays of a visit in where that is cheapest; False where there is no place for all of them."""
         bounds = self._bounds(draft, visit)
         if bounds is None:
             return False
+        opens, until = self._arrays.opens.copy(), self._arrays.visit[:, columns.OPENS_UNTIL].copy()
+        starts = _starts(draft)
+        for stay in self._stays.of[self._after[visit]] if visit in self._after else ():
+            self._clip(stay, 0, starts[stay].start)  # put in on its route, the visit must not push it later
+        placed = self._place_within(draft, visit, bounds)
+        self._arrays.opens[:], self._arrays.visit[:, columns.OPENS_UNTIL] = opens, until
+        draft.forget_compiled()
+        return placed
+
+    def _place_within(self, draft: Draft, visit: int, bounds: tuple[int, int]) -> bool:
         stays = self._stays.of[visit]
         for stay in stays:
             self._reopen(stay)
