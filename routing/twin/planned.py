@@ -41,7 +41,7 @@ class Planning:
     filled: int = DAY
     frozen: int = HOUR // 2
     told_ahead: int = 2 * HOUR
-    solutions: int = 1_000
+    solutions: int = 300
     seconds: float | None = None
     churn_priced: bool = True
 
