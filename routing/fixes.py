@@ -13,23 +13,18 @@ from itertools import combinations, product
 from typing import Final, Literal, TypeAlias
 
 import msgspec
-import numpy as np
 
-from routing.arrays import FOREVER, OPENS_FROM, OPENS_UNTIL
-from routing.assemble import assembled, route_of
-from routing.check import violations
-from routing.draft import Draft, DraftRoute, empty_draft, simulate_route
+from routing.assemble import route_of
+from routing.draft import Draft, empty_draft, simulate_route
 from routing.exchange import exchanges
 from routing.explain import Explainer
 from routing.in_force import draft_of
-from routing.insertion import Moved
-from routing.instance import Instance, prepare
 from routing.ortools.exact import solver
-from routing.plan import Cost, Late, Plan, Reason, Route, Stop
+from routing.plan import Plan
 from routing.problem import Problem, ProblemError, Visit
-from routing.relax import LEVERS, QUARTER, Lever, Place, Relaxation, relaxed
+from routing.relax import LEVERS, QUARTER, Lever, Place, Relaxation
 from routing.scan import candidates, inserted
-from routing.validate import validate
+from routing.witness import Fix, Witnesses
 
 MOST_FIXES: Final = 5
 FIX_SECONDS: Final = 0.5
@@ -44,30 +39,6 @@ WITNESSES_EACH: Final = 4
 
 Outcome: TypeAlias = Literal["fixed", "no_need", "none"]
 """Fixes were found; or nothing need give way, there is a place; or we found neither."""
-
-
-class Fix(msgspec.Struct, frozen=True, kw_only=True):
-    """What gives way (nothing, where there is a place as it is), and what then comes of the visit and of the others.
-
-    `cost`: by term, the difference to the plan as it is; `price`: its sum but for `unserved`, in the unit of `Prices`.
-    `routes`: those that differ; `shifts`: their shifts. `witness`: the whole plan, of `relaxed(problem, relaxations)`.
-    """
-
-    relaxations: tuple[Relaxation, ...]
-    visit: str
-    shift: str
-    technician: str
-    start: int
-    late_seconds: int
-    promise_late_seconds: int
-    price: int
-    cost: Cost
-    added_travel_seconds: int
-    added_overtime_seconds: int
-    moved: tuple[Moved, ...]
-    shifts: tuple[str, ...]
-    routes: tuple[Route, ...]
-    witness: Plan | None = None
 
 
 class Fixes(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,19 +101,18 @@ class _Search:
     def __init__(self, problem: Problem, plan: Plan, draft: Draft, index: int, seconds: float) -> None:
         self.problem, self.plan, self.index = problem, plan, index
         self.visit: Visit = problem.visits[index]
-        self.starts = _starts(plan)
-        self.travel = draft.instance.travel
-        self.anchors = _anchors(problem, plan)
-        self.draft = draft if not self.anchors else self._driven(problem, _orders(plan, problem)) or draft
-        self.late = self.visit.id in self.starts
+        self.witnesses = Witnesses(problem, plan, draft, index)
+        anchored = self.witnesses.driven(problem, _orders(plan, problem)) if self.witnesses.anchors else None
+        self.draft = anchored or draft
         self.without, self.limit = self._taken_out()
+        self.orders = {self._shift_id(self.without, at): route.visits for at, route in enumerate(self.without.routes)}
         self.until = time.monotonic() + seconds
         self.half, self.fifth = self.until - seconds / 2, self.until - seconds * 4 / 5
         self.tried, self.opened_levers, self.exhausted = 0, 0, True
 
     def _taken_out(self) -> tuple[Draft, int]:
         """Return the draft without the visit, and what a place for it may add to its price at most."""
-        if not self.late:
+        if not self.witnesses.late:
             return self.draft, self.draft.instance.visits[self.index].unserved
         if not any(one.visit == self.visit.id for one in self.plan.late):
             raise ProblemError("visit_planned", f"visit '{self.visit.id}'")
@@ -163,7 +133,7 @@ class _Search:
         if place is not None:
             return self._answer("no_need", (place,))
         singles = [fix for lever in LEVERS if self._in_time(self.half) for fix in self._of((lever,))]
-        if self.late:
+        if self.witnesses.late:
             singles += self._later_deadline()
         found = singles or self._pairs() or self._exchanged(LEVERS)
         return self._answer("fixed" if found else "none", tuple(_ranked(found)))
@@ -192,7 +162,7 @@ class _Search:
     def _exchanged(self, levers: Sequence[Lever]) -> list[Fix]:
         """Return the fix of the exchange with the fewest of `levers` given way, if there is one."""
         drafts: list[tuple[Lever | None, Draft]] = [(None, self.without)]
-        if self.anchors or not (levers or self.without.instance.eligible[self.index]):
+        if self.witnesses.anchors or not (levers or self.without.instance.eligible[self.index]):
             return []  # what others depend on does not change places
         if len(self.without.routes) < 2:  # noqa: PLR2004 - nobody to exchange with
             return []
@@ -206,7 +176,7 @@ class _Search:
             ways = [lever.closed(self._place(draft, shift, orders[shift])) or [()] for lever, draft, shift in places]
             named = {self._shift_id(self.without, shift): visits for shift, visits in orders.items()}
             for way in product(*ways):
-                fix = self._witness(tuple(dict.fromkeys(one for part in way for one in part)), named)
+                fix = self._fix(tuple(dict.fromkeys(one for part in way for one in part)), named)
                 if fix is not None and fix.price < self.limit:
                     return [fix]
         self._in_time(self.until)
@@ -219,8 +189,6 @@ class _Search:
         loading = time.monotonic() - began
         self.until, self.half, self.fifth = self.until + loading, self.half + loading, self.fifth + loading
 
-    # --- places in an opened problem ------------------------------------------------------------------------------
-
     def _opened(self, levers: Sequence[Lever]) -> Draft | None:
         """Return the draft in the problem with the levers open; None where one of them has nothing to give."""
         problem = self.problem
@@ -231,7 +199,7 @@ class _Search:
             problem = opened
         if not levers:
             return self.without
-        instance = self._prepared(problem)
+        instance = self.witnesses.prepared(problem)
         routes = list(self.without.routes)
         for shift in range(len(routes), len(problem.shifts)):
             empty = simulate_route(instance, shift, [])
@@ -256,13 +224,13 @@ class _Search:
                 continue
             simulated += 1
             route = inserted(draft, self.index, shift, position)
-            if route is None or not self._kept_on(draft.instance, route):
+            if route is None or not self.witnesses.kept_on(draft.instance, route):
                 continue
             place = self._place(draft, shift, route.visits)
             named = {place.route.shift: route.visits}
             for way in product(*(lever.closed(place) for lever in levers)):
                 witnesses += 1
-                fix = self._witness(tuple(one for part in way for one in part), named)
+                fix = self._fix(tuple(one for part in way for one in part), named)
                 if fix is not None:
                     who.add(technician)
                     yield fix
@@ -281,136 +249,19 @@ class _Search:
         day = known.get(route.shift, draft.instance.problem.shifts[shift])
         return Place(self.problem, self.visit, day, route, start, changes)
 
-    def _kept_on(self, instance: Instance, route: DraftRoute) -> bool:
-        """Return whether everybody else on the route is served in time if they were, and a late visit comes in time."""
-        for visit, start in zip(route.visits, route.starts(), strict=True):
-            if visit == self.index:
-                due = self.problem.visits[visit].commitment_due
-                if self.late and due is not None and start > due:
-                    return False
-            elif not _kept(self.problem.visits[visit], self.starts.get(instance.problem.visits[visit].id), start):
-                return False
-        return True
-
-    # --- witnesses ------------------------------------------------------------------------------------------------
-
     def _shift_id(self, draft: Draft, shift: int) -> str:
         return draft.instance.problem.shifts[shift].id
 
-    def _witness(self, relaxations: tuple[Relaxation, ...], orders: Mapping[str, list[int]]) -> Fix | None:
-        """Return the fix with the plan that has the visit in `orders`, or None where it is no legal one."""
-        problem = relaxed(self.problem, relaxations)
-        try:
-            validate(problem)
-        except ProblemError:
-            return None
-        kept = {self._shift_id(self.without, number): route.visits for number, route in enumerate(self.without.routes)}
-        draft = self._driven(problem, kept | dict(orders))
-        if draft is None:
-            return None
-        witness = self._plan_of(draft)
-        if not self._keeps(witness) or violations(problem, witness):
-            return None
-        return self._fix(relaxations, witness)
-
-    def _prepared(self, problem: Problem) -> Instance:
-        """Return the instance, in which visits that others depend on stay when they are (`_anchors`)."""
-        instance = prepare(problem, travel=self.travel)
-        rows = instance.arrays.visit
-        for visit, (begin, end) in self.anchors.items():
-            opens = instance.arrays.opens[rows[visit, OPENS_FROM] : rows[visit, OPENS_UNTIL]]
-            opens[:, 0] = np.maximum(opens[:, 0], begin)
-            opens[:, 1] = np.minimum(opens[:, 1], end)
-        return instance
-
-    def _driven(self, problem: Problem, orders: Mapping[str, list[int]]) -> Draft | None:
-        instance = self._prepared(problem)
-        routes: list[DraftRoute] = []
-        for number, shift in enumerate(problem.shifts):
-            route = simulate_route(instance, number, orders.get(shift.id, []))
-            if route is None:
-                return None
-            routes.append(route)
-        planned = {visit for route in routes for visit in route.visits}
-        return Draft(instance, routes, set(range(len(problem.visits))) - planned)
-
-    def _plan_of(self, draft: Draft) -> Plan:
-        routes, cost = assembled(draft)
-        left = [(draft.instance.visits[one].unserved, draft.instance.problem.visits[one]) for one in draft.unplanned]
-        cost = msgspec.structs.replace(cost, unserved=sum(price * visit.technicians for price, visit in left))
-        known = {one.visit: one.reasons for one in self.plan.late}
-        even_so = (Reason(code="late_even_so", basis="searched", facts={"tried": self.tried}),)
-        late = tuple(
-            Late(visit=stop.visit, late_seconds=stop.late_seconds, reasons=known.get(stop.visit, even_so))
-            for route in routes
-            for stop in route.stops
-            if stop.late_seconds
-        )
-        unplanned = tuple(one for one in self.plan.unplanned if one.visit != self.visit.id)
-        return msgspec.structs.replace(self.plan, routes=routes, cost=cost, unplanned=unplanned, late=late)
-
-    def _keeps(self, witness: Plan) -> bool:
-        """Return whether the visit has its place, in time if it was late, and nobody else loses anything."""
-        after = _starts(witness)
-        due = self.problem.visits[self.index].commitment_due
-        agreed = any(one.visit == self.visit.id for one in witness.late)
-        if self.visit.id not in after or (self.late and due is not None and agreed):
-            return False
-        return all(
-            _kept(visit, self.starts.get(visit.id), after.get(visit.id))
-            for visit in self.problem.visits
-            if visit.id != self.visit.id
-        )
-
-    def _fix(self, relaxations: tuple[Relaxation, ...], witness: Plan) -> Fix:
-        own = next(route for route in witness.routes if any(stop.visit == self.visit.id for stop in route.stops))
-        stop = next(stop for stop in own.stops if stop.visit == self.visit.id)
-        cost = _difference(self.plan.cost, witness.cost)
-        unserved = 0 if self.late else -self.draft.instance.visits[self.index].unserved
-        cost = msgspec.structs.replace(cost, unserved=unserved)
-        old = {route.shift: route for route in self.plan.routes}
-        new = {route.shift: route for route in witness.routes}
-        touched = tuple(name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name))
-        return Fix(
-            relaxations=relaxations, visit=self.visit.id, shift=own.shift, technician=own.technician, start=stop.start,
-            late_seconds=stop.late_seconds, promise_late_seconds=stop.promise_late_seconds,
-            price=cost.total - cost.unserved, cost=cost, moved=self._moved(witness), shifts=touched,
-            added_travel_seconds=_driving(witness) - _driving(self.plan),
-            added_overtime_seconds=_overtime(witness) - _overtime(self.plan),
-            routes=tuple(route for route in witness.routes if route.shift in touched), witness=witness,
-        )  # fmt: skip
-
-    def _moved(self, witness: Plan) -> tuple[Moved, ...]:
-        was = {stop.visit: (route.shift, stop.start) for route in self.plan.routes for stop in route.stops}
-        told = {visit.id for visit in self.problem.visits if visit.told}
-        tolerance = self.problem.prices.told_tolerance
-        return tuple(
-            Moved(
-                visit=stop.visit, shift=route.shift, start_before=was[stop.visit][1], start_after=stop.start,
-                told=stop.visit in told
-                and (was[stop.visit][0] != route.shift or abs(stop.start - was[stop.visit][1]) > tolerance),
-            )
-            for route in witness.routes
-            for stop in route.stops
-            if stop.visit != self.visit.id and was[stop.visit] != (route.shift, stop.start)
-        )  # fmt: skip
+    def _fix(self, relaxations: tuple[Relaxation, ...], named: Mapping[str, list[int]]) -> Fix | None:
+        """Return the fix in which the routes `named` are these and all others stay, or None where it is not legal."""
+        return self.witnesses.fix(relaxations, self.orders | dict(named), tried=self.tried)
 
     def _later_deadline(self) -> list[Fix]:
         """Return the fix in which everything stays and the commitment is moved to when somebody comes."""
-        start = self.starts[self.visit.id]
+        start = self.witnesses.starts[self.visit.id]
         one = Relaxation(kind="deadline", visit=self.visit.id, at=-(-start // QUARTER) * QUARTER)
-        fix = self._witness((one,), _orders(self.plan, self.problem))
+        fix = self._fix((one,), _orders(self.plan, self.problem))
         return [] if fix is None else [fix]
-
-
-def _kept(visit: Visit, before: int | None, after: int | None) -> bool:
-    """Return whether a visit that was planned still is, and keeps the commitment and the promise that it kept."""
-    if before is None:
-        return True
-    if after is None:
-        return False
-    limits = [visit.commitment_due, visit.promise.end if visit.promise else None]
-    return not any(limit is not None and before <= limit < after for limit in limits)
 
 
 def _orders(plan: Plan, problem: Problem) -> dict[str, list[int]]:
@@ -419,45 +270,5 @@ def _orders(plan: Plan, problem: Problem) -> dict[str, list[int]]:
     return {route.shift: [index[stop.visit] for stop in route.stops] for route in plan.routes}
 
 
-def _anchors(problem: Problem, plan: Plan) -> dict[int, tuple[int, int]]:
-    """Return when visits that depend on others may start.
-
-    Planned ones: as they are planned. One without a place: when what it follows is over.
-    """
-    followed = {visit.follows.visit for visit in problem.visits if visit.follows is not None}
-    planned = {stop.visit: stop for stop in _stops(plan)}
-    found: dict[int, tuple[int, int]] = {}
-    for number, visit in enumerate(problem.visits):
-        own = planned.get(visit.id)
-        before = planned.get(visit.follows.visit) if visit.follows is not None else None
-        if own is not None and (visit.technicians > 1 or visit.follows is not None or visit.id in followed):
-            found[number] = own.start, own.start
-        elif own is None and before is not None and visit.follows is not None:
-            most = FOREVER if visit.follows.most_gap is None else before.departure + visit.follows.most_gap
-            found[number] = before.departure + visit.follows.least_gap, most
-    return found
-
-
 def _ranked(found: Sequence[Fix]) -> list[Fix]:
     return sorted(found, key=lambda fix: (len(fix.relaxations), fix.price, fix.start))[:MOST_FIXES]
-
-
-def _stops(plan: Plan) -> Iterator[Stop]:
-    for route in plan.routes:
-        yield from route.stops
-
-
-def _starts(plan: Plan) -> dict[str, int]:
-    return {stop.visit: stop.start for stop in _stops(plan)}
-
-
-def _driving(plan: Plan) -> int:
-    return sum(stop.travel_seconds for stop in _stops(plan)) + sum(route.end_travel_seconds for route in plan.routes)
-
-
-def _overtime(plan: Plan) -> int:
-    return sum(route.overtime_seconds for route in plan.routes)
-
-
-def _difference(old: Cost, new: Cost) -> Cost:
-    return Cost(**{name: getattr(new, name) - getattr(old, name) for name in Cost.__struct_fields__})

@@ -6,9 +6,11 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from routing import explain, reach
+from routing import exclusions, reach
 from routing.draft import empty_draft
+from routing.explain import Explainer
 from routing.instance import prepare
+from routing.obstacles import obstacle
 from routing.plan import Reason
 from routing.problem import Break, Follows, PartNeed, Pin, Place, Previous, Problem, VanStock, Window
 from routing.reach import shortest_paths
@@ -59,7 +61,7 @@ def test_what_the_rules_exclude_is_called_proven(code: str, single: Problem, fac
 def first_reason(whole: Problem, name: str = "v1") -> Reason:
     """Why the visit has no place while nothing has one."""
     base = empty_draft(prepare(whole))
-    found = {one.visit: one.reasons[0] for one in explain.Explainer(base, base).unplanned()}
+    found = {one.visit: one.reasons[0] for one in Explainer(base, base).unplanned()}
     for language in ("en", "zh"):
         assert "{" not in found[name].sentence(language)
     return found[name]
@@ -121,7 +123,7 @@ def test_a_way_round_that_is_shorter_is_no_proof() -> None:
 
 
 def test_beyond_the_limit_for_shortest_paths_unreachable_is_only_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explain, "CLOSURE_PLACES", 3)
+    monkeypatch.setattr(exclusions, "CLOSURE_PLACES", 3)
     monkeypatch.setattr(reach, "CLOSURE_PLACES", 3)
     reason = reason_of(alone(windows=(Window(start=0, end=60),)))
     assert (reason.code, reason.basis) == ("unreachable", "searched")
@@ -153,11 +155,11 @@ def test_each_obstacle_is_told_apart() -> None:
         visit("over_noon", "depot", duration=HOUR + 60),
     )
     instance = empty_draft(prepare(problem((shift(breaks=(noon,)),), visits))).instance
-    assert explain.obstacle(instance, 0, [0, 1], 1) == "window_missed"
-    assert explain.obstacle(instance, 0, [2, 0], 0) == "later_visit_missed"
-    assert explain.obstacle(instance, 0, [0, 3], 1) == "late_back"
+    assert obstacle(instance, 0, [0, 1], 1) == "window_missed"
+    assert obstacle(instance, 0, [2, 0], 0) == "later_visit_missed"
+    assert obstacle(instance, 0, [0, 3], 1) == "late_back"
     calm = empty_draft(prepare(problem((shift(end=8 * HOUR + 60, breaks=(noon,)),), visits))).instance
-    assert explain.obstacle(calm, 0, [3, 4], 1) == "no_break"
+    assert obstacle(calm, 0, [3, 4], 1) == "no_break"
 
 
 def test_room_that_would_make_others_late_is_called_dearer() -> None:

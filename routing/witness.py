@@ -1,0 +1,217 @@
+"""The plans that show what fixes come to: driven, passed by the referee, and compared with the plan as it is."""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+import numpy as np
+
+from routing.arrays import FOREVER, OPENS_FROM, OPENS_UNTIL
+from routing.assemble import assembled
+from routing.check import violations
+from routing.draft import Draft, DraftRoute, simulate_route
+from routing.insertion import Moved
+from routing.instance import Instance, prepare
+from routing.plan import Cost, Late, Plan, Reason, Route, Stop
+from routing.problem import Problem, ProblemError, Visit
+from routing.relax import Relaxation, relaxed
+from routing.validate import validate
+
+
+class Fix(msgspec.Struct, frozen=True, kw_only=True):
+    """What gives way (nothing, where there is a place as it is), and what then comes of the visit and of the others.
+
+    `cost`: by term, the difference to the plan as it is; `price`: its sum but for `unserved`, in the unit of `Prices`.
+    `routes`: those that differ; `shifts`: their shifts. `witness`: the whole plan, of `relaxed(problem, relaxations)`.
+    """
+
+    relaxations: tuple[Relaxation, ...]
+    visit: str
+    shift: str
+    technician: str
+    start: int
+    late_seconds: int
+    promise_late_seconds: int
+    price: int
+    cost: Cost
+    added_travel_seconds: int
+    added_overtime_seconds: int
+    moved: tuple[Moved, ...]
+    shifts: tuple[str, ...]
+    routes: tuple[Route, ...]
+    witness: Plan | None = None
+
+
+class Witnesses:
+    """Builds and checks the witnesses of one visit's fixes. `draft` is the draft equal to `plan`.
+
+    `starts`: when each visit of the plan starts; `late`: the visit is among them, and is to come in time; `anchors`:
+    when visits that depend on others may start.
+    """
+
+    def __init__(self, problem: Problem, plan: Plan, draft: Draft, index: int) -> None:
+        self._problem, self._plan, self._index = problem, plan, index
+        self._visit: Visit = problem.visits[index]
+        self._travel = draft.instance.travel
+        self._unserved = draft.instance.visits[index].unserved
+        self.starts = _starts(plan)
+        self.late = self._visit.id in self.starts
+        self.anchors = _anchors(problem, plan)
+
+    def fix(self, relaxations: tuple[Relaxation, ...], orders: Mapping[str, list[int]], *, tried: int) -> Fix | None:
+        """Return the fix with the plan of these `orders`, or None where it is no legal one."""
+        problem = relaxed(self._problem, relaxations)
+        try:
+            validate(problem)
+        except ProblemError:
+            return None
+        draft = self.driven(problem, orders)
+        if draft is None:
+            return None
+        witness = self._plan_of(draft, tried)
+        if not self._keeps(witness) or violations(problem, witness):
+            return None
+        return self._described(relaxations, witness)
+
+    def prepared(self, problem: Problem) -> Instance:
+        """Return the instance, in which visits that others depend on stay when they are (`anchors`)."""
+        instance = prepare(problem, travel=self._travel)
+        rows = instance.arrays.visit
+        for visit, (begin, end) in self.anchors.items():
+            opens = instance.arrays.opens[rows[visit, OPENS_FROM] : rows[visit, OPENS_UNTIL]]
+            opens[:, 0] = np.maximum(opens[:, 0], begin)
+            opens[:, 1] = np.minimum(opens[:, 1], end)
+        return instance
+
+    def driven(self, problem: Problem, orders: Mapping[str, list[int]]) -> Draft | None:
+        """Return the draft of these orders, by shift, or None where one of them is not legal."""
+        instance = self.prepared(problem)
+        routes: list[DraftRoute] = []
+        for number, shift in enumerate(problem.shifts):
+            route = simulate_route(instance, number, orders.get(shift.id, []))
+            if route is None:
+                return None
+            routes.append(route)
+        planned = {visit for route in routes for visit in route.visits}
+        return Draft(instance, routes, set(range(len(problem.visits))) - planned)
+
+    def kept_on(self, instance: Instance, route: DraftRoute) -> bool:
+        """Return whether everybody else on the route is served in time if they were, and a late visit comes in time."""
+        for visit, start in zip(route.visits, route.starts(), strict=True):
+            if visit == self._index:
+                due = self._problem.visits[visit].commitment_due
+                if self.late and due is not None and start > due:
+                    return False
+            elif not _kept(self._problem.visits[visit], self.starts.get(instance.problem.visits[visit].id), start):
+                return False
+        return True
+
+    def _plan_of(self, draft: Draft, tried: int) -> Plan:
+        routes, cost = assembled(draft)
+        left = [(draft.instance.visits[one].unserved, draft.instance.problem.visits[one]) for one in draft.unplanned]
+        cost = msgspec.structs.replace(cost, unserved=sum(price * visit.technicians for price, visit in left))
+        known = {one.visit: one.reasons for one in self._plan.late}
+        even_so = (Reason(code="late_even_so", basis="searched", facts={"tried": tried}),)
+        late = tuple(
+            Late(visit=stop.visit, late_seconds=stop.late_seconds, reasons=known.get(stop.visit, even_so))
+            for route in routes
+            for stop in route.stops
+            if stop.late_seconds
+        )
+        unplanned = tuple(one for one in self._plan.unplanned if one.visit != self._visit.id)
+        return msgspec.structs.replace(self._plan, routes=routes, cost=cost, unplanned=unplanned, late=late)
+
+    def _keeps(self, witness: Plan) -> bool:
+        """Return whether the visit has its place, in time if it was late, and nobody else loses anything."""
+        after = _starts(witness)
+        due = self._problem.visits[self._index].commitment_due
+        agreed = any(one.visit == self._visit.id for one in witness.late)
+        if self._visit.id not in after or (self.late and due is not None and agreed):
+            return False
+        return all(
+            _kept(visit, self.starts.get(visit.id), after.get(visit.id))
+            for visit in self._problem.visits
+            if visit.id != self._visit.id
+        )
+
+    def _described(self, relaxations: tuple[Relaxation, ...], witness: Plan) -> Fix:
+        own = next(route for route in witness.routes if any(stop.visit == self._visit.id for stop in route.stops))
+        stop = next(stop for stop in own.stops if stop.visit == self._visit.id)
+        cost = _difference(self._plan.cost, witness.cost)
+        unserved = 0 if self.late else -self._unserved
+        cost = msgspec.structs.replace(cost, unserved=unserved)
+        old = {route.shift: route for route in self._plan.routes}
+        new = {route.shift: route for route in witness.routes}
+        touched = tuple(name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name))
+        return Fix(
+            relaxations=relaxations, visit=self._visit.id, shift=own.shift, technician=own.technician, start=stop.start,
+            late_seconds=stop.late_seconds, promise_late_seconds=stop.promise_late_seconds,
+            price=cost.total - cost.unserved, cost=cost, moved=self._moved(witness), shifts=touched,
+            added_travel_seconds=_driving(witness) - _driving(self._plan),
+            added_overtime_seconds=_overtime(witness) - _overtime(self._plan),
+            routes=tuple(route for route in witness.routes if route.shift in touched), witness=witness,
+        )  # fmt: skip
+
+    def _moved(self, witness: Plan) -> tuple[Moved, ...]:
+        was = {stop.visit: (route.shift, stop.start) for route in self._plan.routes for stop in route.stops}
+        told = {visit.id for visit in self._problem.visits if visit.told}
+        tolerance = self._problem.prices.told_tolerance
+        return tuple(
+            Moved(
+                visit=stop.visit, shift=route.shift, start_before=was[stop.visit][1], start_after=stop.start,
+                told=stop.visit in told
+                and (was[stop.visit][0] != route.shift or abs(stop.start - was[stop.visit][1]) > tolerance),
+            )
+            for route in witness.routes
+            for stop in route.stops
+            if stop.visit != self._visit.id and was[stop.visit] != (route.shift, stop.start)
+        )  # fmt: skip
+
+
+def _kept(visit: Visit, before: int | None, after: int | None) -> bool:
+    """Return whether a visit that was planned still is, and keeps the commitment and the promise that it kept."""
+    if before is None:
+        return True
+    if after is None:
+        return False
+    limits = [visit.commitment_due, visit.promise.end if visit.promise else None]
+    return not any(limit is not None and before <= limit < after for limit in limits)
+
+
+def _anchors(problem: Problem, plan: Plan) -> dict[int, tuple[int, int]]:
+    """Return when visits that depend on others may start.
+
+    Planned ones: as they are planned. One without a place: when what it follows is over.
+    """
+    followed = {visit.follows.visit for visit in problem.visits if visit.follows is not None}
+    planned = {stop.visit: stop for stop in _stops(plan)}
+    found: dict[int, tuple[int, int]] = {}
+    for number, visit in enumerate(problem.visits):
+        own = planned.get(visit.id)
+        before = planned.get(visit.follows.visit) if visit.follows is not None else None
+        if own is not None and (visit.technicians > 1 or visit.follows is not None or visit.id in followed):
+            found[number] = own.start, own.start
+        elif own is None and before is not None and visit.follows is not None:
+            most = FOREVER if visit.follows.most_gap is None else before.departure + visit.follows.most_gap
+            found[number] = before.departure + visit.follows.least_gap, most
+    return found
+
+
+def _stops(plan: Plan) -> Iterator[Stop]:
+    for route in plan.routes:
+        yield from route.stops
+
+
+def _starts(plan: Plan) -> dict[str, int]:
+    return {stop.visit: stop.start for stop in _stops(plan)}
+
+
+def _driving(plan: Plan) -> int:
+    return sum(stop.travel_seconds for stop in _stops(plan)) + sum(route.end_travel_seconds for route in plan.routes)
+
+
+def _overtime(plan: Plan) -> int:
+    return sum(route.overtime_seconds for route in plan.routes)
+
+
+def _difference(old: Cost, new: Cost) -> Cost:
+    return Cost(**{name: getattr(new, name) - getattr(old, name) for name in Cost.__struct_fields__})
