@@ -125,7 +125,27 @@ def first_cut(plane: Map, visits: Sequence[int], most: int) -> list[tuple[list[i
         cut(some[ordered[half:]], workers[nearest[half_workers:]])
 
     cut(np.array(visits, dtype=np.intp), np.arange(len(crews)))
-    return parts
+    return _with_their_shifts(problem, parts)
+
+
+def _with_their_shifts(
+    problem: Problem, parts: list[tuple[list[int], list[int]]]
+) -> list[tuple[list[int], list[int]]]:
+    """Return `parts` with every visit that is planned, frozen or pinned already where its shift is."""
+    by_shift: dict[str | None, int] = {}
+    by_technician: dict[str | None, int] = {}
+    for number, (_, shifts) in enumerate(parts):
+        for shift in shifts:
+            by_shift[problem.shifts[shift].id] = by_technician[problem.shifts[shift].technician] = number
+    moved: list[list[int]] = [[] for _ in parts]
+    for number, (visits, _) in enumerate(parts):
+        for index in visits:
+            pin, previous = problem.visits[index].pin, problem.visits[index].previous
+            where = None if pin is None else by_shift.get(pin.shift, by_technician.get(pin.technician))
+            if where is None and previous is not None:
+                where = by_shift.get(previous.shift)
+            moved[number if where is None else where].append(index)
+    return [(sorted(visits), shifts) for visits, (_, shifts) in zip(moved, parts, strict=True)]
 
 
 def cut_along_routes(
@@ -158,13 +178,14 @@ def cut_along_routes(
     shifts = [list(part) for part in parts]
     _deal(shifts, [shift for shift, route in enumerate(routes) if not route], turn)
     visits = [[visit for shift in part for visit in routes[shift]] for part in parts]
-    part_of = {shift: number for number, part in enumerate(parts) for shift in part}
+    part_of = {shift: number for number, part in enumerate(shifts) for shift in part}
+    empty = [shift for shift, route in enumerate(routes) if not route]
     room = [most] * len(parts)
     left: list[int] = []
     for visit in _dearest_first(plane.problem, unplanned, turn):
         away = ((centres - plane.places[plane.visit_place[visit]]) ** 2).sum(axis=1)
         order: list[int] = np.argsort(away, kind="stable").tolist()
-        near = [used[index] for index in order]
+        near = [used[index] for index in order] + empty
         able = (shift for shift in near if exclusion(plane.problem.visits[visit], plane.problem.shifts[shift]) is None)
         part = part_of[next(able, near[0])]
         (visits[part] if room[part] else left).append(visit)

@@ -6,7 +6,7 @@ from routing.arrays import FOREVER
 from routing.draft import Draft, driven
 from routing.instance import Instance, moved_price, preference_price
 from routing.plan import Cost, Rest, Route, Stop
-from routing.simulate import StopTimes, delay_price, late_price, promise_price, told_otherwise, unfair_price
+from routing.simulate import StopTimes, arrival, delay_price, late_price, promise_price, told_otherwise, unfair_price
 
 
 @dataclass(slots=True)
@@ -94,7 +94,21 @@ def _stop(instance: Instance, visit: int, place: int, times: StopTimes) -> Stop:
         slack_seconds=None if data.due == FOREVER else data.due - times.start,
         late_seconds=max(0, times.start - data.due),
         promise_late_seconds=max(0, times.start - data.promise_end),
+        leaves_by=_leaves_by(instance, int(instance.seconds[place][data.place]), times, rested),
     )
+
+
+def _leaves_by(instance: Instance, leg: int, times: StopTimes, rested: int) -> int:
+    """Return the latest departure with which the drive of `leg` table seconds ends as late as it may wait to."""
+    first, last = times.leaves, times.leaves + times.start - times.arrives - rested
+    latest = times.start - rested
+    while first < last:
+        middle = (first + last + 1) // 2
+        if arrival(instance.arrays, middle, leg) <= latest:
+            first = middle
+        else:
+            last = middle - 1
+    return int(first)
 
 
 def _add_visit(tally: Tally, instance: Instance, shift: int, visit: int, start: int) -> None:

@@ -166,6 +166,9 @@ def _timeline(case: _Case, shift: Shift, route: Route) -> Iterator[Violation]:
             yield Violation("travel_metres_wrong", stop.visit, f"{stop.travel_metres}")
         if leaves < free:
             yield Violation("travel_too_short", stop.visit, f"arrival {stop.arrival}, free at {free}")
+        by = leaves if stop.leaves_by is None else stop.leaves_by
+        if by < leaves or by + case.seconds(place, visit.place, by) > stop.arrival + stop.waiting_seconds:
+            yield Violation("leaves_by_wrong", stop.visit, f"{by}")
         if stop.start < stop.arrival:
             yield Violation("start_before_arrival", stop.visit, f"{stop.start} < {stop.arrival}")
         if stop.departure != stop.start + visit.duration:

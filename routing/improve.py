@@ -219,6 +219,8 @@ def improve(start: Start, draft: Draft, budget: Budget, seed: int, report: Repor
     if not draft.routes or not start.base.unplanned - start.hopeless:
         return draft  # there is nothing to choose
     if INTERPRETED:
+        if start.held:
+            return draft  # the solver's model knows nothing of what binds visits together
         return _improved_by_solver(start, draft, budget)
     visits = len(draft.instance.visits) - len(start.hopeless)
     lanes = [Lane(draft, seed + number) for number in range(cores() if budget.by_seconds else 1)]

@@ -7,7 +7,7 @@ import msgspec
 from routing.texts import Facts, Language, reason_text
 
 Status: TypeAlias = Literal["complete", "seconds", "solutions", "cancelled"]
-"""Why the search ended: nothing better was found for long, a limit was met, or somebody cancelled it."""
+"""Why the search ended: it was long enough for so many visits, a limit was met, or somebody cancelled it."""
 
 Basis: TypeAlias = Literal["proven", "searched"]
 """Proven: the rules exclude it. Searched: what was tried found nothing, which is no proof."""
@@ -50,6 +50,13 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     slack_seconds: int | None = None
     late_seconds: int = 0
     promise_late_seconds: int = 0
+    leaves_by: int | None = None
+    """The latest departure that needs no waiting at the customer's door."""
+
+    @property
+    def departs(self) -> int:
+        """When to leave: as late as needs no waiting. Plans of older versions say the earliest departure only."""
+        return self.arrival - self.travel_seconds if self.leaves_by is None else self.leaves_by
 
 
 class Rest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -34,7 +34,8 @@ def solve(
 ) -> Plan:
     """Return the best plan found until `stop`; every visit is in a route or unplanned with reasons.
 
-    The same problem, seed and `stop.solutions` (without `stop.seconds`) give the same plan. `on_progress` is called
+    The same problem, seed and `stop.solutions` (without `stop.seconds`) give the same plan, once the search is
+    compiled. `on_progress` is called
     now and then with the best so far. Raises `ProblemError` for a problem that cannot be planned as given.
     """
     validate(problem)
@@ -173,10 +174,12 @@ class _InAreas:
 
 def _progress(problem: Problem, drafts: Sequence[Draft], budget: Budget) -> Progress:
     left_out = sum(len(draft.unplanned) for draft in drafts)
+    stays = sum(len(draft.instance.visits) for draft in drafts)  # a visit of several technicians is several here
+    missing = min(len(problem.visits), -(-left_out * len(problem.visits) // max(1, stays)))
     return Progress(
         elapsed_seconds=round(budget.elapsed, 3),
-        served=len(problem.visits) - left_out,
-        unplanned=left_out,
+        served=len(problem.visits) - missing,
+        unplanned=missing,
         late=sum(draft.late() for draft in drafts),
         cost=sum(draft.price() for draft in drafts),
         share=budget.share,

@@ -243,7 +243,7 @@ def _wanted(run: PlanRun, route: Route, stop: Stop) -> dict[str, Any]:
     return {
         "person_id": UUID(route.technician),
         "shift_id": UUID(route.shift),
-        "departs_at": start + timedelta(seconds=stop.arrival - stop.travel_seconds + stop.waiting_seconds),
+        "departs_at": start + timedelta(seconds=stop.departs),
         "arrives_at": start + timedelta(seconds=stop.start),
         "ends_at": start + timedelta(seconds=stop.departure),
         "slack_seconds": stop.slack_seconds,

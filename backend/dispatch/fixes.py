@@ -36,6 +36,9 @@ FIX_SECONDS: Final = 0.5
 APPLY_SECONDS: Final = 3.0
 """Searching for a fix that was shown and is to be applied: what was found in less is found again."""
 
+QUARTER: Final = 900
+"""Seconds: to so much, instants are part of a fix's name."""
+
 PLAN_WITHOUT_ANSWER = Fault(
     "plan_without_answer", 409, "计划尚未完成,无法解释。", "The plan is not finished, so nothing can be explained yet.",
     "请等计划完成后再试。", "Wait until it is done.",
@@ -106,9 +109,19 @@ def fixes_view(found: Fixes, naming: Naming, base: str | None) -> FixesView:
     )  # fmt: skip
 
 
-def fix_name(fix: Fix) -> str:
+def fix_name(fix: Fix, naming: Naming) -> str:
     """Return what a fix is called: the same for what gives way by the same amount, whenever it is asked."""
-    subjects = [(one.kind, one.shift, one.technician, one.visit, one.seconds) for one in fix.relaxations]
+
+    def quarter(second: int | None) -> int | None:
+        return None if second is None else round(naming.at(second).timestamp() / QUARTER)
+
+    subjects = [
+        (
+            *(one.kind, one.shift, one.technician, one.visit, one.seconds, one.amount, quarter(one.at)),
+            *((quarter(one.window.start), quarter(one.window.end)) if one.window else ()),
+        )
+        for one in fix.relaxations
+    ]
     return hashlib.sha256(msgspec.json.encode([*subjects, fix.visit, fix.technician])).hexdigest()[:16]
 
 
@@ -123,7 +136,7 @@ def _view(fix: Fix, naming: Naming) -> FixView:
     zh, en = fix_words(fix, naming)
     moved = [live.moved_view(one, naming) for one in fix.moved]
     return FixView(
-        fix=fix_name(fix), gives_way=[_gives_way(one, naming) for one in fix.relaxations],
+        fix=fix_name(fix, naming), gives_way=[_gives_way(one, naming) for one in fix.relaxations],
         person_id=UUID(fix.technician), person_name=naming.person(fix.technician), starts_at=naming.at(fix.start),
         late_minutes=minutes(fix.late_seconds), promise_late_minutes=minutes(fix.promise_late_seconds),
         price=fix.price, cost=msgspec.to_builtins(fix.cost), moved=moved,

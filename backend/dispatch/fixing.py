@@ -41,9 +41,15 @@ FIX_NEEDS = Fault(
 )  # fmt: skip
 
 
+SEVERAL_CUSTOMERS: Final = (
+    "这个办法要几位客户同意新的时间。请先分别与每位客户改约,再查看办法。",
+    "It needs several customers to agree to another time. Move each appointment first, then look at the fixes again.",
+)
+
+
 def chosen(seen: Situation, found: Fixes, name: str, wanted: AppliedFix) -> Fix:
     """Return the fix that was shown; raises fix_gone, fix_needs, and board_moved_on where it starts at another time."""
-    fix = next((one for one in found.fixes if fix_name(one) == name), None)
+    fix = next((one for one in found.fixes if fix_name(one, seen.naming) == name), None)
     if fix is None:
         raise Problem(FIX_GONE)
     missing = [
@@ -52,6 +58,9 @@ def chosen(seen: Situation, found: Fixes, name: str, wanted: AppliedFix) -> Fix:
         if (decides(one) == "others" or (decides(one) == "customer" and wanted.agreed is None))
         and (words := first_words(one, seen.naming)) is not None
     ]
+    asked = {one.visit for one in fix.relaxations if decides(one) == "customer"}
+    if len(asked) > 1:  # one agreement is one customer's
+        missing.append(Finding("agreed", *SEVERAL_CUSTOMERS))
     if missing:
         raise Problem(FIX_NEEDS, *missing)
     if wanted.starts_at is not None and abs(seen.naming.at(fix.start) - wanted.starts_at) > SHOWN_TOLERANCE:
@@ -140,7 +149,7 @@ async def _changed_shift(session: AsyncSession, now: datetime, principal: Princi
     units = principal.units("dispatch", "write")
     shift: Shift = await shift_within(session, UUID(one.shift or ""), units, locked=True)
     patch = (
-        ShiftPatch(overtime_minutes=shift.overtime_minutes + one.seconds // 60)
+        ShiftPatch(overtime_minutes=shift.overtime_minutes - (-one.seconds // 60))
         if one.kind == "overtime"
         else ShiftPatch(starts_at=shift.starts_at - timedelta(seconds=one.seconds))
     )

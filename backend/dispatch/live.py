@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.core.auth import Principal
 from backend.core.changes import change, commit_clock
 from backend.core.errors import NOT_FOUND, Fault, Finding, Problem
+from backend.dispatch.schemas import HORIZON_HOURS_MAXIMUM
 from backend.dispatch.desk import Desk, PlannerRefusedError, sheet_line
 from backend.dispatch.live_schemas import (
     DayWarning,
@@ -147,7 +148,10 @@ async def until(session: AsyncSession, now: datetime, hours: int, shift_id: UUID
     """Return how far the board looks: so many hours, and as far as the shift somebody is put on."""
     shift = await session.get(Shift, shift_id) if shift_id else None
     ends = now + timedelta(hours=hours)
-    return ends if shift is None else max(ends, shift.starts_at + timedelta(seconds=1))
+    if shift is None:
+        return ends
+    furthest = now + timedelta(hours=HORIZON_HOURS_MAXIMUM)
+    return max(ends, min(furthest, shift.starts_at + timedelta(seconds=1)))
 
 
 async def naming(session: AsyncSession, problem: PlanningProblem, at: datetime, units: Iterable[UUID]) -> Naming:

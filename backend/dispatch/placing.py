@@ -91,7 +91,7 @@ def _times(seen: Situation, route: Route, stop: Stop) -> dict[str, Any]:
     return {
         "person_id": UUID(route.technician),
         "shift_id": UUID(route.shift),
-        "departs_at": seen.naming.at(stop.arrival - stop.travel_seconds + stop.waiting_seconds),
+        "departs_at": seen.naming.at(stop.departs),
         "arrives_at": seen.naming.at(stop.start),
         "ends_at": seen.naming.at(stop.departure),
         "slack_seconds": stop.slack_seconds,
