@@ -128,9 +128,7 @@ def first_cut(plane: Map, visits: Sequence[int], most: int) -> list[tuple[list[i
     return _with_their_shifts(problem, parts)
 
 
-def _with_their_shifts(
-    problem: Problem, parts: list[tuple[list[int], list[int]]]
-) -> list[tuple[list[int], list[int]]]:
+def _with_their_shifts(problem: Problem, parts: list[tuple[list[int], list[int]]]) -> list[tuple[list[int], list[int]]]:
     """Return `parts` with every visit that is planned, frozen or pinned already where its shift is."""
     by_shift: dict[str | None, int] = {}
     by_technician: dict[str | None, int] = {}

@@ -7,21 +7,17 @@ follows the times that the plan states and asks of each whether the problem allo
 from collections import Counter
 from collections.abc import Iterator, KeysView
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import pairwise
-from math import ceil
 
 import msgspec
-import numpy as np
 
+from routing.case import PER_MILLE, Case
 from routing.plan import Plan, Reason, Route, Stop
-from routing.problem import Pace, Problem, Shift, Visit, delay_second, overdue
+from routing.problem import Problem, Shift, Visit, delay_second, overdue
 from routing.texts import REASON_TEXTS
-from routing.travel import TravelBetween, travel_between
+from routing.travel import travel_between
 
 BASES = ("proven", "searched")
-HOUR = 3_600
-PER_MILLE = 1_000
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -37,54 +33,9 @@ class Violation(msgspec.Struct, frozen=True):
         return f"{self.code}: {self.where} {self.detail}".rstrip()
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """The problem by name, with the travel of the legs that the plan drives."""
-
-    problem: Problem
-    shifts: dict[str, Shift]
-    visits: dict[str, Visit]
-    place: dict[str, int]
-    travel: TravelBetween
-    legs: dict[tuple[str, str], tuple[int, int]]
-
-    def leg(self, origin: str, destination: str) -> tuple[int, int]:
-        """Table seconds and metres of a leg."""
-        if (origin, destination) not in self.legs:
-            self.look_up([(origin, destination)])
-        return self.legs[origin, destination]
-
-    def look_up(self, pairs: list[tuple[str, str]]) -> None:
-        origins = np.array([self.place[origin] for origin, _ in pairs], dtype=np.intp)
-        destinations = np.array([self.place[destination] for _, destination in pairs], dtype=np.intp)
-        found = self.travel.legs(origins, destinations)
-        self.legs.update(zip(pairs, zip(found.seconds.tolist(), found.metres.tolist(), strict=True), strict=True))
-
-    def seconds(self, origin: str, destination: str, leaves: int) -> int:
-        """How long the drive takes that leaves at `leaves`."""
-        seconds = self.leg(origin, destination)[0]
-        return seconds if self.problem.pace is None else _arrival(self.problem.pace, leaves, seconds) - leaves
-
-    def metres(self, origin: str, destination: str) -> int:
-        return self.leg(origin, destination)[1]
-
-
-def _arrival(pace: Pace, leaves: int, seconds: int) -> int:
-    """Return the first whole second by which a drive has gone `seconds` of the table's, each hour at its pace."""
-    bounds = [pace.begins + HOUR * number for number in range(1, len(pace.per_mille))]
-    to_go, time = PER_MILLE * seconds, leaves
-    for bound, speed in zip(bounds, pace.per_mille, strict=False):
-        if time < bound:
-            gone = speed * (bound - time)
-            if gone >= to_go:
-                return time + ceil(Fraction(to_go, speed))
-            to_go, time = to_go - gone, bound
-    return time + ceil(Fraction(to_go, pace.per_mille[-1]))
-
-
 def violations(problem: Problem, plan: Plan) -> list[Violation]:
     """Return everything that is wrong with `plan` as an answer to the valid `problem`; empty when it is legal."""
-    case = _Case(
+    case = Case(
         problem=problem,
         shifts={shift.id: shift for shift in problem.shifts},
         visits={visit.id: visit for visit in problem.visits},
@@ -107,7 +58,7 @@ def violations(problem: Problem, plan: Plan) -> list[Violation]:
     return found
 
 
-def _coverage(case: _Case, plan: Plan) -> Iterator[Violation]:
+def _coverage(case: Case, plan: Plan) -> Iterator[Violation]:
     """Every visit in as many routes as it needs technicians, or unplanned; frozen ones in a route; a shift once."""
     planned = [stop.visit for route in plan.routes for stop in route.stops]
     left_out = [unplanned.visit for unplanned in plan.unplanned]
@@ -138,7 +89,7 @@ def _counted(kind: str, names: list[str], known: KeysView[str]) -> Iterator[Viol
             yield Violation(f"{kind}_twice", name, f"{times} times")
 
 
-def _route(case: _Case, route: Route) -> Iterator[Violation]:
+def _route(case: Case, route: Route) -> Iterator[Violation]:
     shift = case.shifts[route.shift]
     if route.technician != shift.technician:
         yield Violation("technician_wrong", route.shift, f"{route.technician}, not {shift.technician}")
@@ -154,7 +105,7 @@ def _route(case: _Case, route: Route) -> Iterator[Violation]:
         yield from _figures(visit, stop, route)
 
 
-def _timeline(case: _Case, shift: Shift, route: Route) -> Iterator[Violation]:
+def _timeline(case: Case, shift: Shift, route: Route) -> Iterator[Violation]:
     """Each drive begins when the stop before is over and takes as long as the table says; service follows arrival."""
     place, free = shift.start_place, shift.start
     for stop in route.stops:
@@ -179,7 +130,7 @@ def _timeline(case: _Case, shift: Shift, route: Route) -> Iterator[Violation]:
         yield Violation("leaves_wrong", route.shift, f"{route.leaves}")
 
 
-def _way_back(case: _Case, shift: Shift, route: Route) -> Iterator[Violation]:
+def _way_back(case: Case, shift: Shift, route: Route) -> Iterator[Violation]:
     last = route.stops[-1]
     place = case.visits[last.visit].place
     leaves = route.end - route.end_travel_seconds
@@ -195,7 +146,7 @@ def _way_back(case: _Case, shift: Shift, route: Route) -> Iterator[Violation]:
         yield Violation("overtime_wrong", route.shift, f"{route.overtime_seconds}")
 
 
-def _frozen_end(case: _Case, shift: Shift, route: Route) -> int:
+def _frozen_end(case: Case, shift: Shift, route: Route) -> int:
     """Return when the technician is back after the frozen visits alone: as late as that, a shift may last anyway."""
     frozen = [stop for stop in route.stops if case.visits[stop.visit].frozen]
     if not frozen:
@@ -214,7 +165,7 @@ def _busy(route: Route) -> Iterator[tuple[int, int]]:
     yield route.end - route.end_travel_seconds, route.end
 
 
-def _rests(case: _Case, shift: Shift, route: Route) -> Iterator[Violation]:
+def _rests(case: Case, shift: Shift, route: Route) -> Iterator[Violation]:
     """Every break of the shift is taken: at its time, for its length, in one piece.
 
     Left out may be only one whose latest begin is over before the last frozen visit is.
@@ -291,7 +242,7 @@ def _past_promise(visit: Visit, start: int) -> int:
     return 0 if visit.promise is None else max(0, start - visit.promise.end)
 
 
-def _frozen_order(case: _Case, shift: Shift, route: Route) -> Iterator[Violation]:
+def _frozen_order(case: Case, shift: Shift, route: Route) -> Iterator[Violation]:
     """Frozen visits come first, in their old order, each at its old start or as soon after it as one can be there."""
     begun: list[int] = []
     free_before = False
@@ -309,7 +260,7 @@ def _frozen_order(case: _Case, shift: Shift, route: Route) -> Iterator[Violation
         place, free = visit.place, stop.departure
 
 
-def _driven_legs(case: _Case, route: Route) -> Iterator[tuple[str, str]]:
+def _driven_legs(case: Case, route: Route) -> Iterator[tuple[str, str]]:
     shift = case.shifts[route.shift]
     yield from pairwise([shift.start_place, *(case.visits[stop.visit].place for stop in route.stops), shift.end_place])
 
@@ -324,7 +275,7 @@ class _Stay:
     ends: int
 
 
-def _stays(case: _Case, plan: Plan) -> dict[str, list[_Stay]]:
+def _stays(case: Case, plan: Plan) -> dict[str, list[_Stay]]:
     stays: dict[str, list[_Stay]] = {}
     for route in plan.routes:
         shift = case.shifts[route.shift]
@@ -333,7 +284,7 @@ def _stays(case: _Case, plan: Plan) -> dict[str, list[_Stay]]:
     return stays
 
 
-def _together(case: _Case, plan: Plan) -> Iterator[Violation]:
+def _together(case: Case, plan: Plan) -> Iterator[Violation]:
     """A crew are different people, one of them the pinned one, and start together; what follows comes after."""
     stays = _stays(case, plan)
     for name, crew in stays.items():
@@ -357,7 +308,7 @@ def _together(case: _Case, plan: Plan) -> Iterator[Violation]:
             yield Violation("follows_other_technician", name)
 
 
-def _vans(case: _Case, plan: Plan) -> Iterator[Violation]:
+def _vans(case: Case, plan: Plan) -> Iterator[Violation]:
     """No van takes more than it can; who starts before the parts are at hand has them, and has them only once."""
     carried: Counter[tuple[str, str]] = Counter()
     for route in plan.routes:
@@ -378,7 +329,7 @@ def _vans(case: _Case, plan: Plan) -> Iterator[Violation]:
             yield Violation("part_missing", technician, f"{quantity} of {part}, has {stock[technician, part]}")
 
 
-def _changes(case: _Case, plan: Plan) -> Iterator[Violation]:
+def _changes(case: Case, plan: Plan) -> Iterator[Violation]:
     """No more visits of the plan in force change than may."""
     most = case.problem.most_changes
     if most is None:
@@ -395,7 +346,7 @@ def _changes(case: _Case, plan: Plan) -> Iterator[Violation]:
         yield Violation("too_many_changes", "plan", f"{len(changed)} > {most}")
 
 
-def _in_force(case: _Case, visit: Visit) -> bool:
+def _in_force(case: Case, visit: Visit) -> bool:
     return visit.previous is not None and visit.previous.shift in case.shifts
 
 
@@ -417,12 +368,12 @@ def _explained(reasons: tuple[Reason, ...]) -> bool:
     return bool(reasons) and all(reason.code in REASON_TEXTS and reason.basis in BASES for reason in reasons)
 
 
-def _labels(case: _Case, plan: Plan) -> Iterator[Violation]:
+def _labels(case: Case, plan: Plan) -> Iterator[Violation]:
     if (plan.travel_source, plan.travel_estimated) != (case.travel.source, case.travel.estimated):
         yield Violation("travel_label_wrong", "plan", plan.travel_source)
 
 
-def _costs(case: _Case, plan: Plan) -> Iterator[Violation]:
+def _costs(case: Case, plan: Plan) -> Iterator[Violation]:
     """Each cost term is the sum that prices and stated times give."""
     sums: Counter[str] = Counter()
     for route in plan.routes:

@@ -6,32 +6,27 @@ and the one that follows it a moment is fixed by which the first is over. What t
 legal; between its rounds every coupled visit is taken out and put where it is cheapest now, which moves the times.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-import msgspec
 import numpy as np
 
 from routing import arrays as columns
+from routing.anchors import Anchors, starts_of
 from routing.arrays import FOREVER, Integers
 from routing.draft import Draft, driven, simulate_route
 from routing.instance import Instance
 from routing.kernel import routes as kernel
-from routing.plan import Late, Plan, Reason, Unplanned
-from routing.problem import Problem, Visit, Window
+from routing.plan import Reason
+from routing.problem import Problem
 from routing.scan import candidates, cheapest_insertion, inserted
+from routing.stays import Stays
 from routing.texts import Facts
 
 STARTS_TRIED: Final = 60
 """Common starts looked at for one crew."""
 PLACES_TRIED: Final = 12
 """Places looked at for a visit that makes room for the one that follows it."""
-CLOSED: Final = (FOREVER, -1)
-"""An interval in which nothing can start."""
-NEVER_LEFT_OUT: Final = 1_000_000_000_000
-"""The price, to the search, of leaving out what is anchored: more than anything it could gain."""
 
 
 def coupled(problem: Problem) -> bool:
@@ -39,158 +34,26 @@ def coupled(problem: Problem) -> bool:
     return any(visit.technicians > 1 or visit.follows is not None for visit in problem.visits)
 
 
-@dataclass(frozen=True, slots=True)
-class Stays:
-    """A problem in which every visit is one technician's stay; `of[v]`: the stays of visit v of `whole`, as indices."""
-
-    whole: Problem
-    problem: Problem
-    of: tuple[tuple[int, ...], ...]
-
-    def together(self, plan: Plan, couplings: "Couplings", draft: Draft) -> Plan:
-        """Return `plan`, made of stays, as a plan of the whole."""
-        names = {
-            self.problem.visits[stay].id: visit.id
-            for visit, stays in zip(self.whole.visits, self.of, strict=True)
-            for stay in stays
-        }
-        numbers = {visit.id: number for number, visit in enumerate(self.whole.visits)}
-        own = {visit.id for visit in self.whole.visits if visit.technicians > 1 or visit.follows is not None}
-        unplanned: dict[str, Unplanned] = {}
-        for one in plan.unplanned:
-            name = names[one.visit]
-            reasons = one.reasons
-            if name in own and reasons[0].basis != "proven":
-                reasons = (couplings.reason(draft, numbers[name]),)
-            unplanned.setdefault(name, msgspec.structs.replace(one, visit=name, reasons=reasons))
-        late: dict[str, Late] = {}
-        for entry in plan.late:
-            late.setdefault(names[entry.visit], msgspec.structs.replace(entry, visit=names[entry.visit]))
-        routes = tuple(
-            msgspec.structs.replace(
-                route, stops=tuple(msgspec.structs.replace(stop, visit=names[stop.visit]) for stop in route.stops)
-            )
-            for route in plan.routes
-        )
-        return msgspec.structs.replace(
-            plan, routes=routes, unplanned=tuple(unplanned.values()), late=tuple(late.values())
-        )
-
-    def first_where_told(self, draft: Draft) -> None:
-        """Let the stay of every crew that carries its plan in force be the one on the shift it had there."""
-        where = {visit: shift for shift, route in enumerate(draft.routes) for visit in route.visits}
-        shifts = {shift.id: index for index, shift in enumerate(self.problem.shifts)}
-        for visit, stays in zip(self.whole.visits, self.of, strict=True):
-            before = None if visit.previous is None else shifts.get(visit.previous.shift)
-            there = None if before is None else next((stay for stay in stays if where.get(stay) == before), None)
-            keeper = next((stay for stay in stays if self.problem.visits[stay].previous is not None), None)
-            if there is not None and keeper is not None and keeper in where and keeper != there:
-                self._exchange(draft, keeper, there, where)
-
-    @staticmethod
-    def _exchange(draft: Draft, one: int, other: int, where: dict[int, int]) -> None:
-        swap = {one: other, other: one}
-        for shift in {where[one], where[other]}:
-            visits = [swap.get(visit, visit) for visit in draft.routes[shift].visits]
-            draft.replace(shift, driven(draft.instance, shift, visits))
-        draft.unplanned -= {one, other}  # each left one route before it came into the other
-
-
-def apart(problem: Problem) -> Stays:
-    """Return `problem` with each technician's stay as a visit of its own, and without relations between visits.
-
-    The first stay of a crew carries what names one technician or shift: a pin, the plan in force, what was told.
-    """
-    mark = "#"
-    while any(mark in visit.id for visit in problem.visits):
-        mark += "#"
-    stays: list[Visit] = []
-    of: list[tuple[int, ...]] = []
-    for visit in problem.visits:
-        of.append(tuple(range(len(stays), len(stays) + visit.technicians)))
-        alone = msgspec.structs.replace(visit, technicians=1, follows=None)
-        named = [f"{visit.id}{mark}{number}" for number in range(2, visit.technicians + 1)]
-        stays += [alone, *_others(alone, named, problem)] if named else [alone]
-        if named and not _pin_allows(visit, problem):
-            stays[-len(named) - 1] = msgspec.structs.replace(alone, previous=None, told=False)
-    return Stays(problem, msgspec.structs.replace(problem, visits=tuple(stays)), tuple(of))
-
-
-def _others(first: Visit, names: Sequence[str], problem: Problem) -> Iterator[Visit]:
-    """Yield the stays besides the first; one of them has what was planned, where the pin keeps the first from it."""
-    pinned_start = None if first.pin is None else first.pin.start
-    windows = first.windows if pinned_start is None else (Window(start=pinned_start, end=pinned_start),)
-    for number, name in enumerate(names):
-        carries = number == 0 and not _pin_allows(first, problem)
-        yield msgspec.structs.replace(
-            first,
-            id=name,
-            pin=None,
-            windows=windows,
-            previous=first.previous if carries else None,
-            told=first.told and carries,
-        )
-
-
-def _pin_allows(visit: Visit, problem: Problem) -> bool:
-    """Return whether the pin leaves the visit on the shift it had in the plan in force."""
-    pin, previous = visit.pin, visit.previous
-    if pin is None or previous is None:
-        return True
-    technician = next((shift.technician for shift in problem.shifts if shift.id == previous.shift), None)
-    return pin.shift in {None, previous.shift} and pin.technician in {None, technician}
-
-
 class Couplings:
-    """The coupled visits of one problem of stays, and the anchors that hold them while the search runs."""
+    """The coupled visits of one problem of stays: they are placed here, between rounds of the search."""
 
     def __init__(self, stays: Stays, instance: Instance) -> None:
         self._stays = stays
         self._instance = instance
         self._arrays = instance.arrays
-        index = {visit.id: number for number, visit in enumerate(stays.whole.visits)}
-        self._after = {
-            number: index[visit.follows.visit]
-            for number, visit in enumerate(stays.whole.visits)
-            if visit.follows is not None
-        }
-        self._followers: dict[int, list[int]] = defaultdict(list)
-        for follower, first in self._after.items():
-            self._followers[first].append(follower)
-        self._coupled = self._ordered()
-        self._original = self._arrays.opens.copy(), self._arrays.eligible.copy(), self._arrays.visit.copy()
-        for visit in self.visits():
-            for stay in stays.of[visit]:
-                self._arrays.eligible[stay] = 0  # only `place` puts them in
+        self._anchors = Anchors(stays, instance)
 
-    def visits(self) -> list[int]:
-        """Return the visits to be placed here, what is followed before what follows; dearest first otherwise."""
-        return self._coupled
-
-    def _ordered(self) -> list[int]:
-        whole = self._stays.whole
-        chosen = [
-            n
-            for n, visit in enumerate(whole.visits)
-            if visit.technicians > 1 or n in self._after or n in self._followers
-        ]
-        chosen.sort(key=lambda n: (whole.visits[n].priority, whole.visits[n].commitment_due or FOREVER, n))
-        chosen.sort(key=self._depth)
-        return chosen
-
-    def _depth(self, visit: int) -> int:
-        depth = 0
-        while visit in self._after:
-            visit, depth = self._after[visit], depth + 1
-        return depth
+    def stays(self) -> frozenset[int]:
+        """Return the stays that only this places."""
+        return frozenset(stay for visit in self._anchors.coupled for stay in self._stays.of[visit])
 
     def settle(self, draft: Draft, stop: Callable[[], bool]) -> None:
         """Take every coupled visit out, one after the other, and put it where it is cheapest; then anchor all."""
-        for visit in self.visits():
+        for visit in self._anchors.coupled:
             if stop():
                 break
             before = draft.copy()
-            self._hold(draft, visit)
+            self._anchors.hold(draft, visit)
             self.take_out(draft, visit)
             out = all(stay in draft.unplanned for stay in self._stays.of[visit])
             placed = out and (self._place(draft, visit) or self._place_both(draft, visit))
@@ -200,18 +63,18 @@ class Couplings:
                 draft.routes, draft.unplanned = before.routes, before.unplanned
                 draft.forget_compiled()
         self._drop_orphans(draft)
-        self._hold(draft, None)
+        self._anchors.hold(draft, None)
         for shift, route in enumerate(draft.routes):  # waiting for a told customer may cost less under the new anchors
             draft.replace(shift, driven(self._instance, shift, route.visits))
 
     def _place_followers(self, draft: Draft, visit: int) -> None:
         """Put in what follows a visit, directly or not, as far as there is room."""
-        waiting = list(self._followers.get(visit, []))
+        waiting = list(self._anchors.followers.get(visit, []))
         while waiting:
             follower = waiting.pop(0)
-            self._hold(draft, follower)
+            self._anchors.hold(draft, follower)
             if self._place(draft, follower):
-                waiting += self._followers.get(follower, [])
+                waiting += self._anchors.followers.get(follower, [])
 
     def _better(self, draft: Draft, before: Draft) -> bool:
         most = self._stays.whole.most_changes
@@ -224,7 +87,7 @@ class Couplings:
         waiting, out = [visit], set[int]()
         while waiting:
             one = waiting.pop()
-            waiting += self._followers.get(one, [])
+            waiting += self._anchors.followers.get(one, [])
             out.update(self._stays.of[one])
         for shift, route in enumerate(draft.routes):
             if not out.isdisjoint(route.visits):
@@ -236,13 +99,13 @@ class Couplings:
         """Leave out crews that are not complete, and what follows a visit that is left out."""
         for visit, stays in enumerate(self._stays.of):
             missing = any(stay in draft.unplanned for stay in stays)
-            if missing and (len(stays) > 1 or visit in self._followers):
+            if missing and (len(stays) > 1 or visit in self._anchors.followers):
                 self.take_out(draft, visit)
 
     def reason(self, draft: Draft, visit: int) -> Reason:
         """Return why a coupled visit is in no route."""
         wanted = self._stays.whole.visits[visit]
-        first = self._after.get(visit)
+        first = self._anchors.after.get(visit)
         if first is not None and any(stay in draft.unplanned for stay in self._stays.of[first]):
             followed = self._stays.whole.visits[first].id
             return Reason(code="follows_unplanned", basis="searched", facts={"followed": followed})
@@ -256,84 +119,15 @@ class Couplings:
             return Reason(code="too_few_technicians", basis="proven", facts=facts)
         return Reason(code="no_common_start", basis="searched", facts={"needed": wanted.technicians, "able": len(able)})
 
-    # what may start when, while the search runs
-
-    def _hold(self, draft: Draft, but: int | None) -> None:
-        """Anchor every coupled visit where it is now, except `but`."""
-        self._free(draft)
-        self._restrict_others(draft, but)
-
-    def _free(self, draft: Draft) -> None:
-        """Lift all anchors."""
-        opens, _, visit = self._original
-        self._arrays.opens[:] = opens
-        for column in (columns.UNSERVED, columns.OPENS_UNTIL):
-            self._arrays.visit[:, column] = visit[:, column]
-        draft.forget_compiled()
-
-    def _restrict_others(self, draft: Draft, but: int | None) -> None:
-        """Anchor every coupled visit that is planned, except `but`; what is not planned stays out of the search."""
-        starts = _starts(draft)
-        for visit in self.visits():
-            stays = self._stays.of[visit]
-            for stay in stays:
-                self._arrays.eligible[stay] = 0
-            if visit == but or any(stay not in starts for stay in stays):
-                continue
-            for stay in stays:
-                self._arrays.visit[stay, columns.UNSERVED] = NEVER_LEFT_OUT
-                if len(stays) > 1:
-                    self._clip(stay, starts[stay].start, starts[stay].start)
-                    self._arrays.eligible[stay, starts[stay].shift] = 1
-                else:
-                    self._arrays.eligible[stay] = self._original[1][stay]
-        for follower, first in self._after.items():
-            if but not in {follower, first}:
-                self._part(starts, first, follower)
-
-    def _part(self, starts: "dict[int, _Planned]", first: int, follower: int) -> None:
-        """Fix a moment between two visits that follow each other, in the middle of what is free between them."""
-        before, after = self._stays.of[first], self._stays.of[follower]
-        relation = self._stays.whole.visits[follower].follows
-        if relation is None or any(stay not in starts for stay in (*before, *after)):
-            return
-        duration = self._stays.whole.visits[first].duration
-        over, begins = starts[before[0]].start + duration, starts[after[0]].start
-        moment = over + (begins - relation.least_gap - over) // 2
-        latest = FOREVER
-        earliest_over = 0
-        if relation.most_gap is not None:
-            latest = begins + (over + relation.most_gap - begins) // 2
-            earliest_over = latest - relation.most_gap
-        for stay in before:
-            self._arrays.visit[stay, columns.UNSERVED] = NEVER_LEFT_OUT
-            self._clip(stay, earliest_over - duration, moment - duration)
-        for stay in after:
-            self._clip(stay, moment + relation.least_gap, latest)
-        if relation.same_technician:
-            technician = self._arrays.shift[starts[before[0]].shift, columns.TECHNICIAN]
-            theirs = self._arrays.shift[:, columns.TECHNICIAN] == technician
-            for stay in (before[0], after[0]):
-                self._arrays.eligible[stay] &= theirs.astype(np.uint8)
-
-    def _clip(self, stay: int, earliest: int, latest: int) -> None:
-        """Let service start only from `earliest` to `latest`, inside what is open anyway."""
-        row, opens = self._arrays.visit[stay], self._arrays.opens
-        begin, end = int(row[columns.OPENS_FROM]), int(row[columns.OPENS_UNTIL])
-        clipped = [(max(earliest, first), min(latest, last)) for first, last in opens[begin:end].tolist()]
-        left = [(first, last) for first, last in clipped if first <= last] or [CLOSED]
-        opens[begin : begin + len(left)] = left
-        row[columns.OPENS_UNTIL] = begin + len(left)
-
     def _place(self, draft: Draft, visit: int) -> bool:
         """Put the stays of a visit in where that is cheapest; False where there is no place for all of them."""
         bounds = self._bounds(draft, visit)
         if bounds is None:
             return False
         opens, until = self._arrays.opens.copy(), self._arrays.visit[:, columns.OPENS_UNTIL].copy()
-        starts = _starts(draft)
-        for stay in self._stays.of[self._after[visit]] if visit in self._after else ():
-            self._clip(stay, 0, starts[stay].start)  # put in on its route, the visit must not push it later
+        starts = starts_of(draft)
+        for stay in self._stays.of[self._anchors.after[visit]] if visit in self._anchors.after else ():
+            self._anchors.clip(stay, 0, starts[stay].start)  # put in on its route, the visit must not push it later
         placed = self._place_within(draft, visit, bounds)
         self._arrays.opens[:], self._arrays.visit[:, columns.OPENS_UNTIL] = opens, until
         draft.forget_compiled()
@@ -342,9 +136,9 @@ class Couplings:
     def _place_within(self, draft: Draft, visit: int, bounds: tuple[int, int]) -> bool:
         stays = self._stays.of[visit]
         for stay in stays:
-            self._reopen(stay)
-            self._clip(stay, *bounds)
-            self._arrays.eligible[stay] = self._original[1][stay]
+            self._anchors.reopen(stay)
+            self._anchors.clip(stay, *bounds)
+            self._arrays.eligible[stay] = self._anchors.eligible[stay]
         shifts = self._shifts_allowed(draft, visit)
         draft.forget_compiled()
         if len(stays) == 1:
@@ -358,10 +152,10 @@ class Couplings:
 
     def _place_both(self, draft: Draft, visit: int) -> bool:
         """Move what a visit follows to where it has room behind it, too; False where none of the places tried has."""
-        first = self._after.get(visit)
-        if first is None or len(self._stays.of[first]) > 1 or first in self._after:
+        first = self._anchors.after.get(visit)
+        if first is None or len(self._stays.of[first]) > 1 or first in self._anchors.after:
             return False
-        self._hold(draft, first)
+        self._anchors.hold(draft, first)
         self.take_out(draft, first)
         stay = self._stays.of[first][0]
         if stay not in draft.unplanned:
@@ -385,7 +179,7 @@ class Couplings:
         relation = self._stays.whole.visits[visit].follows
         if relation is None:
             return 0, FOREVER
-        first, starts = self._after[visit], _starts(draft)
+        first, starts = self._anchors.after[visit], starts_of(draft)
         if any(stay not in starts for stay in self._stays.of[first]):
             return None
         over = starts[self._stays.of[first][0]].start + self._stays.whole.visits[first].duration
@@ -396,7 +190,7 @@ class Couplings:
         relation = self._stays.whole.visits[visit].follows
         allowed = [set(self._instance.eligible[stay]) for stay in self._stays.of[visit]]
         if relation is not None and relation.same_technician:
-            first = _starts(draft)[self._stays.of[self._after[visit]][0]].shift
+            first = starts_of(draft)[self._stays.of[self._anchors.after[visit]][0]].shift
             technician = self._instance.problem.shifts[first].technician
             allowed[0] = {n for n in allowed[0] if self._instance.problem.shifts[n].technician == technician}
         return allowed
@@ -407,29 +201,22 @@ class Couplings:
         best: tuple[int, int, list[int]] | None = None
         for start in self._possible_starts(draft, stays, bounds):
             for stay in stays:
-                self._reopen(stay)
-                self._clip(stay, start, start)
+                self._anchors.reopen(stay)
+                self._anchors.clip(stay, start, start)
             chosen = self._cheapest_crew(draft, stays, shifts)
             if chosen is not None and (best is None or chosen[0] < best[0]):
                 best = chosen[0], start, chosen[1]
         if best is None or best[0] >= sum(draft.instance.visits[stay].unserved for stay in stays):
             return False
         for stay in stays:
-            self._reopen(stay)
-            self._clip(stay, best[1], best[1])
+            self._anchors.reopen(stay)
+            self._anchors.clip(stay, best[1], best[1])
         for stay, shift in zip(stays, best[2], strict=True):
             insertion = cheapest_insertion(draft, stay, shifts=[shift])
             if insertion is None:
                 return False
             draft.replace(insertion.shift, insertion.route)
         return True
-
-    def _reopen(self, stay: int) -> None:
-        """Let the stay start whenever its visit may by itself."""
-        opens, _, visit = self._original
-        begin, end = visit[stay, columns.OPENS_FROM], visit[stay, columns.OPENS_UNTIL]
-        self._arrays.opens[begin:end] = opens[begin:end]
-        self._arrays.visit[stay, columns.OPENS_UNTIL] = end
 
     def _possible_starts(self, draft: Draft, stays: Sequence[int], bounds: tuple[int, int]) -> list[int]:
         """Return moments at which a crew could start together: when windows open, and when somebody could be there."""
@@ -474,20 +261,6 @@ class Couplings:
             chosen.append(best[1])
             taken.add(self._instance.problem.shifts[best[1]].technician)
         return total, chosen
-
-
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    shift: int
-    start: int
-
-
-def _starts(draft: Draft) -> dict[int, _Planned]:
-    return {
-        visit: _Planned(shift, start)
-        for shift, route in enumerate(draft.routes)
-        for visit, start in zip(route.visits, route.starts(), strict=True)
-    }
 
 
 def _within(moments: Iterable[int], opens: Sequence[tuple[int, int]], bounds: tuple[int, int]) -> Iterator[int]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from routing.areas import Area, Map, cut_along_routes, first_cut, mapped
-from routing.coupling import Couplings, apart, coupled
+from routing.coupling import Couplings, coupled
 from routing.draft import Draft
 from routing.finish import Part, drawn_up, finished, passed
 from routing.improve import Report, Slice, Start, cores, drafted, first_plan, improve, improve_slice, start_of
@@ -15,6 +15,7 @@ from routing.limits import AREA_VISITS, FIRST_VISITS, WHOLE_VISITS
 from routing.plan import Plan, Progress
 from routing.problem import Problem, ProblemError
 from routing.scan import fill
+from routing.stays import apart
 from routing.stop import Budget, StopWhen
 from routing.travel import travel_between
 from routing.validate import validate
@@ -82,7 +83,7 @@ def _coupled(problem: Problem, budget: Budget, seed: int, report: Report) -> Pla
     stays = apart(problem)
     start = start_of(prepare(stays.problem))
     couplings = Couplings(stays, start.base.instance)
-    held = frozenset(stay for visit in couplings.visits() for stay in stays.of[visit])
+    held = couplings.stays()
     start = replace(start, hopeless=start.hopeless | held, held=held)
     draft = first_plan(start, budget, ask_solver=True)
     couplings.settle(draft, budget.out_of_time)
@@ -104,7 +105,7 @@ def _coupled(problem: Problem, budget: Budget, seed: int, report: Report) -> Pla
     status = budget.spent() or "complete"
     part = Part(start.base, draft)
     plan = drawn_up(stays.problem, [part], status=status, seed=seed, solutions=budget.solutions)
-    return passed(problem, stays.together(plan, couplings, draft), draft.price())
+    return passed(problem, stays.together(plan, lambda visit: couplings.reason(draft, visit)), draft.price())
 
 
 def _or_coupled_first(start: Start, couplings: Couplings, draft: Draft, budget: Budget) -> Draft:

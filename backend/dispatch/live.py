@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.core.auth import Principal
 from backend.core.changes import change, commit_clock
 from backend.core.errors import NOT_FOUND, Fault, Finding, Problem
-from backend.dispatch.schemas import HORIZON_HOURS_MAXIMUM
 from backend.dispatch.desk import Desk, PlannerRefusedError, sheet_line
 from backend.dispatch.live_schemas import (
     DayWarning,
@@ -42,6 +41,7 @@ from backend.dispatch.live_wording import (
     proposal_words,
 )
 from backend.dispatch.plan import PlanningTask, build_problem
+from backend.dispatch.schemas import HORIZON_HOURS_MAXIMUM
 from backend.jobs.history import last_mover
 from backend.jobs.models import Assignment, Visit, WorkOrder
 from backend.people.models import Person, Shift, Skill, Unit

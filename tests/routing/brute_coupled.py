@@ -11,10 +11,10 @@ from itertools import product
 import msgspec
 
 from routing.arrays import FOREVER, OPENS_FROM, OPENS_UNTIL
-from routing.coupling import Stays, apart
 from routing.draft import simulate_route
 from routing.instance import Instance, prepare
 from routing.problem import Problem, Visit
+from routing.stays import Stays, apart
 
 Routes = tuple[tuple[int, ...], ...]
 

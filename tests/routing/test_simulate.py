@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from routing.check import _arrival as referees_arrival  # pyright: ignore[reportPrivateUsage]
+from routing.case import arrival as referees_arrival
 from routing.draft import simulate_route
 from routing.instance import Instance, ShiftData, prepare
 from routing.problem import Break, Pace, PartNeed, Previous, Problem, VanStock, Window
