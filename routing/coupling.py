@@ -59,7 +59,7 @@ class Couplings:
             placed = out and (self._place(draft, visit) or self._place_both(draft, visit))
             if placed:
                 self._place_followers(draft, visit)
-            if not placed or not self._better(draft, before):
+            if not placed or not _better(self._stays.whole.most_changes, draft, before):
                 draft.routes, draft.unplanned = before.routes, before.unplanned
                 draft.forget_compiled()
         self._drop_orphans(draft)
@@ -75,12 +75,6 @@ class Couplings:
             self._anchors.hold(draft, follower)
             if self._place(draft, follower):
                 waiting += self._anchors.followers.get(follower, [])
-
-    def _better(self, draft: Draft, before: Draft) -> bool:
-        most = self._stays.whole.most_changes
-        if draft.price() > before.price():
-            return False
-        return most is None or draft.changes() <= max(most, before.changes())
 
     def take_out(self, draft: Draft, visit: int) -> None:
         """Take a visit and all that follows it off their shifts; where rules keep one there, it stays."""
@@ -271,3 +265,10 @@ def _within(moments: Iterable[int], opens: Sequence[tuple[int, int]], bounds: tu
             if start <= min(end, bounds[1]) and start not in seen:
                 seen.add(start)
                 yield start
+
+
+def _better(most_changes: int | None, draft: Draft, before: Draft) -> bool:
+    """Return whether a draft is no dearer than the one before, and changes no more of the plan in force than may."""
+    if draft.price() > before.price():
+        return False
+    return most_changes is None or draft.changes() <= max(most_changes, before.changes())

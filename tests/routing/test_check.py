@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+import routing.case
 import routing.check
 from routing.check import violations
 from routing.finish import PlanRefused, passed
@@ -309,9 +310,12 @@ def with_plan(single: Problem) -> Plan:
 def postponed(route: Route, by: int) -> Route:
     """The route with all that happens on it later by so much."""
     stops = tuple(
-        changed(one, arrival=one.arrival + by, start=one.start + by, departure=one.departure + by)
+        changed(
+            one, arrival=one.arrival + by, start=one.start + by, departure=one.departure + by,
+            leaves_by=None if one.leaves_by is None else one.leaves_by + by,
+        )
         for one in route.stops
-    )
+    )  # fmt: skip
     return changed(route, stops=stops, leaves=route.leaves + by, end=route.end + by)
 
 
@@ -408,7 +412,7 @@ def test_a_drive_takes_as_long_as_the_hours_it_passes_through() -> None:
     plan = with_plan(single)
     assert codes(plan, changed(single, pace=Pace(begins=-HOUR, per_mille=(1_000,)))) == set()
     rush = codes(plan, changed(single, pace=Pace(begins=0, per_mille=(500, 1_000))))
-    assert rush == {"travel_seconds_wrong"}
+    assert rush == {"travel_seconds_wrong", "leaves_by_wrong"}
     (out, home) = (plan.routes[0].stops[0].travel_seconds, plan.routes[0].end_travel_seconds)
     assert out < HOUR < plan.routes[0].end - home  # so only the way out passes through the slow hour
 
@@ -435,6 +439,7 @@ def test_a_plan_the_referee_refuses_never_leaves(legal: Plan) -> None:
 
 def test_nothing_of_the_search_is_used() -> None:
     """The referee must not share the simulator's mistakes."""
-    source = Path(str(routing.check.__file__)).read_text(encoding="utf-8")
-    imported = {line.split()[1] for line in source.splitlines() if line.startswith("from routing")}
-    assert imported == {"routing.plan", "routing.problem", "routing.texts", "routing.travel"}
+    sources = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (routing.check, routing.case)]
+    lines = [line for source in sources for line in source.splitlines()]
+    imported = {line.split()[1] for line in lines if line.startswith("from routing")}
+    assert imported == {"routing.case", "routing.plan", "routing.problem", "routing.texts", "routing.travel"}
