@@ -75,14 +75,14 @@ def first_routes(instance: Instance, lot: Lot, limits: Limits) -> Answer | None:
 
 
 def improved_routes(instance: Instance, lot: Lot, routes: Sequence[Sequence[int]], limits: Limits) -> Answer | None:
-    """Return the best that guided local search finds from `routes`, or without limits the first local optimum.
+    """Return the best that guided local search finds from `routes`, or without seconds the first local optimum.
 
     Visits of the lot that are not in `routes` are free.
     None when `routes` are no solution of the model, or nothing was found within the limits.
     """
     model = _Model(instance, lot)
     parameters = _parameters(limits)
-    if limits.seconds is not None or limits.solutions is not None:
+    if limits.seconds is not None:  # a number of solutions alone might never be reached
         parameters.local_search_metaheuristic = routing_enums_pb2.LocalSearchMetaheuristic.GUIDED_LOCAL_SEARCH
     model.routing.CloseModelWithParameters(parameters)
     node = {visit: index for index, visit in enumerate(lot.visits)}
