@@ -219,7 +219,7 @@ class Couplings:
         planned = self._instance.problem.visits[stays[0]].previous
         if planned is not None:
             moments.add(planned.start)
-        for shift in self._instance.eligible[stays[0]]:
+        for shift in sorted({shift for stay in stays for shift in self._instance.eligible[stay]}):
             free = self._instance.shifts[shift].start
             here = self._instance.shifts[shift].start_place
             moments.add(free + self._instance.seconds[here][place])
