@@ -172,10 +172,12 @@ def plan() -> int:
 
 
 def desk(address_space_bytes: int) -> int:
-    """Answer questions until the pipe is closed; return 0."""
+    """Answer questions until the pipe is closed; return 0. Raises MemoryError where the search itself has no room."""
     load()
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     wanted = address_space_bytes if hard == resource.RLIM_INFINITY else min(address_space_bytes, hard)
+    if used_address_space() > wanted:
+        raise MemoryError
     resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
     with suppress(BrokenPipeError):
         attend(sys.stdin.buffer, sys.stdout.buffer)

@@ -1,6 +1,7 @@
 """Plans in tests: asked for, made, published, and looked at from beside."""
 
 import asyncio
+import contextlib
 import os
 import time
 from datetime import timedelta
@@ -148,8 +149,11 @@ def copied(row: Any, **values: object) -> Any:
 
 def children() -> set[int]:
     """The processes this one started."""
-    tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
-    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+    found: set[int] = set()
+    for task in Path(f"/proc/{os.getpid()}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a thread may end while we look
+            found |= {int(pid) for pid in (task / "children").read_text().split()}
+    return found
 
 
 async def new_children(before: set[int]) -> set[int]:
