@@ -1,11 +1,11 @@
 """What changes from one plan to another: for the dispatcher, who asks who is moved, told anew, and what it brings."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, TypeAlias
 
 import msgspec
 
-from routing.plan import Cost, Plan
+from routing.plan import Cost, Plan, Route, Stop
 from routing.problem import Problem
 
 ChangeKind: TypeAlias = Literal["moved", "retimed", "added", "taken_off"]
@@ -84,15 +84,34 @@ def changes(problem: Problem, before: Mapping[str, Placed], after: Mapping[str, 
 
 def terms(plan: Plan) -> Terms:
     """Return what `plan` comes to."""
-    stops = [stop for route in plan.routes for stop in route.stops]
+    stops = list(stops_of(plan.routes))
     return Terms(
         served=len({stop.visit for stop in stops}), unplanned=len(plan.unplanned),
         late=sum(stop.late_seconds > 0 for stop in stops), late_seconds=sum(stop.late_seconds for stop in stops),
-        travel_seconds=sum(stop.travel_seconds for stop in stops)
-        + sum(route.end_travel_seconds for route in plan.routes),
+        travel_seconds=driving(plan.routes),
         travel_metres=sum(stop.travel_metres for stop in stops) + sum(route.end_travel_metres for route in plan.routes),
-        overtime_seconds=sum(route.overtime_seconds for route in plan.routes), cost=plan.cost,
+        overtime_seconds=overtime(plan.routes), cost=plan.cost,
     )  # fmt: skip
+
+
+def stops_of(routes: Iterable[Route]) -> Iterator[Stop]:
+    """Yield the stops of all `routes`; of a crew, one on each of its routes."""
+    return (stop for route in routes for stop in route.stops)
+
+
+def driving(routes: Iterable[Route]) -> int:
+    """Return the seconds on the road, the ways back included."""
+    return sum(route.end_travel_seconds + sum(stop.travel_seconds for stop in route.stops) for route in routes)
+
+
+def overtime(routes: Iterable[Route]) -> int:
+    """Return the seconds of overtime."""
+    return sum(route.overtime_seconds for route in routes)
+
+
+def added_cost(before: Cost, after: Cost) -> Cost:
+    """Return what `after` costs more, by term; less is negative."""
+    return Cost(**{name: getattr(after, name) - getattr(before, name) for name in Cost.__struct_fields__})
 
 
 def _kind(old: Placed | None, new: Placed | None) -> ChangeKind | None:

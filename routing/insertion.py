@@ -3,9 +3,12 @@
 `propose` ranks the places, `insert` makes one of them part of the plan. Both simulate exactly and take milliseconds.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from routing.assemble import assembled, route_of
+from routing.differences import driving, overtime
 from routing.draft import Draft, DraftRoute, empty_draft
 from routing.explain import Explainer
 from routing.finish import passed
@@ -134,7 +137,7 @@ def _keeps_others(draft: Draft, old: DraftRoute, new: DraftRoute) -> bool:
 def _proposal(draft: Draft, insertion: Insertion) -> Proposal:
     instance, shift = draft.instance, insertion.shift
     visits = instance.problem.visits
-    old = route_of(instance, shift, draft.routes[shift].visits) if draft.routes[shift].visits else None
+    old = [route_of(instance, shift, draft.routes[shift].visits)] if draft.routes[shift].visits else []
     new = route_of(instance, shift, insertion.route.visits)
     stop = new.stops[insertion.position]
     return Proposal(
@@ -145,31 +148,26 @@ def _proposal(draft: Draft, insertion: Insertion) -> Proposal:
         late_seconds=stop.late_seconds,
         promise_late_seconds=stop.promise_late_seconds,
         added_cost=insertion.added,
-        added_travel_seconds=_travel(new) - _travel(old),
-        added_overtime_seconds=new.overtime_seconds - (old.overtime_seconds if old else 0),
-        moved=moved(instance.problem, old, new),
+        added_travel_seconds=driving([new]) - driving(old),
+        added_overtime_seconds=overtime([new]) - overtime(old),
+        moved=moved(instance.problem, old, [new]),
         route=new,
     )
 
 
-def moved(problem: Problem, old: Route | None, new: Route | None) -> tuple[Moved, ...]:
-    """Return the visits of both routes of one shift that start at another time."""
-    if old is None or new is None:
-        return ()
+def moved(problem: Problem, old: Sequence[Route], new: Sequence[Route]) -> tuple[Moved, ...]:
+    """Return the visits that are in `old` and in `new` routes of the same shifts, and start at another time."""
     told = {visit.id for visit in problem.visits if visit.told}
-    starts = {stop.visit: stop.start for stop in new.stops}
+    starts = {(route.shift, stop.visit): stop.start for route in new for stop in route.stops}
     return tuple(
         Moved(
-            visit=stop.visit, shift=new.shift, start_before=stop.start, start_after=starts[stop.visit],
-            told=stop.visit in told and abs(starts[stop.visit] - stop.start) > problem.prices.told_tolerance,
+            visit=stop.visit, shift=route.shift, start_before=stop.start, start_after=after,
+            told=stop.visit in told and abs(after - stop.start) > problem.prices.told_tolerance,
         )
-        for stop in old.stops
-        if starts.get(stop.visit, stop.start) != stop.start
+        for route in old
+        for stop in route.stops
+        if (after := starts.get((route.shift, stop.visit), stop.start)) != stop.start
     )  # fmt: skip
-
-
-def _travel(route: Route | None) -> int:
-    return 0 if route is None else route.end_travel_seconds + sum(stop.travel_seconds for stop in route.stops)
 
 
 def _late(draft: Draft, plan: Plan) -> tuple[Late, ...]:

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from routing.check import violations
+from routing.differences import added_cost, driving, overtime, stops_of
 from routing.draft import Draft, driven, empty_draft, simulate_route
 from routing.in_force import draft_of, plan_of
 from routing.insertion import Moved, Proposal, moved, ranked
@@ -186,19 +187,15 @@ class _Move:
             placement=self.placement, broken=self._missed_promise(stops) or self._refused_by_referee(new, names),
             start=stops[self.visit.id].start if self.visit.id in stops else None,
             lateness=tuple(_lateness(_stops(old), stops)),
-            moved=tuple(
-                one
-                for name in names
-                for one in moved(self.problem, were.get(name), are.get(name))
-                if one.visit != self.visit.id
-            ),
+            moved=tuple(one for one in moved(self.problem, old.routes, new.routes) if one.visit != self.visit.id),
             overtime=tuple(
                 Overtime(shift=name, before_seconds=before, after_seconds=later)
                 for name in names
-                if (before := _overtime(were.get(name))) != (later := _overtime(are.get(name)))
+                if (before := overtime(were.get(name, ()))) != (later := overtime(are.get(name, ())))
             ),
-            added_travel_seconds=_travel(new) - _travel(old), added_cost=new.cost.total - old.cost.total,
-            cost=_difference(old.cost, new.cost), shifts=tuple(names), routes=new.routes,
+            added_travel_seconds=driving(new.routes) - driving(old.routes),
+            added_cost=new.cost.total - old.cost.total, cost=added_cost(old.cost, new.cost), shifts=tuple(names),
+            routes=new.routes,
         )  # fmt: skip
 
     def _refused_by_referee(self, new: Plan, names: Sequence[str]) -> Broken | None:
@@ -281,12 +278,13 @@ def _narrowed(draft: Draft, shifts: Sequence[int]) -> Draft:
     return Draft(draft.instance, [alone.get(number, route) for number, route in enumerate(empty)], set(draft.unplanned))
 
 
-def _by_shift(plan: Plan) -> dict[str, Route]:
-    return {route.shift: route for route in plan.routes}
+def _by_shift(plan: Plan) -> dict[str, list[Route]]:
+    """Return the route of each shift, as all routes of that shift."""
+    return {route.shift: [route] for route in plan.routes}
 
 
 def _stops(plan: Plan) -> dict[str, Stop]:
-    return {stop.visit: stop for route in plan.routes for stop in route.stops}
+    return {stop.visit: stop for stop in stops_of(plan.routes)}
 
 
 def _lateness(were: Mapping[str, Stop], are: Mapping[str, Stop]) -> Iterator[Lateness]:
@@ -299,18 +297,6 @@ def _lateness(were: Mapping[str, Stop], are: Mapping[str, Stop]) -> Iterator[Lat
         for promise, was, later in pairs:
             if was != later:
                 yield Lateness(visit=name, promise=promise, before_seconds=was, after_seconds=later)
-
-
-def _overtime(route: Route | None) -> int:
-    return 0 if route is None else route.overtime_seconds
-
-
-def _travel(plan: Plan) -> int:
-    return sum(route.end_travel_seconds + sum(stop.travel_seconds for stop in route.stops) for route in plan.routes)
-
-
-def _difference(old: Cost, new: Cost) -> Cost:
-    return Cost(**{name: getattr(new, name) - getattr(old, name) for name in Cost.__struct_fields__})
 
 
 def _obstacle(problem: Problem, shift: Shift, sequence: Sequence[int], visit: Visit) -> Broken:
@@ -357,7 +343,7 @@ def _relaxed(
     if route is None:
         return None
     draft.replace(number, route)
-    return _by_shift(plan_of(draft))[shift.id]
+    return next(one for one in plan_of(draft).routes if one.shift == shift.id)
 
 
 def _never_closing(visit: Visit) -> Visit:

@@ -1,6 +1,6 @@
 """The plans that show what fixes come to: driven, passed by the referee, and compared with the plan as it is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import msgspec
 import numpy as np
@@ -8,10 +8,11 @@ import numpy as np
 from routing.arrays import FOREVER, OPENS_FROM, OPENS_UNTIL
 from routing.assemble import assembled
 from routing.check import violations
+from routing.differences import added_cost, driving, overtime, stops_of
 from routing.draft import Draft, DraftRoute, simulate_route
 from routing.insertion import Moved
 from routing.instance import Instance, prepare
-from routing.plan import Cost, Late, Plan, Reason, Route, Stop
+from routing.plan import Cost, Late, Plan, Reason, Route
 from routing.problem import Problem, ProblemError, Visit
 from routing.relax import Relaxation, relaxed
 from routing.validate import validate
@@ -136,7 +137,7 @@ class Witnesses:
     def _described(self, relaxations: tuple[Relaxation, ...], witness: Plan) -> Fix:
         own = next(route for route in witness.routes if any(stop.visit == self._visit.id for stop in route.stops))
         stop = next(stop for stop in own.stops if stop.visit == self._visit.id)
-        cost = _difference(self._plan.cost, witness.cost)
+        cost = added_cost(self._plan.cost, witness.cost)
         unserved = 0 if self.late else -self._unserved
         cost = msgspec.structs.replace(cost, unserved=unserved)
         old = {route.shift: route for route in self._plan.routes}
@@ -146,8 +147,8 @@ class Witnesses:
             relaxations=relaxations, visit=self._visit.id, shift=own.shift, technician=own.technician, start=stop.start,
             late_seconds=stop.late_seconds, promise_late_seconds=stop.promise_late_seconds,
             price=cost.total - cost.unserved, cost=cost, moved=self._moved(witness), shifts=touched,
-            added_travel_seconds=_driving(witness) - _driving(self._plan),
-            added_overtime_seconds=_overtime(witness) - _overtime(self._plan),
+            added_travel_seconds=driving(witness.routes) - driving(self._plan.routes),
+            added_overtime_seconds=overtime(witness.routes) - overtime(self._plan.routes),
             routes=tuple(route for route in witness.routes if route.shift in touched), witness=witness,
         )  # fmt: skip
 
@@ -183,7 +184,7 @@ def _anchors(problem: Problem, plan: Plan) -> dict[int, tuple[int, int]]:
     Planned ones: as they are planned. One without a place: when what it follows is over.
     """
     followed = {visit.follows.visit for visit in problem.visits if visit.follows is not None}
-    planned = {stop.visit: stop for stop in _stops(plan)}
+    planned = {stop.visit: stop for stop in stops_of(plan.routes)}
     found: dict[int, tuple[int, int]] = {}
     for number, visit in enumerate(problem.visits):
         own = planned.get(visit.id)
@@ -196,22 +197,5 @@ def _anchors(problem: Problem, plan: Plan) -> dict[int, tuple[int, int]]:
     return found
 
 
-def _stops(plan: Plan) -> Iterator[Stop]:
-    for route in plan.routes:
-        yield from route.stops
-
-
 def _starts(plan: Plan) -> dict[str, int]:
-    return {stop.visit: stop.start for stop in _stops(plan)}
-
-
-def _driving(plan: Plan) -> int:
-    return sum(stop.travel_seconds for stop in _stops(plan)) + sum(route.end_travel_seconds for route in plan.routes)
-
-
-def _overtime(plan: Plan) -> int:
-    return sum(route.overtime_seconds for route in plan.routes)
-
-
-def _difference(old: Cost, new: Cost) -> Cost:
-    return Cost(**{name: getattr(new, name) - getattr(old, name) for name in Cost.__struct_fields__})
+    return {stop.visit: stop.start for stop in stops_of(plan.routes)}
