@@ -1,5 +1,6 @@
 """Who may take a visit at all, whatever the time."""
 
+from collections.abc import Hashable
 from typing import Literal, TypeAlias
 
 from routing.problem import Shift, Visit
@@ -20,3 +21,9 @@ def exclusion(visit: Visit, shift: Shift) -> Exclusion | None:
     if pin is not None and (pin.shift not in {None, shift.id} or pin.technician not in {None, shift.technician}):
         return "pinned_away"
     return None
+
+
+def rules_about_people(visit: Visit) -> Hashable:
+    """Return all that `exclusion` looks at: visits alike in it are kept off the same shifts, by the same rules."""
+    frozen = visit.previous if visit.frozen else None
+    return visit.skills, visit.allowed_technicians, visit.forbidden_technicians, visit.pin, visit.frozen, frozen

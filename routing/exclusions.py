@@ -1,18 +1,33 @@
 """Why nobody could ever take a visit, whatever the plan: people, crew, working time, parts."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
+
+import msgspec
 
 from routing.arrays import FOREVER
 from routing.draft import Draft
-from routing.eligible import exclusion
+from routing.eligible import Exclusion, exclusion, rules_about_people
 from routing.limits import CLOSURE_PLACES
 from routing.plan import Basis, Reason
 from routing.problem import PartNeed, Problem, Shift
-from routing.reach import bounding_seconds, first_start_on
+from routing.reach import Reach, bounding_seconds
 from routing.texts import Facts
+
+
+class _Able(NamedTuple):
+    """What may take visits with the same rules about people.
+
+    `causes`: how many shifts of the whole problem each rule keeps off. `shifts`: the others, `working` their distinct
+    (start, last moment), `largest` the room in the largest of their vans.
+    """
+
+    causes: Counter[Exclusion | None]
+    shifts: Sequence[Shift]
+    working: frozenset[tuple[int, int]]
+    largest: int
 
 
 class Exclusions:
@@ -29,6 +44,9 @@ class Exclusions:
         bounded = everything and len(base.instance.problem.places) <= CLOSURE_PLACES
         self.bound_basis: Final[Basis] = "proven" if bounded else "searched"
         """What `earliest` is for the whole problem: proven to be a bound, or only searched."""
+        days = zip(base.instance.problem.shifts, base.instance.shifts, strict=True)
+        self._last = {shift.id: day.last for shift, day in days}  # frozen visits may have moved it
+        self._known: dict[Hashable, _Able] = {}
 
     def reason(self, visit: int) -> Reason | None:
         """Return the first rule that excludes the visit, or None when none does."""
@@ -41,25 +59,36 @@ class Exclusions:
 
     def earliest(self, visit: int) -> int:
         """Return the earliest start on any shift of the draft that may take the visit; FOREVER when there is none."""
-        shifts = self._instance.eligible[visit]
-        starts = (first_start_on(self._base, visit, shift, self._seconds) for shift in shifts)
-        return min((start for start in starts if start is not None), default=FOREVER)
+        return self._reach.earliest(visit)
 
     @cached_property
-    def _seconds(self) -> Sequence[Sequence[int]]:
-        """Return travel that no way round undercuts, so that 'unreachable' holds for every plan."""
-        return bounding_seconds(self._instance)
+    def _reach(self) -> Reach:
+        """What holds for every plan: its travel is such that no way round undercuts it."""
+        return Reach(self._base, bounding_seconds(self._instance))
+
+    def _able(self, visit: int) -> _Able:
+        """Return what of the whole problem may take the visit; visits with the same rules are looked at once."""
+        wanted = self._instance.problem.visits[visit]
+        rules = rules_about_people(wanted)
+        if rules not in self._known:
+            causes: list[Exclusion | None] = [exclusion(wanted, shift) for shift in self._whole.shifts]
+            shifts = [shift for shift, cause in zip(self._whole.shifts, causes, strict=True) if cause is None]
+            largest = max((FOREVER if one.capacity is None else one.capacity for one in shifts), default=0)
+            working = frozenset(map(self._working, shifts))
+            self._known[rules] = _Able(Counter(causes), shifts, working, largest)
+        return self._known[rules]
+
+    def _working(self, shift: Shift) -> tuple[int, int]:
+        """Return the start and the last moment of a shift of the whole problem."""
+        return shift.start, self._last.get(shift.id, shift.end + shift.overtime_allowed)
 
     def _excluded_by_people(self, visit: int) -> Reason | None:
         """Return why no shift may take the visit at any time, or None when some may."""
-        problem, wanted = self._whole, self._instance.problem.visits[visit]
+        problem, wanted, causes = self._whole, self._instance.problem.visits[visit], self._able(visit).causes
         if not problem.shifts:
             return Reason(code="no_technicians", basis="proven", facts={})
-        if self._instance.eligible[visit]:
-            return None
-        causes = Counter(exclusion(wanted, shift) for shift in problem.shifts)
-        if causes[None]:
-            return None  # somebody in another area may
+        if self._instance.eligible[visit] or causes[None]:
+            return None  # somebody may, or somebody in another area
         skilled = len(problem.shifts) - causes["no_skill"]
         if not skilled:
             facts: Facts = {"shifts": len(problem.shifts), "skills": sorted(wanted.skills)}
@@ -74,26 +103,40 @@ class Exclusions:
         wanted, opens = self._instance.problem.visits[visit], self._instance.visits[visit].opens
         if wanted.technicians == 1 or wanted.frozen:
             return None
-        shifts = [shift for shift in self._whole.shifts if exclusion(wanted, shift) is None]
         spans = [
-            (shift.technician, max(shift.start, opening), min(self._last(shift) - wanted.duration, closing))
-            for shift in shifts
+            (shift.technician, max(begins, opening), min(last - wanted.duration, closing))
+            for shift in self._crew(visit)
+            for begins, last in (self._working(shift),)
             for opening, closing in opens
         ]
-        most = max((_together(spans, begin) for _, begin, latest in spans if begin <= latest), default=0)
-        if most >= wanted.technicians:
-            return None
+        most = 0
+        for begin in {begin for _, begin, latest in spans if begin <= latest}:
+            most = max(most, _together(spans, begin))
+            if most >= wanted.technicians:
+                return None
         facts: Facts = {"needed": wanted.technicians, "most": most}
         return Reason(code="crew_too_small", basis="proven", facts=facts)
 
+    def able_in_a_crew(self, visit: int) -> int:
+        """Return how many technicians the rules about people let be one of those who do the visit together."""
+        return len({shift.technician for shift in self._crew(visit)})
+
+    def _crew(self, visit: int) -> Sequence[Shift]:
+        """Return the shifts of those who may be one of a crew: a pin names only one of them."""
+        wanted = self._instance.problem.visits[visit]
+        if wanted.pin is None:
+            return self._able(visit).shifts
+        others = msgspec.structs.replace(wanted, pin=None)
+        return [shift for shift in self._whole.shifts if exclusion(others, shift) is None]
+
     def _excluded_by_time(self, visit: int) -> Reason | None:
         """Return why no shift that may take the visit can do so in its working time, or None when some can."""
-        data, days = self._instance.visits[visit], self._working_times(visit)
-        longest = max(last - start for start, last in days)
+        data, able = self._instance.visits[visit], self._able(visit)
+        longest = max(last - start for start, last in able.working)
         if data.duration > longest:
             return Reason(code="too_long", basis="proven", facts={"duration": data.duration, "longest": longest})
-        candidates = len(days)
-        if not any(_works_when_open(data.opens, data.duration, start, last) for start, last in days):
+        candidates = len(able.shifts)
+        if not any(_works_when_open(data.opens, data.duration, start, last) for start, last in able.working):
             return Reason(code="no_shift_in_window", basis="proven", facts={"candidates": candidates})
         if self._instance.eligible[visit] and self.earliest(visit) == FOREVER:
             return Reason(code="unreachable", basis=self.bound_basis, facts={"candidates": candidates})
@@ -101,54 +144,37 @@ class Exclusions:
 
     def _excluded_by_parts(self, visit: int) -> Reason | None:
         """Return that its parts come too late and no van has them, or that it fits in no van; None otherwise."""
-        wanted, data = self._instance.problem.visits[visit], self._instance.visits[visit]
-        shifts = [shift for shift in self._whole.shifts if exclusion(wanted, shift) is None]
-        largest = max(FOREVER if shift.capacity is None else shift.capacity for shift in shifts)
-        if wanted.load > largest:
-            return Reason(code="van_too_small", basis="proven", facts={"load": wanted.load, "largest": largest})
+        wanted, data, able = self._instance.problem.visits[visit], self._instance.visits[visit], self._able(visit)
+        if wanted.load > able.largest:
+            return Reason(code="van_too_small", basis="proven", facts={"load": wanted.load, "largest": able.largest})
         ready = FOREVER if wanted.parts_ready is None else wanted.parts_ready
-        if not wanted.parts or any(_carries(self._whole, shift.technician, wanted.parts) for shift in shifts):
+        if not wanted.parts or any(self._carries(shift.technician, wanted.parts) for shift in able.shifts):
             return None
-        works = ((max(start, ready), last) for start, last in self._working_times(visit))
+        works = ((max(start, ready), last) for start, last in able.working)
         if any(_works_when_open(data.opens, data.duration, start, last) for start, last in works):
             return None
         facts: Facts = {"parts": sorted({need.part for need in wanted.parts})}
         return Reason(code="parts_missing", basis="proven", facts=facts)
 
-    def _last(self, shift: Shift) -> int:
-        """Return the last moment of a shift, which frozen visits may have moved."""
-        here = next((day for day in self._instance.shifts if self._instance.problem.shifts[day.index] == shift), None)
-        return shift.end + shift.overtime_allowed if here is None else here.last
+    def _carries(self, technician: str, parts: Sequence[PartNeed]) -> bool:
+        """Return whether the technician's van has all of `parts`, if nothing else takes of it."""
+        needed = Counter[str]()
+        for need in parts:
+            needed[need.part] += need.quantity
+        return all(self._vans[technician, part] >= quantity for part, quantity in needed.items())
 
-    def _working_times(self, visit: int) -> list[tuple[int, int]]:
-        """Return (start, last moment) of every shift of the whole problem that may take the visit."""
-        instance = self._instance
-        here = {shift.id: day for shift, day in zip(instance.problem.shifts, instance.shifts, strict=True)}
-        wanted = instance.problem.visits[visit]
-        return [
-            (here[shift.id].start, here[shift.id].last)
-            if shift.id in here
-            else (shift.start, shift.end + shift.overtime_allowed)
-            for shift in self._whole.shifts
-            if exclusion(wanted, shift) is None
-        ]
+    @cached_property
+    def _vans(self) -> Counter[tuple[str, str]]:
+        """How much each technician's van has of each part."""
+        held = Counter[tuple[str, str]]()
+        for stock in self._whole.van_stock:
+            held[stock.technician, stock.part] += stock.quantity
+        return held
 
 
 def _together(spans: Sequence[tuple[str, int, int]], moment: int) -> int:
     """Return how many technicians could begin at `moment`."""
     return len({technician for technician, begin, latest in spans if begin <= moment <= latest})
-
-
-def _carries(problem: Problem, technician: str, parts: Sequence[PartNeed]) -> bool:
-    """Return whether the technician's van has all of `parts`, if nothing else takes of it."""
-    held = Counter[str]()
-    for stock in problem.van_stock:
-        if stock.technician == technician:
-            held[stock.part] += stock.quantity
-    needed = Counter[str]()
-    for need in parts:
-        needed[need.part] += need.quantity
-    return all(held[part] >= quantity for part, quantity in needed.items())
 
 
 def _works_when_open(opens: Sequence[tuple[int, int]], duration: int, begins: int, last: int) -> bool:

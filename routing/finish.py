@@ -1,5 +1,6 @@
 """The last steps of every plan: explained, priced, and passed by the referee."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ import msgspec
 from routing.assemble import assembled
 from routing.check import violations
 from routing.draft import Draft
-from routing.explain import Explainer
+from routing.explain import EXPLAIN_SECONDS, Explainer
 from routing.plan import Cost, Plan, Status
 from routing.problem import Problem, ProblemError
 
@@ -38,7 +39,9 @@ def drawn_up(problem: Problem, parts: Sequence[Part], *, status: Status, seed: i
     """Return the plan that the drafts of all parts of `problem` make, explained; the referee has not seen it."""
     shift_order = {shift.id: index for index, shift in enumerate(problem.shifts)}
     visit_order = {visit.id: index for index, visit in enumerate(problem.visits)}
-    explainers = [Explainer(part.base, part.draft, problem) for part in parts]
+    hurried = status in {"seconds", "cancelled"}  # a run bounded by what it looks at explains all, so that it repeats
+    until = time.monotonic() + EXPLAIN_SECONDS if hurried else None
+    explainers = [Explainer(part.base, part.draft, problem, until=until) for part in parts]
     pieces = [assembled(part.draft) for part in parts]
     travel = parts[0].draft.instance.travel
     return Plan(

@@ -1,7 +1,7 @@
 """A problem prepared for searching: indices instead of names, rules folded together, and the arrays made of them."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from routing import arrays as columns
 from routing.arrays import FOREVER, NOWHERE, Arrays
-from routing.eligible import exclusion
+from routing.eligible import exclusion, rules_about_people
 from routing.problem import Prices, Problem, Shift, Visit, delay_second, horizon_end, overdue
 from routing.simulate import PER_MILLE, RouteTimes, simulated
 from routing.travel import TravelTable, travel_table
@@ -103,25 +103,37 @@ class Whole:
 
 def whole_of(problem: Problem) -> Whole:
     """Return what the parts of `problem` need to know of it."""
-    return Whole(horizon_end(problem), stocked(problem))
+    return Whole(horizon_end(problem), {problem.visits[index].id: keeper for index, keeper in stocked(problem).items()})
 
 
-def prepare(problem: Problem, whole: Whole | None = None, travel: TravelTable | None = None) -> Instance:
+def prepare(
+    problem: Problem,
+    whole: Whole | None = None,
+    travel: TravelTable | None = None,
+    *,
+    kept: Mapping[int, str] | None = None,
+) -> Instance:
     """Return the instance of a validated problem, or of a part of one with what it needs to know of the whole.
 
-    `travel` is the table over the problem's places, where it is known already.
+    `travel` is the table over the problem's places, where it is known already; `kept`: the technicians from whose vans
+    visits, by index, have their parts already.
     """
-    whole = whole or whole_of(problem)
+    if whole is None:
+        horizon, keepers = horizon_end(problem), stocked(problem, kept)
+    else:
+        numbered = enumerate(problem.visits)
+        horizon = whole.horizon
+        keepers = {index: whole.stocked[visit.id] for index, visit in numbered if visit.id in whole.stocked}
     travel = travel or travel_table(problem)
     place_index = {place.id: index for index, place in enumerate(problem.places)}
     shift_index = {shift.id: index for index, shift in enumerate(problem.shifts)}
     visits = tuple(
-        _visit_data(index, visit, place_index[visit.place], shift_index, problem.prices, whole.horizon)
+        _visit_data(index, visit, place_index[visit.place], shift_index, problem.prices, horizon)
         for index, visit in enumerate(problem.visits)
     )
     shifts = tuple(_shift_data(index, shift, place_index, problem.prices) for index, shift in enumerate(problem.shifts))
     eligible, frozen = _eligible(problem), _frozen_routes(problem, shift_index)
-    arrays = _arrays(problem, visits, eligible=eligible, seconds=travel.seconds, stocked=whole.stocked)
+    arrays = _arrays(problem, visits, eligible=eligible, seconds=travel.seconds, stocked=keepers)
     arrays = _with_shifts(arrays, problem, shifts)
     fitted = tuple(_fitted(arrays, day, frozen[day.index]) for day in shifts)
     if fitted != shifts:
@@ -140,7 +152,7 @@ def prepare(problem: Problem, whole: Whole | None = None, travel: TravelTable | 
         seconds=rows_of(travel.seconds),
         eligible=eligible,
         frozen=frozen,
-        horizon=max([whole.horizon, *(day.last for day in fitted)]),
+        horizon=max([horizon, *(day.last for day in fitted)]),
         prices=problem.prices,
     )
 
@@ -151,7 +163,7 @@ def _arrays(
     *,
     eligible: Sequence[Sequence[int]],
     seconds: NDArray[np.int32],
-    stocked: dict[str, str],
+    stocked: Mapping[int, str],
 ) -> Arrays:
     """Return the arrays of a problem without its shifts; see `_with_shifts`."""
     technicians, territories = _technicians(problem), _territories(problem)
@@ -164,7 +176,7 @@ def _arrays(
         wanted = None if visit.preferred_technician is None else visit.preferred_technician
         rows[data.index, columns.WANTED_TECHNICIAN] = NOWHERE if wanted is None else technicians.get(wanted, GONE_SHIFT)
         rows[data.index, columns.TERRITORY] = NOWHERE if visit.territory is None else territories[visit.territory]
-        rows[data.index, columns.STOCKED] = technicians.get(stocked.get(visit.id, ""), NOWHERE)
+        rows[data.index, columns.STOCKED] = technicians.get(stocked.get(data.index, ""), NOWHERE)
     may = np.zeros((len(visits), len(problem.shifts)), dtype=np.uint8)
     for index, able in enumerate(eligible):
         may[index, list(able)] = 1
@@ -406,8 +418,7 @@ def _eligible(problem: Problem) -> tuple[tuple[int, ...], ...]:
     known: dict[object, tuple[int, ...]] = {}
     found: list[tuple[int, ...]] = []
     for visit in problem.visits:
-        frozen = visit.previous if visit.frozen else None
-        rules = (visit.skills, visit.allowed_technicians, visit.forbidden_technicians, visit.pin, frozen)
+        rules = rules_about_people(visit)
         if rules not in known:
             known[rules] = tuple(i for i, shift in enumerate(problem.shifts) if exclusion(visit, shift) is None)
         found.append(known[rules])

@@ -2,9 +2,11 @@
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
-from routing.arrays import FOREVER
+import numpy as np
+
+from routing.arrays import FOREVER, Integers
 from routing.draft import Draft, DraftRoute, overloaded
 from routing.instance import Instance, with_day
 from routing.scan import inserted
@@ -21,27 +23,55 @@ class Attempts:
     """What trying to insert one visit everywhere came to."""
 
     tried: int = 0
-    feasible: int = 0
-    in_time: int = 0
     cheapest: int = FOREVER
-    cheapest_in_time: int = FOREVER
     made_late: int = 0
     over_budget: int = 0
     obstacles: Counter[str] = field(default_factory=Counter[str])
+    found: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    """Start and added price of each that breaks no rule."""
+
+    @property
+    def feasible(self) -> int:
+        """How many break no rule."""
+        return len(self.found)
+
+    def by(self, moment: int) -> list[int]:
+        """Return the added prices of those that start by `moment`."""
+        return [added for start, added in self.found if start <= moment]
 
 
-def attempts(draft: Draft, visit: int, most: int) -> Attempts:
-    """Try `visit` at the positions of every shift that may take it, nearest first, at most `most` of them."""
-    instance, found = draft.instance, Attempts()
-    here = instance.visits[visit].place
-    positions: list[tuple[int, int, int]] = []
-    for shift in instance.eligible[visit]:
-        visits = draft.routes[shift].visits
-        places = [instance.shifts[shift].start_place, *(instance.visits[index].place for index in visits)]
+class Positions(NamedTuple):
+    """Every position behind the frozen visits of a draft: the place before it, its shift, its number there."""
+
+    places: Integers
+    shifts: Integers
+    numbers: Integers
+
+
+def positions(draft: Draft) -> Positions:
+    """Return the positions of a draft, in the order of shifts and routes."""
+    instance, found = draft.instance, list[tuple[int, int, int]]()
+    for shift, route in enumerate(draft.routes):
+        places = [instance.shifts[shift].start_place, *(instance.visits[index].place for index in route.visits)]
         first = len(instance.frozen[shift])
-        positions += [(instance.seconds[places[at]][here], shift, at) for at in range(first, len(places))]
-    for _, shift, position in sorted(positions)[:most]:
-        _attempt(found, draft, visit, shift, position)
+        found += [(place, shift, first + number) for number, place in enumerate(places[first:])]
+    return Positions(*np.array(found, dtype=np.int64).reshape(-1, 3).T)
+
+
+def attempts(draft: Draft, visit: int, most: int, known: Positions | None = None) -> Attempts:
+    """Try `visit` at the positions of every shift that may take it, nearest first, at most `most` of them.
+
+    `known`: the draft's positions, where they are known already.
+    """
+    instance, found = draft.instance, Attempts()
+    places, shifts, numbers = known or positions(draft)
+    able = np.zeros(len(instance.shifts), dtype=np.bool_)
+    able[list(instance.eligible[visit])] = True
+    chosen = np.flatnonzero(able[shifts])
+    away = instance.travel.seconds[places[chosen], instance.visits[visit].place]
+    nearest = chosen[np.argsort(away, kind="stable")[:most]]
+    for shift, number in zip(shifts[nearest].tolist(), numbers[nearest].tolist(), strict=True):
+        _attempt(found, draft, visit, shift, number)
     return found
 
 
@@ -71,11 +101,8 @@ def _attempt(found: Attempts, draft: Draft, visit: int, shift: int, position: in
     if added < found.cheapest and _over_budget(draft, shift, new):
         found.over_budget += 1
         return
-    found.feasible += 1
     starts = dict(zip(new.visits, new.starts(), strict=True))
-    if starts[visit] <= instance.visits[visit].due:
-        found.in_time += 1
-        found.cheapest_in_time = min(found.cheapest_in_time, added)
+    found.found.append((starts[visit], added))
     if added < found.cheapest:
         before = dict(zip(old.visits, old.starts(), strict=True))
         dues = {index: instance.visits[index].due for index in old.visits}

@@ -270,6 +270,11 @@ REASON_TEXTS: Final[Mapping[str, Text]] = {
         "Room was found ({feasible} of {tried} insertions tried), but planning stopped before using it. Plan again.",
         "已找到空档（尝试 {tried} 种插入，其中 {feasible} 种可行），但计划提前停止。请重新计划。",
     ),
+    "not_looked_at": Text(
+        "No rule excludes it, but so many others had to be explained that time ran out before it was tried anywhere."
+        " Plan again.",
+        "没有规则排除它，但需说明的上门太多，时间用完前未能尝试任何位置。请重新计划。",
+    ),
     "overdue": Text(
         "Its commitment ran out {overdue} s before planning began; it is planned as soon as we found possible.",
         "其时限在计划开始前 {overdue} 秒已过；已尽早安排。",
@@ -282,6 +287,16 @@ REASON_TEXTS: Final[Mapping[str, Text]] = {
         "We found no plan that arrives by {due} s and is better as a whole: {tried} insertions tried,"
         " {feasible} possible by then but at a higher price.",
         "未找到在 {due} 秒前到达且整体更优的方案：尝试 {tried} 种插入，其中 {feasible} 种能按时但代价更高。",
+    ),
+    "promise_before_reachable": Text(
+        "Nobody who may take it can be there before {earliest} s; its appointment ends at {due} s.",
+        "可承担的人员最早 {earliest} 秒到达；其约定时间到 {due} 秒为止。",
+    ),
+    "no_room_as_promised": Text(
+        "We found no plan that arrives within its appointment, which ends at {due} s, and is better as a whole: {tried}"
+        " insertions tried, {feasible} possible by then but at a higher price.",
+        "未找到在约定时间（到 {due} 秒为止）内到达且整体更优的方案：尝试 {tried} 种插入，其中 {feasible} 种能按时"
+        "但代价更高。",
     ),
     "parts_missing": Text(
         "It needs {parts}: no van of somebody who may take it has all of it, and it is not at hand before their shifts"

@@ -199,7 +199,53 @@ def test_a_search_cut_short_says_that_room_was_found() -> None:
 
 def test_a_frozen_visit_behind_time_is_late_for_a_reason() -> None:
     frozen = visit("v1", frozen=True, previous=Previous(shift="li-wei/mon", start=2 * HOUR), commitment_due=HOUR)
-    assert reason_of(problem((shift(),), (frozen,))).code == "due_before_reachable"
+    reason = reason_of(problem((shift(),), (frozen,)))
+    assert reason == Reason(code="due_before_reachable", basis="proven", facts={"earliest": 2 * HOUR, "due": HOUR})
+
+
+@pytest.mark.parametrize(
+    ("changes", "codes"),
+    [
+        (
+            {"commitment_due": HOUR, "promise": Window(start=0, end=2 * HOUR)},
+            ["no_earlier_room", "no_room_as_promised"],
+        ),
+        ({"commitment_due": -60, "promise": Window(start=0, end=2 * HOUR)}, ["overdue", "no_room_as_promised"]),
+        ({"commitment_due": HOUR, "promise": Window(start=0, end=5 * HOUR)}, ["no_earlier_room"]),
+    ],
+)
+def test_a_visit_that_misses_commitment_and_appointment_says_why_for_each(
+    changes: dict[str, Any], codes: list[str]
+) -> None:
+    first = visit("first", "depot", duration=4 * HOUR, priority=1, commitment_due=0)
+    plan = solve(problem((shift(),), (first, visit("v1", "depot", priority=4, **changes))), QUICK)
+    (late,) = plan.late
+    assert [one.code for one in late.reasons] == codes
+    for one in late.reasons:
+        for language in ("en", "zh"):
+            assert "{" not in one.sentence(language)
+
+
+def test_an_appointment_nobody_can_keep_is_proven() -> None:
+    far = visit("v1", commitment_due=60, promise=Window(start=0, end=120))
+    plan = solve(problem((shift(),), (far,), travel=line(4, 1_200)), QUICK)
+    assert [(one.code, one.basis, one.facts["earliest"]) for one in plan.late[0].reasons] == [
+        ("due_before_reachable", "proven", 1_200), ("promise_before_reachable", "proven", 1_200),
+    ]  # fmt: skip
+
+
+def test_what_no_time_was_left_for_is_said_not_to_have_been_looked_at_but_what_is_proven_stays_proven() -> None:
+    base = empty_draft(prepare(problem((shift(),), (visit("v1"), visit("crane", skills=("crane",))))))
+    free, skill = Explainer(base, base, until=0.0).unplanned()
+    assert (free.reasons[0].code, free.reasons[0].basis) == ("not_looked_at", "searched")
+    assert (skill.reasons[0].code, skill.reasons[0].basis) == ("no_skill", "proven")
+
+
+def test_a_long_chain_without_a_place_is_explained() -> None:
+    chain = [visit("v0", skills=("crane",))]
+    chain += [visit(f"v{number}", follows=Follows(visit=f"v{number - 1}")) for number in range(1, 1_200)]
+    reason = first_reason(problem((shift(),), tuple(chain)), "v1199")
+    assert reason == Reason(code="follows_unplanned", basis="proven", facts={"followed": "v1198"})
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
