@@ -14,7 +14,7 @@ from backend.core.audit import Actor, record
 from backend.core.errors import Fault, Finding, Problem
 from backend.core.tasks import Task
 from backend.dispatch.models import PlanRun
-from backend.dispatch.plan import MOVABLE, Standing, standings
+from backend.dispatch.open_visits import MOVABLE, Standing, standings
 from backend.dispatch.queue import RUN_PLAN, enqueue_plan, on_tasks
 from backend.dispatch.schemas import Hypothesis, NewPlan, NewReplan, Publication, SkippedVisit
 from backend.dispatch.supposing import WHAT_IF, supposed
@@ -187,7 +187,9 @@ class _Publishing:
     skipped: list[SkippedVisit] = field(default_factory=list[SkippedVisit])
 
     async def place(self, route: Route, stop: Stop) -> None:
-        visit = self.visits[UUID(stop.visit)]
+        visit = self.visits.get(UUID(stop.visit))
+        if visit is None:  # somebody's part in a visit that another leads: they were asked for it by name
+            return
         standing, wanted = self.standing[visit.id], _wanted(self.run, route, stop)
         if visit.state not in MOVABLE:
             self._skip(visit, "begun")
@@ -206,7 +208,10 @@ class _Publishing:
             self.assigned += 1
 
     async def take_off(self, visit_id: UUID) -> None:
-        visit, standing = self.visits[visit_id], self.standing[visit_id]
+        visit = self.visits.get(visit_id)
+        if visit is None:
+            return
+        standing = self.standing[visit_id]
         if visit.state not in MOVABLE:
             self._skip(visit, "begun")
         elif standing.assignment_id is None:

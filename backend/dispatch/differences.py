@@ -16,10 +16,11 @@ from backend.dispatch.desk import Desk, sheet_line
 from backend.dispatch.live import NO_PLAN, naming
 from backend.dispatch.live_wording import Naming, minutes
 from backend.dispatch.models import PlanRun
-from backend.dispatch.plan import Standing, standings
+from backend.dispatch.open_visits import Standing, standings
 from backend.dispatch.queries import ONE_MORE, plan_run
 from backend.dispatch.schemas import ChangeView, Difference, Hypothesis, PlacedView, PlanVersion, TermsView
 from backend.dispatch.supposing import WHAT_IF
+from backend.jobs.models import Visit
 from backend.people.models import Person
 from backend.people.sign_in import unit_trees
 from routing import problem as planning
@@ -57,7 +58,7 @@ async def difference(
         before, before_terms = await _in_force(session, desk, run, problem)
     else:
         before, before_terms = _other(run, await plan_run(session, principal, base_id, "read"))
-    found = changes(problem, before, placements(made))
+    found = await _of_visits(session, changes(problem, before, placements(made)))
     called = await _naming(session, run, problem, before)
     views = [_change(one, called) for one in found]
     after_terms = terms(made)
@@ -87,6 +88,18 @@ async def plan_versions(
     return await fetch_rows(session, listed, PlanRun.id, page, _version)
 
 
+async def _of_visits(session: AsyncSession, found: tuple[Change, ...]) -> tuple[Change, ...]:
+    """Return what changes of visits, not of who joins them; `told` only where it was a customer who was told."""
+    ids = [UUID(one.visit) for one in found]
+    visits = select(Visit.id, Visit.told_at).where(Visit.id.in_(ids))
+    told_at = {str(row.id): row.told_at for row in await session.execute(visits)}
+    return tuple(
+        msgspec.structs.replace(one, told=one.told and told_at[one.visit] is not None)
+        for one in found
+        if one.visit in told_at
+    )
+
+
 def _version(row: RowMapping) -> PlanVersion:
     outcome: dict[str, Any] = row["publication"] or {}
     return PlanVersion(
@@ -114,9 +127,13 @@ async def _in_force(
         for visit_id, one in standing.items()
         if (placed := _published(one, technicians, run)) is not None
     }
+    for visit in problem.visits:  # who joins a visit stays with it
+        if visit.previous is not None and UUID(visit.id) not in standing:
+            shift = visit.previous.shift
+            before[visit.id] = Placed(shift=shift, technician=technicians[shift], start=visit.previous.start)
     orders: dict[str, list[str]] = {}
-    for visit in sorted(before, key=lambda name: before[name].start):
-        orders.setdefault(before[visit].shift, []).append(visit)
+    for name in sorted(before, key=lambda name: before[name].start):
+        orders.setdefault(before[name].shift, []).append(name)
 
     async def sheet() -> bytes:
         return sheet_line(problem, NO_PLAN)

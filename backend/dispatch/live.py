@@ -15,6 +15,7 @@ from backend.core.auth import Principal
 from backend.core.changes import change, commit_clock
 from backend.core.errors import NOT_FOUND, Fault, Finding, Problem
 from backend.dispatch.desk import Desk, PlannerRefusedError, sheet_line
+from backend.dispatch.joining import joined_visits
 from backend.dispatch.live_schemas import (
     DayWarning,
     LatenessView,
@@ -170,14 +171,16 @@ async def naming(session: AsyncSession, problem: PlanningProblem, at: datetime, 
 
 
 async def labels(session: AsyncSession, visit_ids: Sequence[UUID]) -> dict[str, Label]:
-    """Return what visits are called."""
+    """Return what visits are called, and the stays of who joins one."""
+    stays = await joined_visits(session, visit_ids)
     listed = (
         select(Visit.id, WorkOrder.number, Site.name, Site.time_zone)
         .join(WorkOrder, WorkOrder.id == Visit.work_order_id)
         .join(Site, Site.id == WorkOrder.site_id)
-        .where(Visit.id.in_(visit_ids))
+        .where(Visit.id.in_([*visit_ids, *stays.values()]))
     )
-    return {str(row.id): Label(row.number, row.name, row.time_zone) for row in await session.execute(listed)}
+    called = {str(row.id): Label(row.number, row.name, row.time_zone, row.id) for row in await session.execute(listed)}
+    return called | {str(stay): called[str(visit)] for stay, visit in stays.items()}
 
 
 # --- what changed since -------------------------------------------------------------------------------------------
@@ -229,11 +232,24 @@ async def tried(seen: Situation, visit_id: UUID, wanted: WantedPlacement) -> Wha
     neighbour = wanted.after_visit_id or wanted.before_visit_id
     seen.must_know(visit_id, wanted.shift_id, neighbour)
     placement = Placement(
-        visit=str(visit_id), shift=_text(wanted.shift_id), after=_text(wanted.after_visit_id),
-        before=_text(wanted.before_visit_id),
+        visit=str(visit_id), shift=_text(wanted.shift_id),
+        after=_beside(seen, wanted.after_visit_id, wanted.shift_id),
+        before=_beside(seen, wanted.before_visit_id, wanted.shift_id),
         at=None if wanted.at is None else int((wanted.at - seen.at).total_seconds()),
     )  # fmt: skip
     return await seen.ask(TryMove(placement=placement))
+
+
+def _beside(seen: Situation, visit_id: UUID | None, shift_id: UUID | None) -> str | None:
+    """Return the problem's id of what is beside: the visit, or on the shift of who joins it, their stay there."""
+    stays = (
+        visit.id
+        for visit in seen.problem.visits
+        if visit.previous is not None
+        and visit.previous.shift == _text(shift_id)
+        and seen.naming.visits[visit.id].visit == visit_id
+    )
+    return next(stays, _text(visit_id))
 
 
 def what_if_view(seen: Situation, visit_id: UUID, tried: WhatIf) -> WhatIfView:
@@ -290,7 +306,8 @@ def _proposal(proposal: Proposal, naming: Naming) -> ProposalView:
     before = proposal.route.stops[proposal.position - 1].visit if proposal.position else None
     return ProposalView(
         shift_id=UUID(proposal.shift), person_id=UUID(proposal.route.technician),
-        person_name=naming.person(proposal.shift), after_visit_id=None if before is None else UUID(before),
+        person_name=naming.person(proposal.shift),
+        after_visit_id=None if before is None else naming.visits[before].visit,
         starts_at=naming.at(proposal.start), late_minutes=minutes(proposal.late_seconds),
         promise_late_minutes=minutes(proposal.promise_late_seconds),
         added_travel_minutes=minutes(proposal.added_travel_seconds),
@@ -305,7 +322,7 @@ def _proposal(proposal: Proposal, naming: Naming) -> ProposalView:
 async def live_days(session: AsyncSession, seen: Situation) -> LiveDays:
     """Return every day of the plan in force from now on: who is behind, who comes late, whose day gets too long."""
     followed: InForce = await seen.ask(Follow())
-    states = await _states(session, [UUID(visit.id) for visit in seen.problem.visits])
+    states = await _states(session, {label.visit for label in seen.naming.visits.values()})
     routes = {route.shift: route for route in followed.plan.routes}
     warned: dict[str, list[DayWarning]] = {}
     for misfit in followed.misfits:
@@ -321,7 +338,7 @@ async def live_days(session: AsyncSession, seen: Situation) -> LiveDays:
 
 
 def _day(
-    shift_id: str, route: Route | None, warned: list[DayWarning], seen: Situation, states: Mapping[str, str]
+    shift_id: str, route: Route | None, warned: list[DayWarning], seen: Situation, states: Mapping[UUID, str]
 ) -> LiveDay:
     shift = next(one for one in seen.problem.shifts if one.id == shift_id)
     naming = seen.naming
@@ -341,25 +358,26 @@ def _day(
     )  # fmt: skip
 
 
-def _stop(stop: Stop, seen: Situation, states: Mapping[str, str]) -> LiveStop:
+def _stop(stop: Stop, seen: Situation, states: Mapping[UUID, str]) -> LiveStop:
     planned_at = seen.task.standings[UUID(stop.visit)].arrives_at
     starts_at = seen.naming.at(stop.start)
     behind = 0 if planned_at is None else int((starts_at - max(planned_at, seen.at)).total_seconds())
     return LiveStop(
-        **_label(stop.visit, seen.naming), state=states[stop.visit], planned_at=planned_at, starts_at=starts_at,
+        **_label(stop.visit, seen.naming), state=states[seen.naming.visits[stop.visit].visit],
+        planned_at=planned_at, starts_at=starts_at,
         ends_at=seen.naming.at(stop.departure), behind_minutes=minutes(behind),
         late_minutes=minutes(stop.late_seconds), promise_late_minutes=minutes(stop.promise_late_seconds),
     )  # fmt: skip
 
 
-async def _states(session: AsyncSession, visit_ids: Sequence[UUID]) -> dict[str, str]:
-    listed = select(Visit.id, Visit.state).where(Visit.id.in_(visit_ids))
-    return {str(row.id): row.state for row in await session.execute(listed)}
+async def _states(session: AsyncSession, visit_ids: Iterable[UUID]) -> dict[UUID, str]:
+    listed = select(Visit.id, Visit.state).where(Visit.id.in_(list(visit_ids)))
+    return {row.id: row.state for row in await session.execute(listed)}
 
 
 def _label(visit: str, naming: Naming) -> dict[str, Any]:
     label = naming.visits[visit]
-    return {"visit_id": UUID(visit), "number": label.number, "site_name": label.site}
+    return {"visit_id": label.visit, "number": label.number, "site_name": label.site}
 
 
 def _text(row_id: UUID | None) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from backend.contracts.rules import span_words
@@ -19,11 +20,12 @@ SECONDS_A_MINUTE: Final = 60
 
 
 class Label(NamedTuple):
-    """What a visit is called: its order's number, its site, and the site's time zone."""
+    """What a visit is called: its order's number, its site and its time zone, and its id (a stay: of what it joins)."""
 
     number: str
     site: str
     zone: str
+    visit: UUID
 
 
 @dataclass(frozen=True)

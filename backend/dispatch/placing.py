@@ -70,8 +70,8 @@ async def carry_out(
     held = await _leading(session, list(visits))
     for route in tried.routes:
         for stop in route.stops:
-            if stop.visit in changed:
-                visit = visits[UUID(stop.visit)]
+            visit = visits.get(UUID(stop.visit))
+            if visit is not None and stop.visit in changed:  # who joins a visit keeps to the time they were asked for
                 standing = _kept(held.get(visit.id), route)
                 given: dict[str, Any] = {"pinned": pinned} if visit.id == visit_id and pinned else standing
                 await assign_visit(

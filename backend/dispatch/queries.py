@@ -1,5 +1,6 @@
 """Reads of plans."""
 
+from collections.abc import Container, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from backend.contracts.rules import moment_words
 from backend.core.auth import Principal
 from backend.core.errors import NOT_FOUND, Problem
 from backend.core.paging import Page, PageRequest, fetch_page
+from backend.dispatch.joining import joined_visits
 from backend.dispatch.models import PlanRun, UnplannedVisit
 from backend.dispatch.schemas import PlanSummary, PlanView, RouteView, StopView, UnplannedView
 from backend.dispatch.wording import Names
@@ -18,6 +20,7 @@ from backend.jobs.models import Visit, WorkOrder
 from backend.people.models import Person, Skill, Unit
 from backend.sites.models import Site
 from routing import problem as planning
+from routing.differences import stops_of
 from routing.plan import Plan, Route, Stop
 
 SECONDS_A_MINUTE = 60
@@ -49,7 +52,8 @@ async def plan(session: AsyncSession, principal: Principal, plan_id: UUID) -> Pl
     """Return a plan run with everything it says; raises not_found."""
     run = await plan_run(session, principal, plan_id, "read")
     made = msgspec.convert(run.plan, Plan) if run.plan is not None else None
-    zh, en = _sentences(made) if made else (None, None)
+    stays = await _stays(session, made) if made else {}
+    zh, en = _sentences(made, stays) if made else (None, None)
     return PlanView(
         id=run.id, unit_id=run.unit_id, kind=run.kind, version=run.version, most_changes=run.most_changes,
         base_id=run.base_id, hypothesis=run.hypothesis, state=run.state, horizon_starts_at=run.horizon_starts_at,
@@ -57,7 +61,7 @@ async def plan(session: AsyncSession, principal: Principal, plan_id: UUID) -> Pl
         started_at=run.started_at, finished_at=run.finished_at, published_at=run.published_at, progress=run.progress,
         summary_zh=zh, summary_en=en, travel_source=made and made.travel_source,
         cost=msgspec.to_builtins(made.cost) if made else None,
-        routes=[_route(run, route) for route in made.routes] if made else [],
+        routes=[_route(run, route, stays) for route in made.routes] if made else [],
         unplanned=await _unplanned(session, run.id), violations=run.violations, error=run.error,
     )  # fmt: skip
 
@@ -69,28 +73,35 @@ def _summary(run: PlanRun) -> PlanSummary:
     )  # fmt: skip
 
 
-def _sentences(made: Plan) -> tuple[str, str]:
-    planned = sum(len(route.stops) for route in made.routes)
-    late, unplanned = len(made.late), len(made.unplanned)
+async def _stays(session: AsyncSession, made: Plan) -> dict[UUID, UUID]:
+    """Return the visits of the plan's stays of people who join, by stay."""
+    unplanned = [UUID(one.visit) for one in made.unplanned]
+    return await joined_visits(session, [*unplanned, *(UUID(stop.visit) for stop in stops_of(made.routes))])
+
+
+def _sentences(made: Plan, stays: Container[UUID]) -> tuple[str, str]:
+    planned = len({stop.visit for stop in stops_of(made.routes) if UUID(stop.visit) not in stays})
+    late, unplanned = len(made.late), sum(UUID(one.visit) not in stays for one in made.unplanned)
     kept, everything = planned - late, planned + unplanned
     zh = f"{everything} 次上门中 {kept} 次按时到场,{late} 次会晚到,{unplanned} 次未排上。"
     en = f"{kept} of {everything} visits arrive in time, {late} arrive late, {unplanned} are not planned."
     return zh, en
 
 
-def _route(run: PlanRun, route: Route) -> RouteView:
+def _route(run: PlanRun, route: Route, stays: Mapping[UUID, UUID]) -> RouteView:
     start = run.horizon_starts_at
     return RouteView(
         shift_id=UUID(route.shift), person_id=UUID(route.technician),
         departs_at=start + timedelta(seconds=route.leaves), ends_at=start + timedelta(seconds=route.end),
-        stops=[_stop(run, stop) for stop in route.stops],
+        stops=[_stop(run, stop, stays) for stop in route.stops],
     )  # fmt: skip
 
 
-def _stop(run: PlanRun, stop: Stop) -> StopView:
-    start = run.horizon_starts_at
+def _stop(run: PlanRun, stop: Stop, stays: Mapping[UUID, UUID]) -> StopView:
+    start, visit_id = run.horizon_starts_at, UUID(stop.visit)
     return StopView(
-        visit_id=UUID(stop.visit), arrives_at=start + timedelta(seconds=stop.arrival),
+        visit_id=stays.get(visit_id, visit_id), leads=visit_id not in stays,
+        arrives_at=start + timedelta(seconds=stop.arrival),
         starts_at=start + timedelta(seconds=stop.start), ends_at=start + timedelta(seconds=stop.departure),
         travel_minutes=-(-stop.travel_seconds // SECONDS_A_MINUTE),
         slack_minutes=None if stop.slack_seconds is None else stop.slack_seconds // SECONDS_A_MINUTE,
@@ -114,15 +125,18 @@ async def _unplanned(session: AsyncSession, plan_id: UUID) -> list[UnplannedView
 async def names(session: AsyncSession, problem: planning.Problem, start: datetime) -> Names:
     """Return what the shifts, people, visits, sites and skills of a problem that began at `start` are called."""
     found = await _shift_names(session, problem, start)
+    ids = [UUID(visit.id) for visit in problem.visits]
+    stays = await joined_visits(session, ids)
     visits = (
         select(Visit.id, WorkOrder.number, Site.id.label("site_id"), Site.name)
         .join(WorkOrder, WorkOrder.id == Visit.work_order_id)
         .join(Site, Site.id == WorkOrder.site_id)
-        .where(Visit.id.in_([UUID(visit.id) for visit in problem.visits]))
+        .where(Visit.id.in_([*ids, *stays.values()]))
     )
     for row in await session.execute(visits):
         found[str(row.id)] = (f"工单 {row.number}（{row.name}）", f"order {row.number} ({row.name})")
         found[str(row.site_id)] = (row.name, row.name)
+    found |= {str(stay): found[str(visit)] for stay, visit in stays.items()}
     for skill in await session.execute(select(Skill.key, Skill.name_zh, Skill.name_en)):
         found[skill.key] = (skill.name_zh, skill.name_en)
     return found

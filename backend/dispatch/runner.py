@@ -24,6 +24,7 @@ from backend.dispatch import plan_parts
 from backend.dispatch.child import Spares, planner
 from backend.dispatch.desk import Desk, sheet_line
 from backend.dispatch.following import Look, follow
+from backend.dispatch.joining import joined_visits
 from backend.dispatch.models import PlanPart, PlanRun, UnplannedVisit
 from backend.dispatch.plan import PlanningTask
 from backend.dispatch.queries import names as names_in
@@ -242,7 +243,10 @@ class PlanRunner:
             run.state, run.finished_at = "done", self._clock.now()
             if violations:
                 _end(run, self._clock.now(), NOT_LEGAL)
+            stays = await joined_visits(session, [UUID(one.visit) for one in answer.plan.unplanned])
             for one in answer.plan.unplanned:
+                if UUID(one.visit) in stays:
+                    continue
                 reasons = [reason_words(reason, names) for reason in one.reasons]
                 session.add(UnplannedVisit(plan_run_id=run_id, visit_id=UUID(one.visit), reasons=reasons))
             if task is not None:

@@ -142,9 +142,13 @@ class UnplannedView(msgspec.Struct, frozen=True):
 
 
 class StopView(msgspec.Struct, frozen=True):
-    """One visit of a route. `slack_minutes` is the time left to the commitment, negative when late."""
+    """One visit of a route. `slack_minutes` is the time left to the commitment, negative when late.
+
+    Who does not `leads` it comes to help whoever does.
+    """
 
     visit_id: UUID
+    leads: bool
     arrives_at: datetime
     starts_at: datetime
     ends_at: datetime

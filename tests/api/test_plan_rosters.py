@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from backend.dispatch.plan import breaks_apart, longest_presence
+from backend.core.clock import parse_instant
+from backend.dispatch.roster import breaks_apart, longest_presence
 from backend.dispatch.wording import named_fault
 from backend.jobs.models import Visit, WorkOrder
 from backend.people.models import PersonSkill
@@ -17,7 +18,7 @@ from backend.people.roster_schemas import BREAKS_MAXIMUM
 from routing.limits import MAX_BREAKS_PER_SHIFT
 from routing.problem import Break, delay_second
 from routing.protocol import Fault
-from tests.make import LAT, START, Office
+from tests.make import LAT, START, Desk, Office
 from tests.personas import LI_WEI, WANG_FANG, ZHOU_TAO
 from tests.planning import (
     absent,
@@ -31,7 +32,7 @@ from tests.planning import (
     shift_of,
     stops,
 )
-from tests.work import give, ok, opened, refused, report, sent
+from tests.work import give, ok, opened, order_of, refused, report, sent
 
 
 @pytest.fixture
@@ -245,3 +246,53 @@ async def test_what_is_long_or_due_soon_is_planned_at_a_dearer_delay(sqlite: Off
     assert (fresh.commitment_margin, soon.commitment_margin) == (0, 0), "too late for a margin of six hours"
     assert soon.priority < fresh.priority
     assert delay_second(soon, problem.prices) > delay_second(fresh, problem.prices)
+
+
+# --- who joins --------------------------------------------------------------------------------------------------------
+
+
+async def together(office: Office, desk: Desk, *, hours: float, **values: object) -> str:
+    """A visit that 李伟 leads, so many hours after the morning, and that 周涛 was asked to join."""
+    visit_id = (await opened(desk, office, duration_minutes=120, **values))["visits"][0]["id"]
+    starts_at = START + timedelta(hours=hours)
+    times = {
+        "departs_at": (starts_at - timedelta(minutes=20)).isoformat(), "arrives_at": starts_at.isoformat(),
+        "ends_at": (starts_at + timedelta(hours=2)).isoformat(),
+    }  # fmt: skip
+    shift = await shift_of(office, LI_WEI)
+    await give(desk, office, visit_id, LI_WEI, shift_id=str(shift), **times)
+    await give(desk, office, visit_id, ZHOU_TAO, leads=False, **times)
+    return visit_id
+
+
+async def test_whoever_joins_a_visit_drives_there_and_is_given_nothing_else_then(office: Office) -> None:
+    wang_fang = await office.sign_in(WANG_FANG)
+    await shift_of(office, ZHOU_TAO)
+    visit_id = await together(office, wang_fang, hours=2)
+    async with office.database.write() as session:
+        far = await second_site(session, office, lat=LAT + 0.1)
+    for _ in range(3):  # only 周涛 may: hours of work around the two he joins
+        await opened(wang_fang, office, site_id=str(far), required_skills=["network"], duration_minutes=90)
+    plan = await done(wang_fang, office)
+
+    zhou_tao = next(route for route in plan["routes"] if route["person_id"] == str(office.house.id_of(ZHOU_TAO)))
+    (joins,) = [stop for stop in zhou_tao["stops"] if not stop["leads"]]
+    assert joins["visit_id"] == visit_id
+    assert START + timedelta(hours=2) <= parse_instant(joins["starts_at"]) <= START + timedelta(hours=2, minutes=15)
+    assert joins["travel_minutes"] > 0
+    for before, after in pairwise(zhou_tao["stops"]):
+        assert before["ends_at"] <= after["arrives_at"]
+    assert len(zhou_tao["stops"]) >= 3, "what is left of his day is planned"
+    leads = [stop for route in plan["routes"] for stop in route["stops"] if stop["visit_id"] == visit_id]
+    assert sorted(stop["leads"] for stop in leads) == [False, True]
+    assert plan["summary_en"].startswith(f"{len(stops(plan))} of 4 visits")
+
+    difference = ok(await wang_fang.get(f"/plans/{plan['id']}/difference"))
+    assert visit_id not in {one["visit_id"] for one in difference["changes"]}
+    await published(wang_fang, plan)
+    order = await order_of(wang_fang, visit_id)
+    held = {one["person_id"]: one for one in order["assignments"] if one["withdrawn_at"] is None}
+    assert held[str(office.house.id_of(ZHOU_TAO))]["leads"] is False
+    assert parse_instant(held[str(office.house.id_of(ZHOU_TAO))]["arrives_at"]) == START + timedelta(hours=2)
+    days = ok(await wang_fang.get(f"/live/days?unit_id={office.house.service}"))
+    assert [stop["visit_id"] for day in days["days"] for stop in day["stops"]].count(visit_id) == 2

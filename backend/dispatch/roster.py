@@ -1,0 +1,186 @@
+"""Who works when: what is left of each shift, with its breaks, overtime, skills and territory."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise, permutations
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.core.clock import parse_instant
+from backend.dispatch.open_visits import place_of, remaining, second
+from backend.dispatch.travel_rules import zone_of
+from backend.people.models import Absence, Person, PersonSkill, Shift, Skill
+from routing import problem as planning
+
+SHORTEST_SHIFT: Final = timedelta(minutes=30)
+"""What is left of a shift after now and absences is planned for only if it is at least this long."""
+LAST_MOMENT: Final = timedelta(seconds=1)
+"""Before the end of a shift: a certificate that runs out as the shift ends was valid throughout."""
+
+
+@dataclass(frozen=True)
+class WorkingTime:
+    """What is left of a shift, and the places it begins and ends at."""
+
+    shift: planning.Shift
+    places: tuple[planning.Place, ...]
+
+
+@dataclass(frozen=True)
+class _Roster:
+    """What is known of the people whose shifts are planned."""
+
+    shifts: Sequence[Shift]
+    skills: Mapping[UUID, Sequence[Any]]
+    absences: Mapping[UUID, Sequence[Absence]]
+    under_way: Mapping[UUID, Any]
+
+
+async def working_times(
+    session: AsyncSession,
+    units: Sequence[UUID],
+    now: datetime,
+    until: datetime,
+    under_way: Mapping[UUID, Any],
+) -> dict[str, WorkingTime]:
+    """Return what is left of the shifts of the units' people that begin before `until`, by the shift's id.
+
+    `under_way`: the open visit each technician is at or on the way to.
+    """
+    wanted = (
+        select(Shift)
+        .join(Person, Person.id == Shift.person_id)
+        .where(Person.unit_id.in_(units), Person.active, Shift.ends_at > now, Shift.starts_at < until)
+        .order_by(Shift.starts_at, Shift.id)
+    )
+    shifts = (await session.execute(wanted)).scalars().all()
+    people = {shift.person_id for shift in shifts}
+    roster = _Roster(shifts, await _skills(session, people), await _absences(session, people, now), under_way)
+    found = {str(shift.id): _working_time(shift, roster, now) for shift in shifts}
+    return {key: working for key, working in found.items() if working is not None}
+
+
+async def _skills(session: AsyncSession, people: set[UUID]) -> Mapping[UUID, Sequence[Any]]:
+    held = (
+        select(PersonSkill.person_id, PersonSkill.valid_from, PersonSkill.valid_until, Skill.key)
+        .join(Skill, Skill.id == PersonSkill.skill_id)
+        .where(PersonSkill.person_id.in_(people))
+    )
+    return _by_person(await session.execute(held))
+
+
+async def _absences(session: AsyncSession, people: set[UUID], now: datetime) -> Mapping[UUID, Sequence[Absence]]:
+    away = select(Absence).where(Absence.person_id.in_(people), Absence.ends_at > now)
+    return _by_person((await session.execute(away.order_by(Absence.starts_at))).scalars())
+
+
+def _by_person(rows: Iterable[Any]) -> Mapping[UUID, list[Any]]:
+    found: defaultdict[UUID, list[Any]] = defaultdict(list)
+    for row in rows:
+        found[row.person_id].append(row)
+    return found
+
+
+def _working_time(shift: Shift, roster: _Roster, now: datetime) -> WorkingTime | None:
+    """Return what is left to plan of a shift, or None when that is too short."""
+    begins_at, visit = max(shift.starts_at, now), roster.under_way.get(shift.person_id)
+    if begins_at > now:
+        visit = None
+    elif visit is not None and visit.shift_id != shift.id:  # planned in no shift here: over before anything else is
+        begins_at += timedelta(seconds=remaining(visit, now))
+    absences = roster.absences.get(shift.person_id, ())
+    start, end = longest_presence(begins_at, shift.ends_at, [(away.starts_at, away.ends_at) for away in absences])
+    if end - start < SHORTEST_SHIFT:
+        return None
+    home = planning.Place(
+        id=f"shift:{shift.id}", latitude=shift.start_lat, longitude=shift.start_lon,
+        zone=zone_of(None, shift.start_lat, shift.start_lon),
+    )  # fmt: skip
+    begins = home if visit is None else place_of(visit)
+    others = [other.starts_at for other in roster.shifts if other.person_id == shift.person_id]
+    overtime = _overtime(shift, end, [*others, *(away.starts_at for away in absences)])
+    held = roster.skills.get(shift.person_id, ())
+    return WorkingTime(
+        planning.Shift(
+            id=str(shift.id), technician=str(shift.person_id), start=second(start, now), end=second(end, now),
+            start_place=begins.id, end_place=home.id, breaks=breaks_apart(_breaks(shift, start, end, now)),
+            overtime_allowed=int(overtime.total_seconds()),
+            skills=tuple(sorted(_valid_at(held, start) & _valid_at(held, end - LAST_MOMENT))),
+        ),
+        (home, begins),
+    )  # fmt: skip
+
+
+def _valid_at(held: Iterable[Any], at: datetime) -> set[str]:
+    return {row.key for row in held if row.valid_from <= at and (row.valid_until is None or row.valid_until > at)}
+
+
+def longest_presence(
+    start: datetime, end: datetime, absences: Iterable[tuple[datetime, datetime]]
+) -> tuple[datetime, datetime]:
+    """Return the longest stretch from `start` to `end` without an absence; absences may overlap and reach beyond."""
+    stretches: list[tuple[datetime, datetime]] = []
+    free_from = start
+    for gone, back in sorted(absences):
+        stretches.append((free_from, max(free_from, min(gone, end))))
+        free_from = min(max(free_from, back), end)
+    stretches.append((free_from, end))
+    return max(stretches, key=lambda stretch: stretch[1] - stretch[0])
+
+
+def _overtime(shift: Shift, end: datetime, occupied: Iterable[datetime]) -> timedelta:
+    """Return how much longer than the shift may be worked: not into the next shift, nor into an absence."""
+    if end < shift.ends_at:
+        return timedelta(0)
+    latest = end + timedelta(minutes=shift.overtime_minutes)
+    return min([latest, *(at for at in occupied if at >= end)]) - end
+
+
+def _breaks(shift: Shift, start: datetime, end: datetime, now: datetime) -> Iterator[planning.Break]:
+    """Yield the breaks that still lie ahead, as [{"start_at", "end_at", "minutes"}] of a shift says."""
+    for pause in shift.breaks:
+        length = timedelta(minutes=pause["minutes"])
+        earliest = max(parse_instant(pause["start_at"]), start)
+        latest = min(parse_instant(pause["end_at"]), end) - length
+        if earliest <= latest:
+            yield planning.Break(
+                earliest=second(earliest, now), latest=second(latest, now), duration=int(length.total_seconds())
+            )
+
+
+def breaks_apart(breaks: Iterable[planning.Break]) -> tuple[planning.Break, ...]:
+    """Return breaks in order, each able to begin only when the one before it is surely over, as the planner asks.
+
+    Times in which two breaks may both fall are shared between them. Of breaks that cannot all be taken, as many as can.
+    """
+    earliest_first = sorted(breaks, key=lambda pause: (pause.earliest, pause.latest))
+    taken = max((_takeable(order) for order in permutations(earliest_first)), key=len)
+    latest = [pause.latest for pause in taken]
+    for index in range(len(taken) - 1, 0, -1):
+        latest[index - 1] = min(latest[index - 1], latest[index] - taken[index - 1].duration)
+    earliest = [pause.earliest for pause in taken]
+    for index, (before, after) in enumerate(pairwise(taken)):
+        over = latest[index] + before.duration
+        if over > after.earliest:
+            earliest[index + 1] = (over + after.earliest) // 2
+            latest[index] = earliest[index + 1] - before.duration
+    return tuple(
+        planning.Break(earliest=begin, latest=end, duration=pause.duration)
+        for begin, end, pause in zip(earliest, latest, taken, strict=True)
+    )
+
+
+def _takeable(breaks: Iterable[planning.Break]) -> list[planning.Break]:
+    """Return the breaks that can be taken in this order, one after the other, each from its first possible moment."""
+    taken: list[planning.Break] = []
+    for pause in breaks:
+        over = taken[-1].earliest + taken[-1].duration if taken else pause.earliest
+        if max(over, pause.earliest) <= pause.latest:
+            taken.append(msgspec.structs.replace(pause, earliest=max(over, pause.earliest)))
+    return taken
