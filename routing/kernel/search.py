@@ -45,6 +45,10 @@ GAP_GROWTH: Final = 0.01
 BLINK: Final = 0.01
 OFFERED: Final = 6
 """Visits left out that are tried again in one step, besides those just taken out."""
+OFFERED_NEAR: Final = 4
+"""How many of them at most lie near where strings are taken out."""
+OFFER_CHANCE: Final = 0.5
+"""How likely a visit left out near there is tried again: that it is not always the same ones."""
 LEFT_OUT_SEED: Final = 0.2
 """How often the strings are taken around a visit that is left out, while there are such."""
 BY_CHANCE, BY_SIZE, BY_DISTANCE, BY_NEARNESS, BY_PRICE, BY_DEADLINE, BY_WORTH = range(7)
@@ -140,12 +144,12 @@ def _take_out(arrays: Arrays, routes: Routes, memory: Memory) -> int:
         free = routes.info[shift, LENGTH] - arrays.shift[shift, FROZEN_VISITS]
         planned += free
         used += free > 0
+    seed = _seed(arrays, routes, memory)
     if used == 0:
-        return _offer_left_out(arrays, routes, memory, 0)
+        return _offer_left_out(arrays, routes, memory, 0, seed)
     longest = min(LONGEST_STRING, max(1.0, planned / used))
     most_strings = 4.0 * REMOVED_ON_AVERAGE / (1.0 + longest) - 1.0
     strings = int(1.0 + chance(memory.dice) * most_strings)
-    seed = _seed(arrays, routes, memory)
     found, ruined = 0, 0
     for index in range(-1, memory.near.shape[1]):
         visit = seed if index < 0 else memory.near[seed, index]
@@ -158,7 +162,7 @@ def _take_out(arrays: Arrays, routes: Routes, memory: Memory) -> int:
             ruined += 1
             if ruined == strings:
                 break
-    return _offer_left_out(arrays, routes, memory, found)
+    return _offer_left_out(arrays, routes, memory, found, seed)
 
 
 @inlined
@@ -213,24 +217,37 @@ def _take_string(
 
 
 @compiled
-def _offer_left_out(arrays: Arrays, routes: Routes, memory: Memory, found: int) -> int:
-    """Add some of the visits that were out before to those just taken out."""
-    visits = arrays.visit.shape[0]
-    first, added = _below(memory.dice, visits), 0
-    fresh = found
-    for index in range(visits):
-        visit = (first + index) % visits
-        if added >= OFFERED or routes.where[visit] != NOWHERE or not arrays.eligible[visit].any():
-            continue
-        known = False
-        for earlier in range(fresh):
-            known = known or memory.offered[earlier] == visit
-        if not known:
+def _offer_left_out(arrays: Arrays, routes: Routes, memory: Memory, found: int, seed: int) -> int:
+    """Add some of the visits that were out before to those just taken out: some near `seed`, and some from anywhere."""
+    visits, fresh = arrays.visit.shape[0], found
+    for index in range(-1, memory.near.shape[1]):
+        if found - fresh == OFFERED_NEAR:
+            break
+        visit = seed if index < 0 else memory.near[seed, index]
+        if _is_left_out(arrays, routes, memory, visit, found) and chance(memory.dice) < OFFER_CHANCE:
             memory.offered[found] = visit
             found += 1
-            added += 1
-    memory.sums[CROWDED] = added
+    first = _below(memory.dice, visits)
+    for index in range(visits):
+        if found - fresh == OFFERED:
+            break
+        visit = (first + index) % visits
+        if _is_left_out(arrays, routes, memory, visit, found):
+            memory.offered[found] = visit
+            found += 1
+    memory.sums[CROWDED] = found - fresh
     return found
+
+
+@compiled
+def _is_left_out(arrays: Arrays, routes: Routes, memory: Memory, visit: int, found: int) -> bool:
+    """Return whether `visit` is in no route, could be, and is not among the `found` offered already."""
+    if routes.where[visit] != NOWHERE:
+        return False
+    for index in range(found):
+        if memory.offered[index] == visit:
+            return False
+    return arrays.eligible[visit].any()
 
 
 @compiled
