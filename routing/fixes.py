@@ -24,7 +24,7 @@ from routing.plan import Plan
 from routing.problem import Problem, ProblemError, Visit
 from routing.relax import LEVERS, QUARTER, Lever, Place, Relaxation
 from routing.scan import candidates, inserted
-from routing.witness import Fix, Witnesses
+from routing.witness import Fix, Witnesses, agreed_price
 
 MOST_FIXES: Final = 5
 FIX_SECONDS: Final = 0.5
@@ -177,10 +177,16 @@ class _Search:
             named = {self._shift_id(self.without, shift): visits for shift, visits in orders.items()}
             for way in product(*ways):
                 fix = self._fix(tuple(dict.fromkeys(one for part in way for one in part)), named)
-                if fix is not None and fix.price < self.limit:
+                if fix is not None and self._worth_it(fix):
                     return [fix]
         self._in_time(self.until)
         return []
+
+    def _worth_it(self, fix: Fix) -> bool:
+        """Return whether the fix costs less than leaving things as they are, once the customers have agreed."""
+        if fix.witness is None:
+            return False
+        return fix.price - agreed_price(self.problem, fix.relaxations, fix.witness).total < self.limit
 
     def _load_solver(self) -> None:
         """Load CP-SAT if that has not been done; it does not count as searching."""

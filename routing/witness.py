@@ -1,6 +1,6 @@
 """The plans that show what fixes come to: driven, passed by the referee, and compared with the plan as it is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -8,12 +8,12 @@ import numpy as np
 from routing.arrays import FOREVER, OPENS_FROM, OPENS_UNTIL
 from routing.assemble import assembled
 from routing.check import violations
-from routing.differences import added_cost, driving, overtime, stops_of
+from routing.differences import Placed, added_cost, driving, overtime, placements, stops_of
 from routing.draft import Draft, DraftRoute, simulate_route
 from routing.insertion import Moved
-from routing.instance import Instance, prepare
+from routing.instance import Instance, moved_price, prepare
 from routing.plan import Cost, Late, Plan, Reason, Route
-from routing.problem import Problem, ProblemError, Visit
+from routing.problem import Prices, Problem, ProblemError, Visit, overdue
 from routing.relax import Relaxation, relaxed
 from routing.validate import validate
 
@@ -22,6 +22,7 @@ class Fix(msgspec.Struct, frozen=True, kw_only=True):
     """What gives way (nothing, where there is a place as it is), and what then comes of the visit and of the others.
 
     `cost`: by term, the difference to the plan as it is; `price`: its sum but for `unserved`, in the unit of `Prices`.
+    What a customer agrees to keeps its price: being told anew, and coming after the deadline as it was.
     `routes`: those that differ; `shifts`: their shifts. `witness`: the whole plan, of `relaxed(problem, relaxations)`.
     """
 
@@ -139,7 +140,10 @@ class Witnesses:
         stop = next(stop for stop in own.stops if stop.visit == self._visit.id)
         cost = added_cost(self._plan.cost, witness.cost)
         unserved = 0 if self.late else -self._unserved
-        cost = msgspec.structs.replace(cost, unserved=unserved)
+        agreed = agreed_price(self._problem, relaxations, witness)
+        cost = msgspec.structs.replace(
+            cost, unserved=unserved, churn=cost.churn + agreed.churn, late=cost.late + agreed.late
+        )
         old = {route.shift: route for route in self._plan.routes}
         new = {route.shift: route for route in witness.routes}
         touched = tuple(name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name))
@@ -166,6 +170,34 @@ class Witnesses:
             for stop in route.stops
             if stop.visit != self._visit.id and was[stop.visit] != (route.shift, stop.start)
         )  # fmt: skip
+
+
+def agreed_price(problem: Problem, relaxations: Sequence[Relaxation], witness: Plan) -> Cost:
+    """Return what the customers' agreement took off the price of `witness`, by term.
+
+    The relaxed problem calls nobody told who agreed to another time, and nobody late who agreed to a later deadline;
+    `problem` is the one before.
+    """
+    visits, now = ({visit.id: visit for visit in one.visits} for one in (problem, relaxed(problem, relaxations)))
+    placed = placements(witness)
+    late = churn = 0
+    for one in {one.visit or "" for one in relaxations if one.kind in {"told", "deadline"}} & placed.keys():
+        at = placed[one]
+        late += _late_price(visits[one], problem.prices, at.start) - _late_price(now[one], problem.prices, at.start)
+        churn += _moved_price(visits[one], problem.prices, at) - _moved_price(now[one], problem.prices, at)
+    return Cost(late=late, churn=churn)
+
+
+def _late_price(visit: Visit, prices: Prices, start: int) -> int:
+    late = overdue(visit, start)
+    return prices.late.of(visit.priority) + prices.late_second.of(visit.priority) * late if late else 0
+
+
+def _moved_price(visit: Visit, prices: Prices, placed: Placed) -> int:
+    before = visit.previous
+    if before is None or before.shift != placed.shift:
+        return moved_price(visit, placed.shift, prices)
+    return prices.told_moved if visit.told and abs(placed.start - before.start) > prices.told_tolerance else 0
 
 
 def _kept(visit: Visit, before: int | None, after: int | None) -> bool:

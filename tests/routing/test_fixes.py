@@ -17,8 +17,10 @@ from routing.plan import Plan
 from routing.problem import (
     Follows,
     PartNeed,
+    PerPriority,
     Pin,
     Previous,
+    Prices,
     Problem,
     ProblemError,
     VanStock,
@@ -110,7 +112,16 @@ def test_another_window_an_earlier_time_a_later_deadline() -> None:
     assert moved.end - moved.start == HOUR
     overdue = asked(of(commitment_due=300))
     assert the(overdue, "deadline").at == 900
-    assert overdue.fixes[0].cost.late < 0
+
+
+def test_a_later_deadline_is_no_cheaper_than_the_lateness_it_excuses() -> None:
+    """Nobody reaches v1 within five minutes but who begins earlier; a later deadline changes nothing for anybody."""
+    found = asked(of(shift(start=HOUR, end=9 * HOUR), commitment_due=HOUR + 300))
+    in_time, excused = found.fixes[0], found.fixes[-1]
+    assert [[one.kind for one in fix.relaxations] for fix in (in_time, excused)] == [["shift_earlier"], ["deadline"]]
+    assert (excused.price, excused.cost.late) == (0, 0)
+    assert in_time.price < 0
+    assert in_time.cost.late < 0
 
 
 def test_people_the_customer_excludes_and_pins() -> None:
@@ -150,8 +161,29 @@ def test_who_was_told_a_time_may_be_asked_to_agree_to_another() -> None:
     prices = {"told_moved": 900_000_000}
     whole = problem((shift(),), (told, cheap), travel=line(4, 600))
     whole = msgspec.structs.replace(whole, prices=msgspec.structs.replace(whole.prices, **prices))
-    one = the(asked(whole), "told")
+    found = asked(whole)
+    one = the(found, "told")
     assert (one.visit, one.at) == ("told", HOUR)
+    again = next(fix for fix in found.fixes if fix.relaxations == (one,))
+    assert again.cost.churn == 900_000_000
+
+
+def test_two_customers_who_agree_are_told_anew_at_the_price_of_two() -> None:
+    told = tuple(
+        visit(name, "depot", told=True, previous=Previous(shift="li-wei/mon", start=start), priority=4)
+        for name, start in (("a", 0), ("b", HOUR))
+    )
+    urgent = visit("v1", "depot", windows=(Window(start=0, end=0),), priority=4, duration=2 * HOUR)
+    prices = Prices(told_moved=150_000_000, unserved=PerPriority(p1=1, p2=1, p3=1, p4=200_000_000))
+    whole = problem((shift(),), (*told, urgent), travel=line(4, 600), prices=prices)
+    plan = solve(whole, QUICK)
+    assert [one.visit for one in plan.unplanned] == ["v1"]
+    found = asked(whole, plan=plan)
+    both = next(fix for fix in found.fixes if {one.kind for one in fix.relaxations} == {"told"})
+    assert {(one.visit, one.at) for one in both.relaxations} == {("a", 2 * HOUR), ("b", 3 * HOUR)}
+    assert {one.visit for one in both.moved if one.told} == {"a", "b"}
+    assert both.cost.churn == 300_000_000
+    assert both.price >= 300_000_000
 
 
 def test_more_changes_may_be_allowed() -> None:
