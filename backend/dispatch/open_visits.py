@@ -83,8 +83,8 @@ async def open_visits(session: AsyncSession, units: Sequence[UUID]) -> Sequence[
     )
     listed = (
         select(
-            Visit.id.label("visit_id"), Visit.state, Visit.duration_minutes, Visit.window_starts_at,
-            Visit.window_ends_at, WorkOrder.priority, WorkOrder.required_skills, WorkOrder.earliest_at,
+            Visit.id.label("visit_id"), Visit.work_order_id, Visit.state, Visit.duration_minutes,
+            Visit.window_starts_at, Visit.window_ends_at, WorkOrder.priority, WorkOrder.required_skills, WorkOrder.earliest_at,
             WorkOrder.parts_ready_at, WorkOrder.approved_at, WorkOrder.needs_approval, clock_due,
             Site.id.label("site_id"), Site.lat, Site.lon, Site.territory_id,
             EXPECTED_END.label("expected_ends_at"), *STANDING,

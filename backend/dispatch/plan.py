@@ -6,11 +6,13 @@ Second 0 of a problem is the moment of planning. Shifts under way begin there, f
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.dispatch.away import away_of
 from backend.dispatch.joining import joining, stays_of
 from backend.dispatch.open_visits import (
     PRIORITIES,
@@ -24,6 +26,8 @@ from backend.dispatch.open_visits import (
     standing_of,
     under_way,
 )
+from backend.dispatch.parts_at_hand import NO_PARTS, Needs, parts_needed, van_stock
+from backend.dispatch.responsible import owners_of
 from backend.dispatch.roster import WorkingTime, working_times
 from backend.dispatch.travel import learnt_travel
 from routing import problem as planning
@@ -91,7 +95,11 @@ async def build_problem(
     plannable = [row for row in visits if not _obstacle(row) and not _beyond_planning(row, shifts)]
     if most_changes is not None:
         plannable = [row for row in plannable if row.arrives_at is None or row.arrives_at < horizon_ends_at]
-    joined = {stay.joining.visit_id for stay in stays}
+    seen = _Seen(
+        now=now, shifts=shifts, backlog=backlog, joined=frozenset(stay.joining.visit_id for stay in stays),
+        owners=await owners_of(session, {row.site_id for row in plannable}, now),
+        needs=await parts_needed(session, {row.work_order_id: row.parts_ready_at for row in plannable}, now),
+    )  # fmt: skip
     places = {place.id: place for shift in shifts.values() for place in shift.places}
     places |= {stay.place.id: stay.place for stay in stays}
     places |= {str(row.site_id): place_of(row) for row in plannable}
@@ -99,18 +107,41 @@ async def build_problem(
     problem = planning.Problem(
         places=tuple(place for _, place in sorted(places.items())),
         shifts=tuple(shift.shift for shift in shifts.values()),
-        visits=(
-            *(_visit(row, now, shifts, backlog, joined=row.visit_id in joined) for row in plannable),
-            *(stay.visit for stay in stays),
-        ),
+        visits=(*(_visit(row, seen) for row in plannable), *(stay.visit for stay in stays)),
         prices=PRICES,
         travel=travel,
         pace=pace,
         most_changes=most_changes,
+        van_stock=await van_stock(session, seen.technicians, seen.needs.values()),
+        away=await away_of(session, seen.technicians, shifts, now),
     )
     standing = {row.visit_id: standing_of(row) for row in plannable}
     standing |= {stay.joining.assignment_id: stay.joining.standing() for stay in stays}
     return PlanningTask(now, problem, left_out, standing)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is known when the visits are put into the problem.
+
+    `joined`: visits to which others come, too. `owners`: who looks after a site. `needs`: an order's parts.
+    """
+
+    now: datetime
+    shifts: Mapping[str, WorkingTime]
+    backlog: Backlog
+    joined: frozenset[UUID]
+    owners: Mapping[UUID, UUID]
+    needs: Mapping[UUID, Needs]
+
+    @cached_property
+    def technicians(self) -> frozenset[str]:
+        return frozenset(working.shift.technician for working in self.shifts.values())
+
+    def preferred(self, row: Any) -> str | None:
+        """Return who looks after the site, if they are at work; where they are not, everybody else is as good."""
+        owner = str(self.owners.get(row.site_id))
+        return owner if owner in self.technicians else None
 
 
 def _obstacle(row: Any) -> str | None:
@@ -126,20 +157,20 @@ def _beyond_planning(row: Any, shifts: Mapping[str, "WorkingTime"]) -> bool:
     return row.state in UNDER_WAY and str(row.shift_id) not in shifts
 
 
-def _visit(
-    row: Any, now: datetime, shifts: Mapping[str, WorkingTime], backlog: Backlog, *, joined: bool
-) -> planning.Visit:
-    """Return an open visit as the planner is given it; `joined`: others come then, too, so its time is kept."""
-    begun = row.state in UNDER_WAY
+def _visit(row: Any, seen: _Seen) -> planning.Visit:
+    """Return an open visit as the planner is given it; one that others join keeps its time, as they come then."""
+    now, begun = seen.now, row.state in UNDER_WAY
     work = remaining(row, now)
     due_in = None if begun or row.due_at is None else second(row.due_at, now)
-    placed = backlog.placed(PRIORITIES[row.priority], work, due_in, PRICES)
+    placed = seen.backlog.placed(PRIORITIES[row.priority], work, due_in, PRICES)
     previous = None
-    if row.shift_id and row.arrives_at and str(row.shift_id) in shifts:
+    if row.shift_id and row.arrives_at and str(row.shift_id) in seen.shifts:
         previous = planning.Previous(shift=str(row.shift_id), start=second(row.arrives_at, now))
     frozen = previous is not None and (begun or imminent(row.departs_at, now))
-    kept = joined and previous is not None and not begun
-    not_before = (row.earliest_at, row.parts_ready_at, row.arrives_at if kept else None, now)
+    kept = row.visit_id in seen.joined and previous is not None and not begun
+    needs = NO_PARTS if frozen else seen.needs.get(row.work_order_id, NO_PARTS)
+    ready_at = None if needs.parts else row.parts_ready_at
+    not_before = (row.earliest_at, ready_at, row.arrives_at if kept else None, now)
     return planning.Visit(
         id=str(row.visit_id),
         place=str(row.site_id),
@@ -152,9 +183,13 @@ def _visit(
         promise=None if begun else _promise(row, now),
         told=(kept or row.told_at is not None) and not begun,
         skills=tuple(row.required_skills),
-        pin=_pin(row, shifts) if (row.pinned or kept) and not frozen else None,
+        territory=str(row.territory_id) if row.territory_id else None,
+        preferred_technician=seen.preferred(row),
+        pin=_pin(row, seen.shifts) if (row.pinned or kept) and not frozen else None,
         previous=previous,
         frozen=frozen,
+        parts=needs.parts,
+        parts_ready=needs.ready(now) if needs.parts else 0,
     )
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.clock import parse_instant
 from backend.dispatch.open_visits import place_of, remaining, second
+from backend.dispatch.responsible import Serves, only_territory, territories_of
 from backend.dispatch.travel_rules import zone_of
 from backend.people.models import Absence, Person, PersonSkill, Shift, Skill
 from routing import problem as planning
@@ -39,6 +40,7 @@ class _Roster:
     shifts: Sequence[Shift]
     skills: Mapping[UUID, Sequence[Any]]
     absences: Mapping[UUID, Sequence[Absence]]
+    territories: Mapping[UUID, Sequence[Serves]]
     under_way: Mapping[UUID, Any]
 
 
@@ -61,7 +63,10 @@ async def working_times(
     )
     shifts = (await session.execute(wanted)).scalars().all()
     people = {shift.person_id for shift in shifts}
-    roster = _Roster(shifts, await _skills(session, people), await _absences(session, people, now), under_way)
+    roster = _Roster(
+        shifts, await _skills(session, people), await _absences(session, people, now),
+        await territories_of(session, people), under_way,
+    )  # fmt: skip
     found = {str(shift.id): _working_time(shift, roster, now) for shift in shifts}
     return {key: working for key, working in found.items() if working is not None}
 
@@ -112,6 +117,7 @@ def _working_time(shift: Shift, roster: _Roster, now: datetime) -> WorkingTime |
             start_place=begins.id, end_place=home.id, breaks=breaks_apart(_breaks(shift, start, end, now)),
             overtime_allowed=int(overtime.total_seconds()),
             skills=tuple(sorted(_valid_at(held, start) & _valid_at(held, end - LAST_MOMENT))),
+            territory=only_territory(roster.territories.get(shift.person_id, ()), start),
         ),
         (home, begins),
     )  # fmt: skip

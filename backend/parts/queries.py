@@ -1,18 +1,28 @@
 """Reads of parts and stock. What a place holds is the sum of its movements."""
 
+from collections.abc import Collection
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Subquery, case, false, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.auth import Principal
-from backend.parts.models import Part, StockLocation, StockMovement
+from backend.parts.models import Part, StockLocation, StockMovement, StockReservation
 from backend.parts.schemas import StockLine
 from backend.people.schemas import Duty
 
 LINES_MAXIMUM: Final = 2000
+
+
+class SetAside(NamedTuple):
+    """So many pieces of a part reserved for a subject, in vans or elsewhere."""
+
+    subject_id: UUID
+    part_id: UUID
+    in_van: bool
+    quantity: int
 
 
 async def stock_of(session: AsyncSession, location_id: UUID, part_id: UUID) -> int:
@@ -65,6 +75,43 @@ async def vans_held(session: AsyncSession, person_id: UUID, _now: datetime) -> l
         .order_by(StockLocation.id)
     )
     return [Duty(kind="van", id=row.id, label=row.name) for row in (await session.execute(vans)).all()]
+
+
+async def vans_hold(
+    session: AsyncSession, people: Collection[UUID], parts: Collection[UUID]
+) -> list[tuple[UUID, UUID, int]]:
+    """Return (person, part, quantity) for each of the parts somebody's vans hold by the books."""
+    moved = _moved()
+    held = func.sum(moved.c.quantity)
+    lines = (
+        select(StockLocation.person_id, moved.c.part_id, held)
+        .join(moved, moved.c.location_id == StockLocation.id)
+        .where(StockLocation.person_id.in_(people), StockLocation.kind == "van", moved.c.part_id.in_(parts))
+        .group_by(StockLocation.person_id, moved.c.part_id)
+        .having(held > 0)
+        .order_by(StockLocation.person_id, moved.c.part_id)
+    )
+    found = await session.execute(lines)
+    return [(person, part, int(quantity)) for person, part, quantity in found if person is not None]
+
+
+async def set_aside(session: AsyncSession, subjects: Collection[UUID]) -> list[SetAside]:
+    """Return the parts that are reserved for each of the subjects, and whether they lie in a van."""
+    in_van = StockLocation.kind == "van"
+    lines = (
+        select(
+            StockReservation.subject_id, StockReservation.part_id, in_van.label("in_van"),
+            func.sum(StockReservation.quantity).label("quantity"),
+        )
+        .join(StockLocation, StockLocation.id == StockReservation.location_id)
+        .where(StockReservation.subject_id.in_(subjects), StockReservation.released_at.is_(None))
+        .group_by(StockReservation.subject_id, StockReservation.part_id, in_van)
+        .order_by(StockReservation.subject_id, StockReservation.part_id, in_van)
+    )  # fmt: skip
+    return [
+        SetAside(row.subject_id, row.part_id, bool(row.in_van), int(row.quantity))
+        for row in await session.execute(lines)
+    ]
 
 
 def _moved() -> Subquery:
