@@ -1,6 +1,7 @@
 """Anchors: times and shifts that hold visits which depend on each other, while the search looks at single routes."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -95,8 +96,60 @@ class Anchors:
             if but not in {follower, first}:
                 self._part(starts, first, follower)
 
+    def fix(self, starts: Mapping[int, int]) -> None:
+        """Let each stay of a coupled visit that is in `starts` start then, and at no other time."""
+        for visit in self.coupled:
+            for stay in self._stays.of[visit]:
+                if stay in starts:
+                    self.clip(stay, starts[stay], starts[stay])
+
+    def offer(self, draft: Draft) -> None:
+        """Anchor all, and let what is in no route start when those it is bound to leave it room.
+
+        Nobody may take a crew, which comes as a whole or not at all, nor what follows a visit that is not planned.
+        """
+        self.hold(draft, None)
+        starts = starts_of(draft)
+        for visit in self.coupled:
+            (stay, *others), bounds = self._stays.of[visit], self.bounds(starts, visit)
+            if others or stay in starts or bounds is None:
+                continue
+            self._arrays.eligible[stay] = self.eligible[stay]
+            self.clip(stay, *bounds)
+            duration = self._stays.whole.visits[visit].duration
+            for follower in self.followers.get(visit, []):
+                relation, begins = self._stays.whole.visits[follower].follows, starts.get(follower)
+                if relation is not None and begins is not None:
+                    most = begins.start if relation.most_gap is None else relation.most_gap
+                    self.clip(stay, begins.start - most - duration, begins.start - relation.least_gap - duration)
+                    self._by_the_same(starts, stay, follower, same=relation.same_technician)
+            relation = self._stays.whole.visits[visit].follows
+            if relation is not None:
+                self._by_the_same(starts, stay, self.after[visit], same=relation.same_technician)
+
+    def _by_the_same(self, starts: Mapping[int, Planned], stay: int, other: int, *, same: bool) -> None:
+        """Leave `stay` to those who do the visit `other`, where it has to be one of them."""
+        if same:
+            technicians = self._arrays.shift[:, columns.TECHNICIAN]
+            theirs = [technicians[starts[one].shift] for one in self._stays.of[other] if one in starts]
+            self._arrays.eligible[stay] &= np.isin(technicians, theirs).astype(np.uint8)
+
+    def bounds(self, starts: Mapping[int, Planned], visit: int) -> tuple[int, int] | None:
+        """Return from when until when a visit may start for the one it follows; None while that is not planned."""
+        relation = self._stays.whole.visits[visit].follows
+        if relation is None:
+            return 0, FOREVER
+        first = self.after[visit]
+        if any(stay not in starts for stay in self._stays.of[first]):
+            return None
+        over = max(starts[stay].start for stay in self._stays.of[first]) + self._stays.whole.visits[first].duration
+        return over + relation.least_gap, FOREVER if relation.most_gap is None else over + relation.most_gap
+
     def _part(self, starts: dict[int, Planned], first: int, follower: int) -> None:
-        """Fix a moment between two visits that follow each other, in the middle of what is free between them."""
+        """Fix a moment between two visits that follow each other, in the middle of what is free between them.
+
+        Both keep the time they have, even where that is not as it should be: what is in force may be so.
+        """
         before, after = self._stays.of[first], self._stays.of[follower]
         relation = self._stays.whole.visits[follower].follows
         if relation is None or any(stay not in starts for stay in (*before, *after)):
@@ -111,9 +164,11 @@ class Anchors:
             earliest_over = latest - relation.most_gap
         for stay in before:
             self._arrays.visit[stay, columns.UNSERVED] = NEVER_LEFT_OUT
-            self.clip(stay, earliest_over - duration, moment - duration)
+            start = starts[stay].start
+            self.clip(stay, min(start, earliest_over - duration), max(start, moment - duration))
         for stay in after:
-            self.clip(stay, moment + relation.least_gap, latest)
+            start = starts[stay].start
+            self.clip(stay, min(start, moment + relation.least_gap), max(start, latest))
         if relation.same_technician:
             technician = self._arrays.shift[starts[before[0]].shift, columns.TECHNICIAN]
             theirs = self._arrays.shift[:, columns.TECHNICIAN] == technician

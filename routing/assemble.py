@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from routing.arrays import FOREVER
-from routing.draft import Draft, driven
+from routing.draft import Draft, DraftRoute, driven
 from routing.instance import Instance, moved_price, preference_price
 from routing.plan import Cost, Rest, Route, Stop
 from routing.simulate import StopTimes, arrival, delay_price, late_price, promise_price, told_otherwise, unfair_price
@@ -27,7 +27,7 @@ def assembled(draft: Draft) -> tuple[tuple[Route, ...], Cost]:
     """Return the routes that have visits, in the order of the shifts, and the cost of the whole draft."""
     tally = Tally()
     routes = tuple(
-        _route(draft.instance, shift, route.visits, tally) for shift, route in enumerate(draft.routes) if route.visits
+        _route(draft.instance, shift, route, tally) for shift, route in enumerate(draft.routes) if route.visits
     )
     unserved = sum(draft.instance.visits[visit].unserved for visit in draft.unplanned)
     cost = Cost(
@@ -46,12 +46,12 @@ def assembled(draft: Draft) -> tuple[tuple[Route, ...], Cost]:
 
 def route_of(instance: Instance, shift: int, visits: list[int]) -> Route:
     """Return one route with its times; `visits` must be legal on `shift`."""
-    return _route(instance, shift, visits, Tally())
+    return _route(instance, shift, driven(instance, shift, visits), Tally())
 
 
-def _route(instance: Instance, shift: int, visits: list[int], tally: Tally) -> Route:
+def _route(instance: Instance, shift: int, route: DraftRoute, tally: Tally) -> Route:
     data, day = instance.shifts[shift], instance.problem.shifts[shift]
-    times = driven(instance, shift, visits).times
+    visits, times = route.visits, route.times
     place = data.start_place
     stops: list[Stop] = []
     for visit, stop in zip(visits, times.stops, strict=True):

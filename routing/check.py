@@ -18,6 +18,7 @@ from routing.texts import REASON_TEXTS
 from routing.travel import travel_between
 
 BASES = ("proven", "searched")
+NOTHING_TO_LOOK_UP = frozenset({"visit_unknown", "shift_unknown", "route_empty"})
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -44,8 +45,8 @@ def violations(problem: Problem, plan: Plan) -> list[Violation]:
         legs={},
     )
     found = list(_coverage(case, plan))
-    if found:
-        return found  # What follows looks up every name, so names come first.
+    if any(one.code in NOTHING_TO_LOOK_UP for one in found):
+        return found  # what follows looks up every name
     case.look_up([leg for route in plan.routes for leg in _driven_legs(case, route)])
     for route in plan.routes:
         found.extend(_route(case, route))

@@ -13,25 +13,17 @@ import numpy as np
 
 from routing import arrays as columns
 from routing.anchors import Anchors, starts_of
-from routing.arrays import FOREVER, Integers
+from routing.arrays import Integers
 from routing.draft import Draft, driven, simulate_route
 from routing.instance import Instance
 from routing.kernel import routes as kernel
-from routing.plan import Reason
-from routing.problem import Problem
 from routing.scan import candidates, cheapest_insertion, inserted
 from routing.stays import Stays
-from routing.texts import Facts
 
 STARTS_TRIED: Final = 60
 """Common starts looked at for one crew."""
 PLACES_TRIED: Final = 12
 """Places looked at for a visit that makes room for the one that follows it."""
-
-
-def coupled(problem: Problem) -> bool:
-    """Return whether some visits of `problem` depend on others."""
-    return any(visit.technicians > 1 or visit.follows is not None for visit in problem.visits)
 
 
 class Couplings:
@@ -96,23 +88,6 @@ class Couplings:
             if missing and (len(stays) > 1 or visit in self._anchors.followers):
                 self.take_out(draft, visit)
 
-    def reason(self, draft: Draft, visit: int) -> Reason:
-        """Return why a coupled visit is in no route."""
-        wanted = self._stays.whole.visits[visit]
-        first = self._anchors.after.get(visit)
-        if first is not None and any(stay in draft.unplanned for stay in self._stays.of[first]):
-            followed = self._stays.whole.visits[first].id
-            return Reason(code="follows_unplanned", basis="searched", facts={"followed": followed})
-        if first is not None and wanted.technicians == 1:
-            followed = self._stays.whole.visits[first].id
-            return Reason(code="no_room_after", basis="searched", facts={"followed": followed})
-        shifts = self._instance.problem.shifts
-        able = {shifts[shift].technician for shift in self._instance.eligible[self._stays.of[visit][-1]]}
-        if len(able) < wanted.technicians:
-            facts: Facts = {"able": len(able), "needed": wanted.technicians}
-            return Reason(code="too_few_technicians", basis="proven", facts=facts)
-        return Reason(code="no_common_start", basis="searched", facts={"needed": wanted.technicians, "able": len(able)})
-
     def _place(self, draft: Draft, visit: int) -> bool:
         """Put the stays of a visit in where that is cheapest; False where there is no place for all of them."""
         bounds = self._bounds(draft, visit)
@@ -170,14 +145,7 @@ class Couplings:
 
     def _bounds(self, draft: Draft, visit: int) -> tuple[int, int] | None:
         """Return from when until when the visit may start for the one it follows; None while that is not planned."""
-        relation = self._stays.whole.visits[visit].follows
-        if relation is None:
-            return 0, FOREVER
-        first, starts = self._anchors.after[visit], starts_of(draft)
-        if any(stay not in starts for stay in self._stays.of[first]):
-            return None
-        over = starts[self._stays.of[first][0]].start + self._stays.whole.visits[first].duration
-        return over + relation.least_gap, FOREVER if relation.most_gap is None else over + relation.most_gap
+        return self._anchors.bounds(starts_of(draft), visit)
 
     def _shifts_allowed(self, draft: Draft, visit: int) -> list[set[int]]:
         """Return the shifts that may take each stay of a visit."""

@@ -210,7 +210,7 @@ def _about(sheet: Sheet, visit: str) -> tuple[Problem, Plan, Draft]:
         return now.problem, now.plan, draft
     visits = tuple(own if one.id == visit else one for one in now.problem.visits)
     problem = msgspec.structs.replace(now.problem, visits=visits)
-    return problem, now.plan, draft_of(problem, now.plan)
+    return problem, now.plan, draft_of(problem, now.plan, travel=draft.instance.travel)
 
 
 class Sheets:

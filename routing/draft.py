@@ -64,12 +64,14 @@ class Draft:
 
     def late(self) -> int:
         """Return how many visits start after their commitment."""
-        visits = self.instance.visits
-        return sum(
-            start > visits[visit].due
+        visits, named = self.instance.visits, self.instance.problem.visits
+        late = {
+            named[visit].id
             for route in self.routes
             for visit, start in zip(route.visits, route.starts(), strict=True)
-        )
+            if start > visits[visit].due
+        }
+        return len(late)
 
     def changes(self) -> int:
         """Return how many visits of the plan in force this one changes, as `Problem.most_changes` counts."""

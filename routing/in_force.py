@@ -5,17 +5,25 @@ late. Such a day is followed all the same: its end gives way just as far as it m
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 
+from routing import arrays as columns
+from routing.anchors import Anchors, starts_of
+from routing.arrays import FOREVER
 from routing.assemble import assembled
-from routing.draft import Draft, DraftRoute, empty_draft, put_in_order, simulate_route
-from routing.instance import prepare
+from routing.draft import Draft, empty_draft, overloaded, simulate_route
+from routing.instance import Instance, Pause, prepare, with_day
 from routing.limits import MAX_HORIZON_SECONDS
 from routing.plan import Late, Plan, Route, Unplanned
-from routing.problem import Break, Problem, ProblemError, Shift, Visit
+from routing.problem import Problem, ProblemError, Shift, Visit
+from routing.simulate import RouteTimes, simulated
+from routing.stays import Stays, apart, coupled
 from routing.texts import Facts
+from routing.travel import TravelTable
 from routing.validate import validate
+from routing.van_stock import from_vans
 
 Orders = Mapping[str, Sequence[str]]
 """The visits of each shift, in order, by name."""
@@ -25,7 +33,8 @@ class Misfit(msgspec.Struct, frozen=True, kw_only=True):
     """A rule that the plan in force no longer keeps.
 
     `code`: late_back (facts: back, last; the latest end of the shift), no_break (there is no time left for one) or
-    dropped (`visit` can no longer be reached in time behind what comes before it). Instants are seconds.
+    dropped (behind what comes before it `visit` can no longer be reached in time, or the van no longer has the room or
+    the parts for it). Instants are seconds.
     """
 
     code: str
@@ -59,40 +68,69 @@ def published_orders(problem: Problem) -> dict[str, list[str]]:
 def in_force(problem: Problem, orders: Orders | None = None) -> InForce:
     """Return what is published comes to from second 0 on: at the published times, or as soon after as can be.
 
-    With `orders`, what those come to, each visit as soon as can be. Frozen visits are always first. Raises
-    `ProblemError` for a problem that cannot be planned as given.
+    With `orders`, what those come to, each visit as soon as can be. Frozen visits are always first; a crew waits for
+    the last of it, and what follows a visit for the end of that. Raises `ProblemError` for a problem that cannot be
+    planned as given.
     """
     validate(problem)
     wanted = published_orders(problem) if orders is None else orders
     if orders is None:
         problem = msgspec.structs.replace(problem, visits=tuple(map(_not_before_published, problem.visits)))
-    draft = empty_draft(prepare(problem))
-    sequences = _sequences(draft, wanted)
-    broken = {shift for shift, visits in sequences.items() if simulate_route(draft.instance, shift, visits) is None}
+    stays = apart(problem)
+    draft = empty_draft(prepare(stays.problem))
+    sequences = _sequences(draft, stays, wanted)
     misfits: list[Misfit] = []
-    if broken:
-        problem = _widened(problem, sequences, broken, misfits)
-        draft = empty_draft(prepare(problem))
+    widened = _widened(problem, draft.instance, sequences, misfits)
+    if widened is not problem:
+        problem, stays = widened, apart(widened)
+        draft = empty_draft(prepare(stays.problem, travel=draft.instance.travel))
     for shift, visits in sequences.items():
         _follow(draft, shift, visits, misfits)
+    if coupled(problem):
+        _wait_for_each_other(draft, stays)
     return InForce(problem=problem, plan=plan_of(draft), misfits=tuple(misfits))
 
 
-def draft_of(problem: Problem, plan: Plan) -> Draft:
-    """Return the draft that equals `plan`; raises `ProblemError` 'plan_contradicts_problem' where it is none."""
+def draft_of(problem: Problem, plan: Plan, *, travel: TravelTable | None = None) -> Draft:
+    """Return the draft that equals `plan`; raises `ProblemError` 'plan_contradicts_problem' where it is none.
+
+    Each technician's stay at a visit is a visit of the draft (`routing.stays`), a visit's own index being its first. In
+    it visits that depend on others keep to times at which these may stay as they are, and what the plan takes from a
+    van stays with that van. `travel` is the table over the problem's places, where it is known already.
+    """
     validate(problem)
-    index = {known.id: number for number, known in enumerate(problem.visits)}
-    shifts = {shift.id: number for number, shift in enumerate(problem.shifts)}
-    draft = empty_draft(prepare(problem))
-    for planned in plan.routes:
-        names = [stop.visit for stop in planned.stops]
-        route: DraftRoute | None = None
-        if planned.shift in shifts and all(name in index for name in names):
-            route = simulate_route(draft.instance, shifts[planned.shift], [index[name] for name in names])
+    stays = apart(problem)
+    numbers = {shift.id: number for number, shift in enumerate(problem.shifts)}
+    planned = {numbers[route.shift]: route for route in plan.routes if route.shift in numbers}
+    if len(planned) < len(plan.routes):
+        raise ProblemError("plan_contradicts_problem", "routes", detail=", ".join(one.shift for one in plan.routes))
+    seats = stays.seated({shift: [stop.visit for stop in route.stops] for shift, route in planned.items()})
+    instance = prepare(stays.problem, travel=travel, kept=_kept(problem, planned, seats))
+    draft = empty_draft(instance)
+    anchors = Anchors(stays, instance) if coupled(problem) else None
+    if anchors is not None:
+        for shift, route in planned.items():
+            anchors.fix(dict(zip(seats[shift], (stop.start for stop in route.stops), strict=True)))
+    for shift, visits in seats.items():
+        route = simulate_route(instance, shift, visits)
         if route is None:
-            raise ProblemError("plan_contradicts_problem", f"route '{planned.shift}'", detail=", ".join(names))
-        draft.replace(shifts[planned.shift], route)
+            names = ", ".join(stop.visit for stop in planned[shift].stops)
+            raise ProblemError("plan_contradicts_problem", f"route '{planned[shift].shift}'", detail=names)
+        draft.replace(shift, route)
+    if anchors is not None:
+        anchors.offer(draft)
     return draft
+
+
+def _kept(problem: Problem, planned: Mapping[int, Route], seats: Mapping[int, Sequence[int]]) -> dict[int, str]:
+    """Return who has the parts of which stay in the van, as the plan has it."""
+    taken = from_vans(problem, planned.values())
+    return {
+        stay: route.technician
+        for shift, route in planned.items()
+        for stay, stop in zip(seats[shift], route.stops, strict=True)
+        if (stop.visit, route.shift) in taken
+    }
 
 
 def plan_of(draft: Draft) -> Plan:
@@ -100,12 +138,24 @@ def plan_of(draft: Draft) -> Plan:
     routes, cost = assembled(draft)
     instance = draft.instance
     return Plan(
-        status="complete", seed=0, routes=routes, cost=cost, late=tuple(_late(routes)),
-        unplanned=tuple(
-            Unplanned(visit=instance.problem.visits[index].id, reasons=()) for index in sorted(draft.unplanned)
-        ),
+        status="complete", seed=0, routes=routes, cost=cost, late=tuple(_late(routes)), unplanned=left_out(draft),
         travel_source=instance.travel.source, travel_estimated=instance.travel.estimated,
     )  # fmt: skip
+
+
+def left_out(draft: Draft) -> tuple[Unplanned, ...]:
+    """Return the visits of which no stay is in a route, without reasons."""
+    visits = draft.instance.problem.visits
+    planned = {visits[index].id for route in draft.routes for index in route.visits}
+    names = dict.fromkeys(visits[index].id for index in sorted(draft.unplanned))
+    return tuple(Unplanned(visit=name, reasons=()) for name in names if name not in planned)
+
+
+def unbound(instance: Instance) -> Instance:
+    """Return the instance of a draft without the times that bind visits to each other."""
+    free = prepare(instance.problem, travel=instance.travel)
+    free.arrays.visit[:, columns.STOCKED] = instance.arrays.visit[:, columns.STOCKED]
+    return free
 
 
 def _not_before_published(visit: Visit) -> Visit:
@@ -115,80 +165,57 @@ def _not_before_published(visit: Visit) -> Visit:
 
 
 def _late(routes: Iterable[Route]) -> Iterable[Late]:
-    return (
-        Late(visit=stop.visit, late_seconds=stop.late_seconds, reasons=())
-        for route in routes
-        for stop in route.stops
-        if stop.late_seconds
+    late = {stop.visit: stop.late_seconds for route in routes for stop in route.stops if stop.late_seconds}
+    return (Late(visit=visit, late_seconds=seconds, reasons=()) for visit, seconds in late.items())
+
+
+def _sequences(draft: Draft, stays: Stays, orders: Orders) -> dict[int, list[int]]:
+    """Return the stays of each shift by index: the frozen ones in their order, then the others as given."""
+    loose = {visit.id for visit in stays.whole.visits if not visit.frozen}
+    shifts = {shift.id: number for number, shift in enumerate(stays.whole.shifts)}
+    seats = stays.seated(
+        {shifts[name]: [one for one in visits if one in loose] for name, visits in orders.items() if name in shifts}
     )
+    return {number: [*route.visits, *seats.get(number, ())] for number, route in enumerate(draft.routes)}
 
 
-def _sequences(draft: Draft, orders: Orders) -> dict[int, list[int]]:
-    """Return the visits of each shift by index: the frozen ones in their order, then the others as given."""
-    problem = draft.instance.problem
-    index = {visit.id: number for number, visit in enumerate(problem.visits)}
-    found: dict[int, list[int]] = {}
-    for number, shift in enumerate(problem.shifts):
-        known = [index[name] for name in orders.get(shift.id, ()) if name in index]
-        loose = [visit for visit in known if not problem.visits[visit].frozen]
-        found[number] = [*draft.routes[number].visits, *loose]
-    return found
-
-
-def _widened(problem: Problem, sequences: Mapping[int, list[int]], broken: set[int], misfits: list[Misfit]) -> Problem:
-    """Return the problem with the broken shifts as long, and as free of breaks, as their routes need."""
+def _widened(
+    problem: Problem, instance: Instance, sequences: Mapping[int, list[int]], misfits: list[Misfit]
+) -> Problem:
+    """Return the problem with the shifts that are too short as long, and as free of breaks, as their routes need."""
     shifts = list(problem.shifts)
-    for number in sorted(broken):
-        found = [
-            draft
-            for breaks, overtime in _ways_to_give(problem, shifts[number])
-            if (draft := _endless(problem, number, sequences[number], breaks=breaks, overtime_allowed=overtime))
-        ]
-        if found:
-            draft = min(found, key=lambda draft: _given(shifts[number], draft))
-            shifts[number] = _fitted(shifts[number], draft, number, misfits)
-    return msgspec.structs.replace(problem, shifts=tuple(shifts))
+    for number, visits in sequences.items():
+        if simulate_route(instance, number, visits) is None and not overloaded(instance, number, visits):
+            shifts[number] = _fitted(problem, instance, number, visits, misfits)
+    widened = any(one is not other for one, other in zip(shifts, problem.shifts, strict=True))
+    return msgspec.structs.replace(problem, shifts=tuple(shifts)) if widened else problem
 
 
-def _fitted(shift: Shift, draft: Draft, number: int, misfits: list[Misfit]) -> Shift:
-    """Return `shift` as long as its route in `draft`, with the breaks it has there; note what gave way."""
-    breaks, last = draft.instance.problem.shifts[number].breaks, shift.end + shift.overtime_allowed
-    back = next(route.end for route in plan_of(draft).routes if route.shift == shift.id)
-    if back > last:
-        misfits.append(Misfit(code="late_back", shift=shift.id, facts={"back": back, "last": last}))
-    if len(breaks) < len(shift.breaks):
+def _fitted(problem: Problem, instance: Instance, number: int, visits: list[int], misfits: list[Misfit]) -> Shift:
+    """Return the shift with what its route needs given way, as little of it as can be; note what gave way.
+
+    A later end may, or the breaks, or both; where nothing helps the shift stays as it is.
+    """
+    shift, day = problem.shifts[number], instance.shifts[number]
+    allowed, last = shift.end + shift.overtime_allowed, shift.end + _longest(problem, shift)
+    rests = sum(pause.duration for pause in shift.breaks)
+    ways: list[tuple[tuple[Pause, ...], int, int]] = [(day.pauses, last, 0), ((), day.last, rests), ((), last, rests)]
+    found: list[tuple[int, bool, int]] = []
+    for pauses, end, rest in ways:
+        changed = replace(day, pauses=pauses, last=max(day.last, end))
+        times = simulated(with_day(instance, changed), number, visits)
+        if isinstance(times, RouteTimes):
+            found.append((max(0, times.back - allowed) + rest, rest > 0, times.back))
+    if not found:
+        return shift
+    _, unbroken, back = min(found)
+    if back > allowed:
+        misfits.append(Misfit(code="late_back", shift=shift.id, facts={"back": back, "last": allowed}))
+    if unbroken:
         misfits.append(Misfit(code="no_break", shift=shift.id))
-    allowed = max(shift.overtime_allowed, back - shift.end)
-    return msgspec.structs.replace(shift, breaks=breaks, overtime_allowed=allowed)
-
-
-def _ways_to_give(problem: Problem, shift: Shift) -> Iterable[tuple[tuple[Break, ...], int]]:
-    """Yield breaks and overtime under which the route may fit: a later end, no break, or both."""
-    yield shift.breaks, _longest(problem, shift)
-    yield (), shift.overtime_allowed
-    yield (), _longest(problem, shift)
-
-
-def _given(shift: Shift, draft: Draft) -> int:
-    """Return how many seconds of rules the route in `draft` takes: beyond the latest end, and of breaks left out."""
-    day = next(one for one in draft.instance.problem.shifts if one.id == shift.id)
-    back = next(route.end for route in plan_of(draft).routes if route.shift == shift.id)
-    rest = sum(one.duration for one in shift.breaks) - sum(one.duration for one in day.breaks)
-    return max(0, back - shift.end - shift.overtime_allowed) + rest
-
-
-def _endless(
-    problem: Problem, number: int, visits: list[int], *, breaks: tuple[Break, ...], overtime_allowed: int
-) -> Draft | None:
-    """Return a draft with the route on a shift of other breaks and overtime, or None where it does not fit even so."""
-    shifts = list(problem.shifts)
-    shifts[number] = msgspec.structs.replace(shifts[number], breaks=breaks, overtime_allowed=overtime_allowed)
-    draft = empty_draft(prepare(msgspec.structs.replace(problem, shifts=tuple(shifts))))
-    route = simulate_route(draft.instance, number, visits)
-    if route is None:
-        return None
-    draft.replace(number, route)
-    return draft
+    return msgspec.structs.replace(
+        shift, breaks=() if unbroken else shift.breaks, overtime_allowed=max(shift.overtime_allowed, back - shift.end)
+    )
 
 
 def _longest(problem: Problem, shift: Shift) -> int:
@@ -198,15 +225,38 @@ def _longest(problem: Problem, shift: Shift) -> int:
 
 
 def _follow(draft: Draft, shift: int, visits: list[int], misfits: list[Misfit]) -> None:
-    """Put the route on `shift`; where it breaks a window all the same, without the visits that do."""
+    """Put the route on `shift`; where that breaks a rule all the same, without the visits that do."""
     route = simulate_route(draft.instance, shift, visits)
-    if route is not None:
-        draft.replace(shift, route)
-        return
-    put_in_order(draft, shift, [visit for visit in visits if visit not in draft.routes[shift].visits])
-    problem, kept = draft.instance.problem, draft.routes[shift].visits
-    misfits.extend(
-        Misfit(code="dropped", shift=problem.shifts[shift].id, visit=problem.visits[visit].id)
-        for visit in visits
-        if visit not in kept
-    )
+    if route is None:
+        route, problem = draft.routes[shift], draft.instance.problem
+        for visit in visits:
+            if visit in route.visits:
+                continue
+            grown = simulate_route(draft.instance, shift, [*route.visits, visit])
+            if grown is None:
+                name = problem.visits[visit].id
+                misfits.append(Misfit(code="dropped", shift=problem.shifts[shift].id, visit=name))
+            route = grown or route
+    draft.replace(shift, route)
+
+
+def _wait_for_each_other(draft: Draft, stays: Stays) -> None:
+    """Let crews start together, and what follows a visit behind it, as far as their days allow."""
+    instance, anchors = draft.instance, Anchors(stays, draft.instance)
+    for _ in anchors.coupled:
+        starts, waiting = starts_of(draft), set[int]()
+        for visit in anchors.coupled:
+            here = [stay for stay in stays.of[visit] if stay in starts]
+            bounds = anchors.bounds(starts, visit)
+            begin = max([starts[stay].start for stay in here] + [0 if bounds is None else bounds[0]])
+            for stay in here:
+                if starts[stay].start < begin:
+                    anchors.clip(stay, begin, FOREVER)
+                    waiting.add(starts[stay].shift)
+        if not waiting:
+            return
+        for shift in waiting:
+            route = simulate_route(instance, shift, draft.routes[shift].visits)
+            if route is None:
+                return  # they cannot wait so long: what is in force breaks the rule between them
+            draft.replace(shift, route)

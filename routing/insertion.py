@@ -57,8 +57,9 @@ def propose(
 
     A place is offered only when every other visit that keeps its commitment or its promised window still does, and
     frozen visits stay. `best_of_each_shift`: one place a shift, so that a dispatcher chooses among people. `plan` is a
-    legal plan of `problem`, with `visit` unplanned or not in it at all. Raises `ProblemError` 'visit_unknown',
-    'visit_planned' or 'plan_contradicts_problem'.
+    legal plan of `problem`, with `visit` unplanned or not in it at all. A place is one route, so a crew has none; what
+    others depend on stays when it leaves them room. Raises `ProblemError` 'visit_unknown', 'visit_planned' or
+    'plan_contradicts_problem'.
     """
     draft, index = _draft_of(problem, plan, visit)
     return ranked(draft, index, limit=limit, best_of_each_shift=best_of_each_shift)
@@ -68,7 +69,7 @@ def ranked(draft: Draft, visit: int, *, limit: int, best_of_each_shift: bool) ->
     """Return what `propose` does, of a draft and one of its unplanned visits."""
     found: list[Insertion] = []
     limit = max(1, min(limit, MAX_PROPOSALS))
-    for bound, shift, position in candidates(draft, visit):
+    for bound, shift, position in candidates(draft, visit, _takers(draft, visit)):
         if len(found) == limit and bound >= found[-1].added:
             break
         route = inserted(draft, visit, shift, position)
@@ -90,7 +91,7 @@ def insert(problem: Problem, plan: Plan, proposal: Proposal) -> Plan:
     draft, visit = _draft_of(problem, plan, proposal.visit)
     shift = next((index for index, day in enumerate(problem.shifts) if day.id == proposal.shift), None)
     route = None
-    if shift in draft.instance.eligible[visit] and 0 <= proposal.position <= len(draft.routes[shift].visits):
+    if shift in _takers(draft, visit) and 0 <= proposal.position <= len(draft.routes[shift].visits):
         route = inserted(draft, visit, shift, proposal.position)
     if shift is None or route is None:
         raise ProblemError("plan_contradicts_problem", f"proposal for '{proposal.visit}'", detail=proposal.shift)
@@ -101,7 +102,7 @@ def insert(problem: Problem, plan: Plan, proposal: Proposal) -> Plan:
         routes=routes,
         cost=cost,
         unplanned=tuple(one for one in plan.unplanned if one.visit != proposal.visit),
-        late=_late(draft, plan),
+        late=_late(problem, draft, plan),
     )
     return passed(problem, changed, draft.price())
 
@@ -115,6 +116,12 @@ def _draft_of(problem: Problem, plan: Plan, visit: str) -> tuple[Draft, int]:
     if index not in draft.unplanned:
         raise ProblemError("visit_planned", f"visit '{visit}'")
     return draft, index
+
+
+def _takers(draft: Draft, visit: int) -> list[int]:
+    """Return the shifts that may take the visit, by its own rules and by those that bind it to others."""
+    instance = draft.instance
+    return [shift for shift in instance.eligible[visit] if instance.arrays.eligible[visit, shift]]
 
 
 def _first_of_each_shift(ranked: list[Insertion]) -> list[Insertion]:
@@ -170,7 +177,7 @@ def moved(problem: Problem, old: Sequence[Route], new: Sequence[Route]) -> tuple
     )  # fmt: skip
 
 
-def _late(draft: Draft, plan: Plan) -> tuple[Late, ...]:
+def _late(problem: Problem, draft: Draft, plan: Plan) -> tuple[Late, ...]:
     """Return the late visits of `draft`: those of `plan` with their reasons, and what is newly late explained."""
     known = {late.visit: late.reasons for late in plan.late}
     visits = draft.instance.problem.visits
@@ -181,4 +188,4 @@ def _late(draft: Draft, plan: Plan) -> tuple[Late, ...]:
             name, due = visits[visit].id, draft.instance.visits[visit].due
             if name in known and start > due:
                 found[name] = Late(visit=name, late_seconds=start - due, reasons=known[name])
-    return tuple(found[visit.id] for visit in visits if visit.id in found)
+    return tuple(found[visit.id] for visit in problem.visits if visit.id in found)

@@ -10,16 +10,21 @@ from typing import Final
 
 import msgspec
 
+from routing import arrays as columns
+from routing.arrays import FOREVER
 from routing.check import violations
 from routing.differences import added_cost, driving, overtime, stops_of
-from routing.draft import Draft, driven, empty_draft, simulate_route
-from routing.in_force import draft_of, plan_of
+from routing.draft import Draft, driven, simulate_route
+from routing.eligible import exclusion
+from routing.in_force import draft_of, left_out, plan_of, unbound
 from routing.insertion import Moved, Proposal, moved, ranked
-from routing.instance import prepare
-from routing.limits import MAX_HORIZON_SECONDS, MAX_TIME_SECONDS
+from routing.instance import Instance, with_day
+from routing.obstacles import obstacle
 from routing.plan import Cost, Plan, Route, Stop
-from routing.problem import Problem, ProblemError, Shift, Visit, Window
+from routing.problem import Problem, ProblemError, Shift, Visit
 from routing.scan import cheapest_insertion
+from routing.simulate import RouteTimes, arrival, simulated
+from routing.stays import coupled
 from routing.texts import Facts
 
 OF_PLANS_ONLY: Final = frozenset({"unplanned_without_reason", "late_list_wrong", "late_without_reason", "cost_wrong"})
@@ -44,8 +49,9 @@ class Broken(msgspec.Struct, frozen=True, kw_only=True):
     """The rule a placement breaks. `soft`: of a customer's window that was promised, which people may break.
 
     `code` and facts (instants and lengths in seconds): frozen, pinned (pinned), no_skill (skills), not_allowed,
-    behind_frozen (other), late_back (back, last), no_break (earliest, latest), window_missed and later_window_missed
-    (visit, closes, earliest), promise_missed (closes, earliest), does_not_fit, rule (rule, detail).
+    behind_frozen (other), van_full (load, capacity), late_back (back, last), no_break (earliest, latest), window_missed
+    and later_window_missed (visit, closes, earliest), promise_missed (closes, earliest), does_not_fit, rule (rule,
+    detail): one of the referee's (`routing.check`).
     """
 
     code: str
@@ -113,10 +119,10 @@ def proposals(
 ) -> tuple[Proposal, ...]:
     """Return the best place of each shift for `visit`, cheapest first; a visit that has a place leaves it.
 
-    Nothing is proposed for a visit that is frozen. Raises as `propose` does.
+    Nothing is proposed for a visit that is frozen, or that several come to together. Raises as `propose` does.
     """
     wanted = _visit(problem, visit)
-    if wanted.frozen:
+    if wanted.frozen or wanted.technicians > 1:
         return ()
     draft = draft_of(problem, plan) if draft is None else draft
     index = problem.visits.index(wanted)
@@ -143,20 +149,25 @@ class _Move:
         """Return the draft with the visit on no shift, or why it cannot leave its own."""
         if self.visit.frozen:
             return self.draft, Broken(code="frozen")
-        taken = self.draft.copy()
+        taken, visits = self.draft.copy(), self.draft.instance.problem.visits
         for shift, route in enumerate(self.draft.routes):
-            if self.index in route.visits:
-                rest = simulate_route(taken.instance, shift, [one for one in route.visits if one != self.index])
+            kept = [one for one in route.visits if visits[one].id != self.visit.id]
+            if len(kept) < len(route.visits):
+                rest = simulate_route(taken.instance, shift, kept)
                 if rest is None:
                     return self.draft, Broken(code="does_not_fit")
                 taken.replace(shift, rest)
-        return taken, None
+        return (self._bound_anew(taken) if coupled(self.problem) else taken), None
+
+    def _bound_anew(self, draft: Draft) -> Draft:
+        """Return the draft with the times that bind visits to each other as they are with these routes."""
+        return draft_of(self.problem, plan_of(draft), travel=draft.instance.travel)
 
     def not_before(self, at: int, without: Draft) -> "tuple[Draft, _Move]":
         """Return `without` and the move in the problem where the visit starts no earlier than `at`."""
         later = msgspec.structs.replace(self.visit, earliest=max(self.visit.earliest, at))
-        problem = _with_visit(self.problem, self.visit, later)
-        return draft_of(problem, plan_of(without)), replace(self, problem=problem, visit=later)
+        move = replace(self, problem=_with_visit(self.problem, self.visit, later), visit=later)
+        return move._bound_anew(without), move  # noqa: SLF001 - its own
 
     def onto(self, without: Draft, shift: Shift) -> WhatIf:
         """Return what becomes of the visit on `shift`."""
@@ -167,10 +178,16 @@ class _Move:
         sequence, broken = self._sequence(without, number)
         if broken is not None:
             return WhatIf(placement=self.placement, broken=broken)
-        route = simulate_route(without.instance, number, sequence)
+        instance = without.instance
+        route = simulate_route(instance, number, sequence)
+        if route is None and coupled(self.problem):  # what it is bound to is in its way, or the day is: see which
+            instance = unbound(instance)
+            route = simulate_route(instance, number, sequence)
         if route is None:
-            return WhatIf(placement=self.placement, broken=_obstacle(self.problem, shift, sequence, self.visit))
-        after = without.copy()
+            return WhatIf(
+                placement=self.placement, broken=_broken(instance, number, sequence, sequence.index(self.index))
+            )
+        after = Draft(instance, list(without.routes), set(without.unplanned))
         after.replace(number, route)
         return self.consequences(after)
 
@@ -184,7 +201,7 @@ class _Move:
         names = [self.problem.shifts[number].id for number in touched]
         stops = _stops(new)
         return WhatIf(
-            placement=self.placement, broken=self._missed_promise(stops) or self._refused_by_referee(new, names),
+            placement=self.placement, broken=self._missed_promise(stops) or self._refused_by_referee(after, new, names),
             start=stops[self.visit.id].start if self.visit.id in stops else None,
             lateness=tuple(_lateness(_stops(old), stops)),
             moved=tuple(one for one in moved(self.problem, old.routes, new.routes) if one.visit != self.visit.id),
@@ -198,10 +215,10 @@ class _Move:
             routes=new.routes,
         )  # fmt: skip
 
-    def _refused_by_referee(self, new: Plan, names: Sequence[str]) -> Broken | None:
+    def _refused_by_referee(self, after: Draft, new: Plan, names: Sequence[str]) -> Broken | None:
         """Return what the referee says of the move and did not say before: rules between routes, such as an order."""
         kept = tuple(route for route in self.plan.routes if route.shift not in names)
-        whole = msgspec.structs.replace(self.plan, routes=kept + new.routes, unplanned=new.unplanned, late=())
+        whole = msgspec.structs.replace(self.plan, routes=kept + new.routes, unplanned=left_out(after), late=())
         found = [one for one in violations(self.problem, whole) if one.code not in OF_PLANS_ONLY]
         known = {(one.code, one.where) for one in (violations(self.problem, self.plan) if found else ())}
         for one in found:
@@ -211,16 +228,14 @@ class _Move:
 
     def _refused_by_people(self, shift: Shift) -> Broken | None:
         """Return the rule that keeps the visit off the shift whatever the time."""
-        visit, lacking = self.visit, sorted(set(self.visit.skills) - set(shift.skills))
-        if lacking:
-            return Broken(code="no_skill", facts={"skills": lacking})
-        allowed = visit.allowed_technicians is None or shift.technician in visit.allowed_technicians
-        if not allowed or shift.technician in visit.forbidden_technicians:
-            return Broken(code="not_allowed")
-        pin = visit.pin
-        if pin is not None and (pin.shift not in {None, shift.id} or pin.technician not in {None, shift.technician}):
+        pin, rule = self.visit.pin, exclusion(self.visit, shift)
+        if rule == "no_skill":
+            return Broken(code=rule, facts={"skills": sorted(set(self.visit.skills) - set(shift.skills))})
+        if rule == "pinned_away" and pin is not None:
             return Broken(code="pinned", facts={"pinned": pin.shift or pin.technician or ""})
-        return None
+        if self.visit.technicians > 1:  # they go together, and nobody says here which of them is to go
+            return Broken(code="rule", facts={"rule": "crew_apart", "detail": str(self.visit.technicians)})
+        return None if rule is None else Broken(code="not_allowed")
 
     def _sequence(self, without: Draft, shift: int) -> tuple[list[int], Broken | None]:
         """Return the order of the visits on `shift` with the visit in its place, or what stands in its way."""
@@ -228,13 +243,13 @@ class _Move:
         position = self._position(without, shift)
         frozen = len(without.instance.frozen[shift])
         if position < frozen:
-            other = self.problem.visits[others[frozen - 1]].id
+            other = without.instance.problem.visits[others[frozen - 1]].id
             return [], Broken(code="behind_frozen", facts={"other": other})
         return [*others[:position], self.index, *others[position:]], None
 
     def _position(self, without: Draft, shift: int) -> int:
         route, placement = without.routes[shift], self.placement
-        names = [self.problem.visits[one].id for one in route.visits]
+        names = [without.instance.problem.visits[one].id for one in route.visits]
         neighbour = placement.after or placement.before
         if neighbour is not None:
             if neighbour not in names:
@@ -299,24 +314,29 @@ def _lateness(were: Mapping[str, Stop], are: Mapping[str, Stop]) -> Iterator[Lat
                 yield Lateness(visit=name, promise=promise, before_seconds=was, after_seconds=later)
 
 
-def _obstacle(problem: Problem, shift: Shift, sequence: Sequence[int], visit: Visit) -> Broken:
-    """Return the rule that excludes the order `sequence` on `shift`: the first that would have to give way."""
-    last, longer = shift.end + shift.overtime_allowed, _relaxed(problem, shift, sequence, overtime=True)
-    rested = sum(pause.duration for pause in shift.breaks)
-    if longer is not None and longer.end - last <= rested:
-        return Broken(code="late_back", facts={"back": longer.end, "last": last})
-    if shift.breaks and _relaxed(problem, shift, sequence, breaks=True) is not None:
-        pause = shift.breaks[0]
-        return Broken(code="no_break", facts={"earliest": pause.earliest, "latest": pause.latest})
-    if longer is not None:
-        return Broken(code="late_back", facts={"back": longer.end, "last": last})
-    anyhow = _relaxed(problem, shift, sequence, overtime=True, breaks=True, windows=True)
-    for stop in anyhow.stops if anyhow is not None else ():
-        closes = _closes(_visit(problem, stop.visit))
-        if closes is not None and stop.start > closes:
-            code = "window_missed" if stop.visit == visit.id else "later_window_missed"
-            return Broken(code=code, facts={"visit": stop.visit, "closes": closes, "earliest": stop.start})
-    return Broken(code="does_not_fit")
+def _broken(instance: Instance, shift: int, sequence: list[int], position: int) -> Broken:
+    """Return the rule that excludes the order `sequence` with the visit that moved at `position`, with its figures."""
+    day, code = instance.shifts[shift], obstacle(instance, shift, sequence, position)
+    endless = replace(day, last=FOREVER)
+    unbroken = simulated(with_day(instance, replace(endless, pauses=())), shift, sequence)
+    if code == "van_full":
+        loads = instance.arrays.visit[sequence, columns.LOAD]
+        room = int(instance.arrays.shift[shift, columns.CAPACITY])
+        return Broken(code=code, facts={"load": int(loads.sum()), "capacity": room})
+    if code == "no_break":
+        return Broken(code=code, facts={"earliest": day.pauses[0].earliest, "latest": day.pauses[0].latest})
+    if isinstance(unbroken, RouteTimes):
+        rested = simulated(with_day(instance, endless), shift, sequence)
+        back = rested.back if isinstance(rested, RouteTimes) else unbroken.back
+        return Broken(code="late_back", facts={"back": back, "last": day.last})
+    missed = sequence[unbroken.visits]
+    visit, closes = instance.problem.visits[missed], _closes(instance.problem.visits[missed])
+    if closes is None:
+        return Broken(code="does_not_fit")
+    before = [day.start_place, *(instance.visits[one].place for one in sequence)][unbroken.visits]
+    leg = instance.seconds[before][instance.visits[missed].place]
+    facts: Facts = {"visit": visit.id, "closes": closes, "earliest": int(arrival(instance.arrays, unbroken.free, leg))}
+    return Broken(code="window_missed" if code == "window_missed" else "later_window_missed", facts=facts)
 
 
 def _closes(visit: Visit) -> int | None:
@@ -324,30 +344,3 @@ def _closes(visit: Visit) -> int | None:
     ends = [window.end for window in visit.windows]
     pinned = [visit.pin.start] if visit.pin is not None and visit.pin.start is not None else []
     return min([*pinned, *([max(ends)] if ends else [])], default=None)
-
-
-def _relaxed(
-    problem: Problem, shift: Shift, sequence: Sequence[int], *, overtime: bool = False, breaks: bool = False,
-    windows: bool = False,
-) -> Route | None:  # fmt: skip
-    """Return the route with some rules set aside, or None when it does not fit even so."""
-    number = problem.shifts.index(shift)
-    day = msgspec.structs.replace(
-        shift, breaks=() if breaks else shift.breaks,
-        overtime_allowed=MAX_HORIZON_SECONDS - shift.end if overtime else shift.overtime_allowed,
-    )  # fmt: skip
-    shifts = (*problem.shifts[:number], day, *problem.shifts[number + 1 :])
-    visits = tuple(map(_never_closing, problem.visits)) if windows else problem.visits
-    draft = empty_draft(prepare(msgspec.structs.replace(problem, shifts=shifts, visits=visits)))
-    route = simulate_route(draft.instance, number, sequence)
-    if route is None:
-        return None
-    draft.replace(number, route)
-    return next(one for one in plan_of(draft).routes if one.shift == shift.id)
-
-
-def _never_closing(visit: Visit) -> Visit:
-    pin = visit.pin and msgspec.structs.replace(visit.pin, start=None)
-    opens = max((window.end for window in visit.windows), default=None)
-    windows = visit.windows if opens is None else (*visit.windows, Window(start=opens, end=MAX_TIME_SECONDS))
-    return msgspec.structs.replace(visit, pin=pin if pin and (pin.shift or pin.technician) else None, windows=windows)

@@ -10,11 +10,11 @@ from typing import Final
 
 import msgspec
 
-from routing.draft import Draft, empty_draft, simulate_route
+from routing.draft import empty_draft
 from routing.finish import Part, finished
-from routing.instance import prepare
+from routing.in_force import draft_of
 from routing.plan import Plan, Status
-from routing.problem import GivenTravel, Problem, ProblemError, Shift, Visit
+from routing.problem import GivenTravel, Problem, Shift, Visit
 
 REST: Final = ""
 """The group of what belongs to no other."""
@@ -138,25 +138,14 @@ def _travel(travel: GivenTravel, indexes: Sequence[int]) -> GivenTravel:
 def join(problem: Problem, plans: Sequence[Plan], seed: int) -> Plan:
     """Return the plan of `problem` that has every route of `plans`, explained and priced as a plan of the whole.
 
-    Raises `ProblemError` 'plan_contradicts_problem' for a route that the whole does not allow. The referee passed it.
+    Crews start when their part has them start, and who has something in the van there has it here. Raises
+    `ProblemError` 'plan_contradicts_problem' for a route that the whole does not allow. The referee passed it.
     """
-    base = empty_draft(prepare(problem))
-    draft = base.copy()
-    visits = {visit.id: index for index, visit in enumerate(problem.visits)}
-    shifts = {shift.id: index for index, shift in enumerate(problem.shifts)}
-    for plan in plans:
-        for route in plan.routes:
-            names = [stop.visit for stop in route.stops]
-            _add(draft, shifts[route.shift], [visits[name] for name in names], where=f"route '{route.shift}'")
+    routes = tuple(route for plan in plans for route in plan.routes)
+    draft = draft_of(problem, msgspec.structs.replace(plans[0], routes=routes))
     solutions = sum(plan.solutions for plan in plans)
-    return finished(problem, [Part(base, draft)], status=_status(plans), seed=seed, solutions=solutions)
-
-
-def _add(draft: Draft, shift: int, visits: Sequence[int], where: str) -> None:
-    route = simulate_route(draft.instance, shift, visits)
-    if route is None:
-        raise ProblemError("plan_contradicts_problem", where, detail=str(len(visits)))
-    draft.replace(shift, route)
+    part = Part(empty_draft(draft.instance), draft)
+    return finished(problem, [part], status=_status(plans), seed=seed, solutions=solutions)
 
 
 def _status(plans: Sequence[Plan]) -> Status:

@@ -6,16 +6,16 @@ from dataclasses import replace
 from typing import Final
 
 from routing.areas import Area, Map, cut_along_routes, first_cut, mapped
-from routing.coupling import Couplings, coupled
+from routing.coupling import Couplings
 from routing.draft import Draft
-from routing.finish import Part, drawn_up, finished, passed
+from routing.finish import Part, finished
 from routing.improve import Report, Slice, Start, cores, drafted, first_plan, improve, improve_slice, start_of
 from routing.instance import prepare, whole_of
 from routing.limits import AREA_VISITS, FIRST_VISITS, WHOLE_VISITS
 from routing.plan import Plan, Progress
 from routing.problem import Problem, ProblemError
 from routing.scan import fill
-from routing.stays import apart
+from routing.stays import apart, coupled
 from routing.stop import Budget, StopWhen
 from routing.travel import travel_between
 from routing.validate import validate
@@ -103,9 +103,7 @@ def _coupled(problem: Problem, budget: Budget, seed: int, report: Report) -> Pla
     stays.first_where_told(draft)
     report(draft)
     status = budget.spent() or "complete"
-    part = Part(start.base, draft)
-    plan = drawn_up(stays.problem, [part], status=status, seed=seed, solutions=budget.solutions)
-    return passed(problem, stays.together(plan, lambda visit: couplings.reason(draft, visit)), draft.price())
+    return finished(problem, [Part(start.base, draft)], status=status, seed=seed, solutions=budget.solutions)
 
 
 def _or_coupled_first(start: Start, couplings: Couplings, draft: Draft, budget: Budget) -> Draft:
@@ -174,13 +172,11 @@ class _InAreas:
 
 
 def _progress(problem: Problem, drafts: Sequence[Draft], budget: Budget) -> Progress:
-    left_out = sum(len(draft.unplanned) for draft in drafts)
-    stays = sum(len(draft.instance.visits) for draft in drafts)  # a visit of several technicians is several here
-    missing = min(len(problem.visits), -(-left_out * len(problem.visits) // max(1, stays)))
+    missing = {draft.instance.problem.visits[index].id for draft in drafts for index in draft.unplanned}
     return Progress(
         elapsed_seconds=round(budget.elapsed, 3),
-        served=len(problem.visits) - missing,
-        unplanned=missing,
+        served=len(problem.visits) - len(missing),
+        unplanned=len(missing),
         late=sum(draft.late() for draft in drafts),
         cost=sum(draft.price() for draft in drafts),
         share=budget.share,

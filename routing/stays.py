@@ -1,51 +1,70 @@
 """Each technician's stay at a visit as a visit of its own, and back."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from routing.draft import Draft, driven
-from routing.plan import Late, Plan, Reason, Unplanned
-from routing.problem import Problem, Visit, Window
+from routing.problem import Problem, ProblemError, Visit, Window
+
+
+def coupled(problem: Problem) -> bool:
+    """Return whether some visits of `problem` depend on others."""
+    return any(visit.technicians > 1 or visit.follows is not None for visit in problem.visits)
 
 
 @dataclass(frozen=True, slots=True)
 class Stays:
-    """A problem in which every visit is one technician's stay; `of[v]`: the stays of visit v of `whole`, as indices."""
+    """A problem in which every visit is one technician's stay; `of[v]`: the stays of visit v of `whole`, as indices.
+
+    The first stay of a visit has the visit's own index, and every stay its name.
+    """
 
     whole: Problem
     problem: Problem
     of: tuple[tuple[int, ...], ...]
 
-    def together(self, plan: Plan, reason: Callable[[int], Reason]) -> Plan:
-        """Return `plan`, made of stays, as a plan of the whole; `reason` says why a coupled visit is left out."""
-        names = {
-            self.problem.visits[stay].id: visit.id
-            for visit, stays in zip(self.whole.visits, self.of, strict=True)
-            for stay in stays
-        }
-        numbers = {visit.id: number for number, visit in enumerate(self.whole.visits)}
-        own = {visit.id for visit in self.whole.visits if visit.technicians > 1 or visit.follows is not None}
-        unplanned: dict[str, Unplanned] = {}
-        for one in plan.unplanned:
-            name = names[one.visit]
-            reasons = one.reasons
-            if name in own and reasons[0].basis != "proven":
-                reasons = (reason(numbers[name]),)
-            unplanned.setdefault(name, msgspec.structs.replace(one, visit=name, reasons=reasons))
-        late: dict[str, Late] = {}
-        for entry in plan.late:
-            late.setdefault(names[entry.visit], msgspec.structs.replace(entry, visit=names[entry.visit]))
-        routes = tuple(
-            msgspec.structs.replace(
-                route, stops=tuple(msgspec.structs.replace(stop, visit=names[stop.visit]) for stop in route.stops)
-            )
-            for route in plan.routes
-        )
-        return msgspec.structs.replace(
-            plan, routes=routes, unplanned=tuple(unplanned.values()), late=tuple(late.values())
-        )
+    def seated(self, orders: Mapping[int, Sequence[str]]) -> dict[int, list[int]]:
+        """Return the stays of each shift in the order of these names of visits; a crew stays on several shifts.
+
+        Raises `ProblemError` 'plan_contradicts_problem' for a name that is not there, or is there more often than its
+        visit needs technicians.
+        """
+        index = {visit.id: number for number, visit in enumerate(self.whole.visits)}
+        shifts: dict[str, list[int]] = {}
+        for shift, names in orders.items():
+            for name in names:
+                shifts.setdefault(name, []).append(shift)
+        seats: dict[tuple[str, int], int] = {}
+        for name, where in shifts.items():
+            stays = self.of[index[name]] if name in index else ()
+            if len(where) > len(stays) or len(set(where)) < len(where):
+                raise ProblemError("plan_contradicts_problem", f"visit '{name}'", detail=str(len(where)))
+            seats.update({(name, shift): stay for shift, stay in self._crew(stays, where).items()})
+        return {shift: [seats[name, shift] for name in names] for shift, names in orders.items()}
+
+    def _crew(self, stays: Sequence[int], shifts: Sequence[int]) -> dict[int, int]:
+        """Return which of `stays` is on which of `shifts`: first the one planned there, then the one pinned there."""
+        if len(stays) == 1:
+            return dict.fromkeys(shifts, stays[0])
+        left, chosen = list(shifts), dict[int, int]()
+        days, visits = self.problem.shifts, self.problem.visits
+        for stay in sorted(stays, key=lambda stay: (visits[stay].previous is None, visits[stay].pin is None)):
+            previous, pin = visits[stay].previous, visits[stay].pin
+            if not left:
+                break
+            planned = [shift for shift in left if previous is not None and days[shift].id == previous.shift]
+            pinned = [
+                shift
+                for shift in left
+                if pin is not None
+                and pin.shift in {None, days[shift].id}
+                and pin.technician in {None, days[shift].technician}
+            ]
+            chosen[next(iter([*planned, *pinned, *left]))] = stay
+            left = [shift for shift in shifts if shift not in chosen]
+        return chosen
 
     def first_where_told(self, draft: Draft) -> None:
         """Let the stay of every crew that carries its plan in force be the one on the shift it had there."""
@@ -68,34 +87,31 @@ class Stays:
 
 
 def apart(problem: Problem) -> Stays:
-    """Return `problem` with each technician's stay as a visit of its own, and without relations between visits.
+    """Return `problem` with each technician's stay as a visit of its own; what binds them is for others to see to.
 
     The first stay of a crew carries what names one technician or shift: a pin, the plan in force, what was told.
     """
-    mark = "#"
-    while any(mark in visit.id for visit in problem.visits):
-        mark += "#"
-    stays: list[Visit] = []
+    if not coupled(problem):
+        return Stays(problem, problem, tuple((index,) for index in range(len(problem.visits))))
+    firsts, others = list(problem.visits), list[Visit]()
     of: list[tuple[int, ...]] = []
-    for visit in problem.visits:
-        of.append(tuple(range(len(stays), len(stays) + visit.technicians)))
-        alone = msgspec.structs.replace(visit, technicians=1, follows=None)
-        named = [f"{visit.id}{mark}{number}" for number in range(2, visit.technicians + 1)]
-        stays += [alone, *_others(alone, named, problem)] if named else [alone]
-        if named and not _pin_allows(visit, problem):
-            stays[-len(named) - 1] = msgspec.structs.replace(alone, previous=None, told=False)
-    return Stays(problem, msgspec.structs.replace(problem, visits=tuple(stays)), tuple(of))
+    for index, visit in enumerate(problem.visits):
+        begin = len(firsts) + len(others)
+        others += _others(visit, problem)
+        of.append((index, *range(begin, len(firsts) + len(others))))
+        if visit.technicians > 1 and not _pin_allows(visit, problem):
+            firsts[index] = msgspec.structs.replace(visit, previous=None, told=False)
+    return Stays(problem, msgspec.structs.replace(problem, visits=(*firsts, *others)), tuple(of))
 
 
-def _others(first: Visit, names: Sequence[str], problem: Problem) -> Iterator[Visit]:
+def _others(first: Visit, problem: Problem) -> Iterator[Visit]:
     """Yield the stays besides the first; one of them has what was planned, where the pin keeps the first from it."""
     pinned_start = None if first.pin is None else first.pin.start
     windows = first.windows if pinned_start is None else (Window(start=pinned_start, end=pinned_start),)
-    for number, name in enumerate(names):
+    for number in range(first.technicians - 1):
         carries = number == 0 and not _pin_allows(first, problem)
         yield msgspec.structs.replace(
             first,
-            id=name,
             pin=None,
             windows=windows,
             previous=first.previous if carries else None,

@@ -82,6 +82,7 @@ RULES: Final[Mapping[str, Words]] = {
                             "{other} after it opens until {closes}, the earliest arrival would be {earliest}"),
     "promise_missed": ("客户的约定时间截至 {closes},最早 {earliest} 才能到",
                        "the customer's window ends at {closes}, earliest arrival {earliest}"),
+    "van_full": ("{who}的车装不下{visit}所需的东西", "what {visit} needs does not fit into {who}'s van as well"),
     "does_not_fit": ("{who}当天排不下{visit}", "{visit} does not fit into {who}'s day"),
     "rule": ("违反排程规则({rule}:{detail})", "it breaks a rule of planning ({rule}: {detail})"),
 }  # fmt: skip

@@ -125,7 +125,7 @@ UNPLANNED: dict[str, tuple[Callable[[], Problem], set[str]]] = {
     "a skill nobody has": (lambda: problem((shift(),), (visit("v", skills=("crane",)),)), {"no_skill"}),
     "a crew larger than the staff": (
         lambda: problem((shift(),), (visit("v", technicians=3),)),
-        {"too_few_technicians"},
+        {"crew_too_small"},
     ),
     "behind what cannot be": (
         lambda: problem((shift(),), (visit("v", skills=("crane",)), visit("w", follows=Follows(visit="v")))),
