@@ -24,6 +24,8 @@ MAX_COUPLED_VISITS: Final = 2_000
 MAX_LOAD: Final = 1_000_000_000
 MAX_STOCK: Final = 100_000
 """Entries of what vans carry."""
+MAX_AWAY: Final = 20_000
+"""Times in which technicians cannot be asked to work more."""
 MAX_QUANTITY: Final = 1_000_000
 MAX_PACE_HOURS: Final = 31 * 24 + 24
 MIN_PACE: Final = 50

@@ -248,6 +248,14 @@ class GivenTravel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     estimated: bool = False
 
 
+class Away(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Time in which a technician cannot be asked to work more: an absence, or work that is not planned here."""
+
+    technician: str
+    start: int
+    end: int
+
+
 class Pace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How fast traffic moves in each hour: per mille of the travel table's speed.
 
@@ -265,6 +273,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     `pace`: how the hours change travel (None: all alike). `most_changes`: how many visits of the plan in force may
     change, None for any number: be on another shift or left out, or, where a person was told, start more than
     `Prices.told_tolerance` from then. A visit whose shift of then is not in the problem any more does not count.
+    `away`: asked only where a fix lengthens, moves or adds shifts; shifts themselves never reach into it.
     """
 
     places: tuple[Place, ...]
@@ -275,6 +284,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     van_stock: tuple[VanStock, ...] = ()
     pace: Pace | None = None
     most_changes: int | None = None
+    away: tuple[Away, ...] = ()
 
 
 def delay_second(visit: Visit, prices: Prices) -> int:

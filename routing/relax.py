@@ -12,7 +12,7 @@ import msgspec
 
 from routing.limits import MAX_HORIZON_SECONDS, MAX_WINDOWS_PER_VISIT, SECONDS_PER_DAY
 from routing.plan import Route
-from routing.problem import Break, PartNeed, Problem, Shift, VanStock, Visit, Window
+from routing.problem import Away, Break, PartNeed, Problem, Shift, VanStock, Visit, Window
 from routing.texts import Facts
 
 Kind: TypeAlias = Literal[
@@ -191,9 +191,10 @@ def _open_visit(needed: Callable[[Visit], bool], **changes: object) -> Callable[
 
 
 def _free_after(problem: Problem, shift: Shift) -> int:
-    """Return the seconds between the shift's latest end and the technician's next one, or the end of all time."""
+    """Return the seconds between the shift's latest end and when the technician works or is away next."""
     ends = shift.end + shift.overtime_allowed
     nexts = [one.start for one in problem.shifts if one.technician == shift.technician and one.start > shift.start]
+    nexts += [one.start for one in problem.away if one.technician == shift.technician and one.end > ends]
     return min([MAX_HORIZON_SECONDS, *nexts]) - ends
 
 
@@ -224,6 +225,7 @@ def _free_before(problem: Problem, shift: Shift) -> int:
         for one in problem.shifts
         if one.technician == shift.technician and one.start < shift.start
     ]
+    ends += [one.end for one in problem.away if one.technician == shift.technician and one.start < shift.start]
     return shift.start - max([0, *ends])
 
 
@@ -249,12 +251,15 @@ def _close_earlier(place: Place) -> Ways:
 
 
 def _addable(problem: Problem, visit: Visit) -> Iterator[tuple[Shift, int]]:
-    """Yield shifts to repeat, and how much later, on days on which their technicians are off."""
+    """Yield shifts to repeat, and how much later, on days on which their technicians are off and not away."""
     last = max((shift.start for shift in problem.shifts), default=0) + SECONDS_PER_DAY
     own: dict[str, list[Shift]] = {}
     for shift in problem.shifts:
         own.setdefault(shift.technician, []).append(shift)
-    for shifts in own.values():
+    away: dict[str, list[Away]] = {}
+    for gone in problem.away:
+        away.setdefault(gone.technician, []).append(gone)
+    for technician, shifts in own.items():
         model = max(shifts, key=lambda shift: (shift.end - shift.start, -shift.start))
         if not set(visit.skills) <= set(model.skills):
             continue
@@ -265,7 +270,8 @@ def _addable(problem: Problem, visit: Visit) -> Iterator[tuple[Shift, int]]:
                 end + REST_BETWEEN <= one.start or one.end + one.overtime_allowed + REST_BETWEEN <= start
                 for one in shifts
             )
-            if rested and end <= MAX_HORIZON_SECONDS:
+            there = all(end <= gone.start or gone.end <= start for gone in away.get(technician, ()))
+            if rested and there and end <= MAX_HORIZON_SECONDS:
                 yield model, days * SECONDS_PER_DAY
 
 

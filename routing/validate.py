@@ -42,6 +42,8 @@ def validate(problem: Problem) -> None:
         _check_frozen(where, visit, shifts)
     _check_follows(problem)
     _check_stock(problem)
+    for index, away in enumerate(problem.away):
+        _check_window(_where("away", index, away.technician), Window(start=away.start, end=away.end))
     _check_pace(problem)
     if problem.most_changes is not None and not 0 <= problem.most_changes <= limits.MAX_VISITS:
         _refuse("most_changes_out_of_range", "most_changes", found=problem.most_changes, limit=limits.MAX_VISITS)
@@ -73,6 +75,7 @@ def _check_sizes(problem: Problem) -> None:
     in_one = isinstance(problem.travel, GivenTravel) or problem.most_changes is not None
     _check_count("places", len(problem.places), limits.MAX_TABLE_PLACES if in_one else limits.MAX_PLACES)
     _check_count("van_stock", len(problem.van_stock), limits.MAX_STOCK)
+    _check_count("away", len(problem.away), limits.MAX_AWAY)
     _check_count("shifts", len(problem.shifts), limits.MAX_SHIFTS)
     bound = any(visit.technicians > 1 or visit.follows is not None for visit in problem.visits)
     _check_count("visits", len(problem.visits), limits.MAX_COUPLED_VISITS if bound else limits.MAX_VISITS)

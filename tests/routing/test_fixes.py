@@ -15,6 +15,7 @@ from routing.in_force import draft_of, plan_of
 from routing.ortools.exact import Column, smallest_relaxation
 from routing.plan import Plan
 from routing.problem import (
+    Away,
     Follows,
     PartNeed,
     PerPriority,
@@ -152,6 +153,21 @@ def test_a_shift_that_begins_earlier_or_is_added() -> None:
     added = asked(of(windows=(tomorrow,)))
     new = the(added, "shift_added").window
     assert new == Window(start=DAY, end=DAY + 8 * HOUR)
+
+
+def test_nobody_is_asked_for_time_in_which_they_are_away() -> None:
+    tomorrow, leave = Window(start=DAY + HOUR, end=DAY + 4 * HOUR), Away(technician="li-wei", start=0, end=3 * DAY)
+    whole = of(shift(), shift("zhou-tao/mon"), windows=(tomorrow,))
+    added = asked(msgspec.structs.replace(whole, away=(leave,)))
+    assert {one.technician for fix in added.fixes for one in fix.relaxations if one.kind == "shift_added"} == {
+        "zhou-tao"
+    }
+
+    ends = Away(technician="li-wei", start=8 * HOUR + 600, end=9 * HOUR)
+    assert frozenset({"overtime"}) not in kinds(asked(msgspec.structs.replace(of(duration=8 * HOUR), away=(ends,))))
+    begins = Away(technician="li-wei", start=0, end=4 * HOUR - 300)
+    early = of(shift(start=4 * HOUR, end=12 * HOUR), windows=(Window(start=4 * HOUR, end=4 * HOUR),))
+    assert frozenset({"shift_earlier"}) not in kinds(asked(msgspec.structs.replace(early, away=(begins,))))
 
 
 def test_who_was_told_a_time_may_be_asked_to_agree_to_another() -> None:
