@@ -345,6 +345,7 @@ def _dependencies(settings: Settings, database: Database, hints: HintBoard, desk
         "database": constant(database),
         "hints": constant(hints),
         "desk": constant(desk),
+        "roads": constant(Roads(database, clock, settings.travel)),
         "settings": constant(settings),
         "token_key": constant(token_key),
         "sync": constant(SyncService(database, clock.now, cookie_secret(token_key))),

@@ -17,25 +17,31 @@ from backend.dispatch import fixes, fixing, queries
 from backend.dispatch.desk import Desk
 from backend.dispatch.fix_schemas import FIX_NAME_LENGTH, AppliedFix, FixesView, WhyView
 from backend.dispatch.live_schemas import PlacementOutcome
+from backend.dispatch.travel import Roads
 
 Read = NamedDependency[AsyncSession]
 Me = NamedDependency[Principal]
 Now = NamedDependency[datetime]
 Asked = NamedDependency[Desk]
+ByRoad = NamedDependency[Roads]
 FixName = FromPath[Annotated[str, msgspec.Meta(min_length=1, max_length=FIX_NAME_LENGTH)]]
 
 
 @get("/visits/{visit_id:uuid}/fixes", guards=[requires("dispatch", "read")])
-async def get_fixes(*, visit_id: FromPath[UUID], read: Read, principal: Me, now: Now, desk: Asked) -> FixesView:
+async def get_fixes(
+    *, visit_id: FromPath[UUID], read: Read, principal: Me, now: Now, desk: Asked, roads: ByRoad
+) -> FixesView:
     """Say what could give way so that a visit has a place in the plan in force, or comes in time; cheapest first."""
-    seen = await fixes.situation_of(read, desk, principal, "read", visit_id=visit_id, now=now)
-    return fixes.fixes_view(await fixes.fixes_in_force(seen, visit_id), seen.naming, str(seen.base))
+    seen = await fixes.situation_of(read, desk, roads, principal, "read", visit_id=visit_id, now=now)
+    return fixes.fixes_view(await fixes.fixes_in_force(seen, visit_id), seen.naming, seen.base)
 
 
 @get("/visits/{visit_id:uuid}/why", guards=[requires("dispatch", "read")])
-async def get_why(*, visit_id: FromPath[UUID], read: Read, principal: Me, now: Now, desk: Asked) -> WhyView:
+async def get_why(
+    *, visit_id: FromPath[UUID], read: Read, principal: Me, now: Now, desk: Asked, roads: ByRoad
+) -> WhyView:
     """Say why this technician has a visit: who else could at what price, and who could not by which rule."""
-    seen = await fixes.situation_of(read, desk, principal, "read", visit_id=visit_id, now=now)
+    seen = await fixes.situation_of(read, desk, roads, principal, "read", visit_id=visit_id, now=now)
     return fixes.why_view(await fixes.why_in_force(seen, visit_id), seen.naming)
 
 
@@ -62,14 +68,14 @@ async def get_plan_why(
 @post("/visits/{visit_id:uuid}/fixes/{fix:str}/apply", guards=[requires("dispatch", "write")], status_code=201)
 async def apply_fix(
     *, visit_id: FromPath[UUID], fix: FixName, data: JSONBody[AppliedFix], principal: Me, now: Now,
-    once: NamedDependency[Once], desk: Asked, database: NamedDependency[Database],
+    once: NamedDependency[Once], desk: Asked, roads: ByRoad, database: NamedDependency[Database],
 ) -> Response[Any]:  # fmt: skip
     """Carry out a fix as it was shown: overtime, shift or appointment change, and only visits that move are assigned.
 
     Refused with what changed if the board moved on, and with what has to be done first where somebody else decides.
     """
     async with database.read() as read:
-        seen = await fixes.situation_of(read, desk, principal, "write", visit_id=visit_id, now=now)
+        seen = await fixes.situation_of(read, desk, roads, principal, "write", visit_id=visit_id, now=now)
         earlier = await once.earlier(read)
         if earlier is not None:
             return earlier

@@ -22,9 +22,9 @@ from backend.dispatch.fix_wording import (
     relaxation_words,
     why_words,
 )
-from backend.dispatch.live_schemas import LIVE_HOURS
 from backend.dispatch.live_wording import Naming, minutes
 from backend.dispatch.models import PlanRun
+from backend.dispatch.travel import Roads
 from routing.desk import AskWhy, FindFixes, PlanFixes, PlanWhy, Question
 from routing.fixes import Fix, Fixes
 from routing.problem import Problem as PlanningProblem
@@ -46,12 +46,10 @@ PLAN_WITHOUT_ANSWER = Fault(
 
 
 async def situation_of(
-    session: AsyncSession, desk: Desk, principal: Principal, level: str, *, visit_id: UUID, now: datetime
+    session: AsyncSession, desk: Desk, roads: Roads, principal: Principal, level: str, *, visit_id: UUID, now: datetime
 ) -> live.Situation:
     """Return what is in force in the unit a visit belongs to and below it; raises not_found and not_in_plan."""
-    unit_id = await live.unit_of_visit(session, principal, level, visit_id)
-    units = await live.units_of(session, principal, level, unit_id)
-    seen = await live.situation(session, desk, now=now, units=units, until=await live.until(session, now, LIVE_HOURS))
+    seen = await live.situation_of_visit(session, desk, roads, principal, level, visit_id=visit_id, now=now)
     seen.must_know(visit_id)
     return seen
 

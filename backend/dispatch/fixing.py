@@ -73,7 +73,7 @@ async def must_rest(session: AsyncSession, seen: Situation, fix: Fix, base: str)
     """Refuse a fix of which anything it rests on changed since it was shown, with what changed."""
     tried = as_what_if(fix)
     shifts = [UUID(shift) for shift in tried.shifts if "+" not in shift]
-    await must_rest_on(session, base=int(base), visits=_visits(seen, fix), shifts=shifts)
+    await must_rest_on(session, base=base, visits=_visits(seen, fix), shifts=shifts)
 
 
 def _visits(seen: Situation, fix: Fix) -> list[UUID]:

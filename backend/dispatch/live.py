@@ -2,21 +2,24 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.core.audit import AuditEntry
 from backend.core.auth import Principal
 from backend.core.changes import change, commit_clock
 from backend.core.errors import NOT_FOUND, Fault, Finding, Problem
 from backend.dispatch.desk import Desk, PlannerRefusedError, sheet_line
 from backend.dispatch.joining import joined_visits
 from backend.dispatch.live_schemas import (
+    LIVE_HOURS,
     DayWarning,
     LatenessView,
     LiveDay,
@@ -43,7 +46,8 @@ from backend.dispatch.live_wording import (
 )
 from backend.dispatch.plan import PlanningTask, build_problem
 from backend.dispatch.schemas import HORIZON_HOURS_MAXIMUM
-from backend.jobs.history import last_mover
+from backend.dispatch.travel import Roads
+from backend.jobs.history import SYSTEM_NAME, last_mover
 from backend.jobs.models import Assignment, Visit, WorkOrder
 from backend.people.models import Person, Shift, Skill, Unit
 from backend.people.sign_in import unit_trees
@@ -74,10 +78,10 @@ BOARD_MOVED_ON = Fault(
 
 @dataclass(frozen=True)
 class Situation:
-    """What is in force in some units at one instant. `base`: the commit it was read at."""
+    """What is in force in some units at one instant. `base`: what was committed when it was read, see `base_now`."""
 
     task: PlanningTask
-    base: int
+    base: str
     naming: Naming
     desk: Desk
 
@@ -91,9 +95,13 @@ class Situation:
         """When it was read."""
         return self.task.starts_at
 
+    @cached_property
+    def _body(self) -> bytes:
+        return msgspec.json.encode(self.problem)
+
     async def ask(self, question: Question[Any]) -> Any:
         """Put a question about the plan in force to the desk."""
-        body = msgspec.json.encode(self.problem)
+        body = self._body
 
         async def sheet() -> bytes:
             return sheet_line(msgspec.Raw(body), NO_PLAN)
@@ -119,12 +127,13 @@ class Situation:
 
 
 async def situation(
-    session: AsyncSession, desk: Desk, *, now: datetime, units: frozenset[UUID], until: datetime
+    session: AsyncSession, desk: Desk, roads: Roads, *, now: datetime, units: frozenset[UUID], until: datetime
 ) -> Situation:
-    """Return what is in force in `units`, for the shifts that begin before `until`."""
+    """Return what is in force in `units`, for the shifts that begin before `until`, with the travel of plans."""
     starts_at = now.replace(microsecond=0)
-    base = (await session.execute(select(commit_clock.c.v))).scalar_one()
+    base = await base_now(session)
     task = await build_problem(session, now=starts_at, unit_ids=units, horizon_ends_at=until)
+    task = replace(task, problem=await roads.on_known_roads(session, task.problem))
     return Situation(task, base, await naming(session, task.problem, starts_at, units), desk)
 
 
@@ -145,14 +154,33 @@ async def unit_of_visit(session: AsyncSession, principal: Principal, level: str,
     return unit_id
 
 
-async def until(session: AsyncSession, now: datetime, hours: int, shift_id: UUID | None = None) -> datetime:
-    """Return how far the board looks: so many hours, and as far as the shift somebody is put on."""
-    shift = await session.get(Shift, shift_id) if shift_id else None
-    ends = now + timedelta(hours=hours)
-    if shift is None:
-        return ends
-    furthest = now + timedelta(hours=HORIZON_HOURS_MAXIMUM)
-    return max(ends, min(furthest, shift.starts_at + timedelta(seconds=1)))
+async def situation_of_visit(
+    session: AsyncSession, desk: Desk, roads: Roads, principal: Principal, level: str, *, visit_id: UUID,
+    now: datetime, hours: int = LIVE_HOURS, shift_id: UUID | None = None,
+) -> Situation:  # fmt: skip
+    """Return what is in force in the unit a visit belongs to and below it; raises not_found.
+
+    It looks `hours` ahead, and as far as the shift somebody is put on, if it is one of these units.
+    """
+    unit_id = await unit_of_visit(session, principal, level, visit_id)
+    units = await units_of(session, principal, level, unit_id)
+    until = now + timedelta(hours=hours)
+    if shift_id is not None:
+        until = max(until, await _as_far_as(session, shift_id, units, now))
+    return await situation(session, desk, roads, now=now, units=units, until=until)
+
+
+async def _as_far_as(session: AsyncSession, shift_id: UUID, units: frozenset[UUID], now: datetime) -> datetime:
+    """Return the first moment of a shift of these units, within what can be planned at all; `now` for another's."""
+    begins = (
+        select(Shift.starts_at)
+        .join(Person, Person.id == Shift.person_id)
+        .where(Shift.id == shift_id, Person.unit_id.in_(units))
+    )
+    starts_at = (await session.execute(begins)).scalar_one_or_none()
+    if starts_at is None:
+        return now
+    return min(now + timedelta(hours=HORIZON_HOURS_MAXIMUM), starts_at + timedelta(seconds=1))
 
 
 async def naming(session: AsyncSession, problem: PlanningProblem, at: datetime, units: Iterable[UUID]) -> Naming:
@@ -186,19 +214,67 @@ async def labels(session: AsyncSession, visit_ids: Sequence[UUID]) -> dict[str, 
 # --- what changed since -------------------------------------------------------------------------------------------
 
 
-async def must_rest_on(session: AsyncSession, *, base: int, visits: Iterable[UUID], shifts: Iterable[UUID]) -> None:
-    """Refuse when one of the visits, or anything on one of the shifts, changed after `base`; say what and by whom."""
+async def base_now(session: AsyncSession) -> str:
+    """Return what is committed: the commit clock, which work moves on, and the newest audit entry, for rosters."""
+    commit = (await session.execute(select(commit_clock.c.v))).scalar_one()
+    newest = (await session.execute(select(AuditEntry.id).order_by(AuditEntry.id.desc()).limit(1))).scalar_one_or_none()
+    return str(commit) if newest is None else f"{commit}.{newest.hex}"
+
+
+async def must_rest_on(session: AsyncSession, *, base: str, visits: Iterable[UUID], shifts: Iterable[UUID]) -> None:
+    """Refuse when one of the visits, one of the shifts, or anything on them changed after `base`; say what, by whom."""
+    on, (commit, _, audited) = list(shifts), base.partition(".")
+    findings = await _changed_visits(session, int(commit), list(visits), on)
+    if audited:
+        findings += await _changed_rosters(session, UUID(audited), on)
+    if findings:
+        raise Problem(BOARD_MOVED_ON, *findings)
+
+
+async def _changed_visits(
+    session: AsyncSession, commit: int, visits: Sequence[UUID], shifts: Sequence[UUID]
+) -> list[Finding]:
     assigned = select(Assignment.id, Assignment.visit_id).where(
-        Assignment.visit_id.in_(list(visits)) | Assignment.shift_id.in_(list(shifts))
+        Assignment.visit_id.in_(visits) | Assignment.shift_id.in_(shifts)
     )
     visit_of = {row.id: row.visit_id for row in await session.execute(assigned)}
     rows = [*visit_of, *visits]
     newer = select(change.c.row_id).where(
-        change.c.v > base, change.c.entity.in_(("assignment", "visit")), change.c.row_id.in_(rows)
+        change.c.v > commit, change.c.entity.in_(("assignment", "visit")), change.c.row_id.in_(rows)
     )
     changed = {visit_of.get(row, row) for row in (await session.execute(newer)).scalars()}
-    if changed:
-        raise Problem(BOARD_MOVED_ON, *await _changes(session, sorted(changed)))
+    return await _changes(session, sorted(changed)) if changed else []
+
+
+async def _changed_rosters(session: AsyncSession, audited: UUID, shifts: Sequence[UUID]) -> list[Finding]:
+    """Return what was done to shifts, and to the leave of who works them, since an entry of the audit trail."""
+    worked = select(Shift.id, Shift.person_id, Person.name).join(Person, Person.id == Shift.person_id)
+    holders = (await session.execute(worked.where(Shift.id.in_(shifts)))).all()
+    shift_of = {row.id: row for row in holders}
+    person_of = {str(row.person_id): row for row in holders}
+    of_shifts = and_(
+        AuditEntry.entity == "shift", AuditEntry.subject_id.in_(shifts), AuditEntry.action != "shift.added"
+    )
+    newer = (
+        select(AuditEntry.entity, AuditEntry.subject_id, AuditEntry.before, AuditEntry.after, Person.name)
+        .join(Person, Person.id == AuditEntry.person_id, isouter=True)
+        .where(AuditEntry.id > audited, of_shifts | (AuditEntry.entity == "absence"))
+        .order_by(AuditEntry.id)
+    )
+    found = dict[str, Finding]()
+    for entry in await session.execute(newer):
+        about: Mapping[str, Any] = entry.before or entry.after or {}
+        holder = shift_of.get(entry.subject_id) or person_of.get(str(about.get("person_id")))
+        if holder is not None:
+            found[str(holder.id)] = _roster_finding(entry, holder)
+    return list(found.values())
+
+
+def _roster_finding(entry: Any, holder: Any) -> Finding:
+    mover_zh, mover_en = (entry.name, entry.name) if entry.name else SYSTEM_NAME
+    what_zh, what_en = ("班次", "shift") if entry.entity == "shift" else ("休假或缺勤", "leave")
+    zh = f"{holder.name}的{what_zh}已由{mover_zh}更改"
+    return Finding(str(holder.id), zh, f"{holder.name}'s {what_en} was changed by {mover_en}")
 
 
 async def _changes(session: AsyncSession, visit_ids: Sequence[UUID]) -> list[Finding]:
@@ -222,8 +298,8 @@ async def proposals(seen: Situation, visit_id: UUID, limit: int) -> Proposals:
     views = [_proposal(one, seen.naming) for one in found]
     zh, en = (views[0].sentence_zh, views[0].sentence_en) if views else NO_PLACE
     return Proposals(
-        visit_id=visit_id, at=seen.at, base=str(seen.base), travel_estimated=followed.plan.travel_estimated,
-        proposals=views, sentence_zh=zh, sentence_en=en,
+        visit_id=visit_id, at=seen.at, base=seen.base, travel_source=followed.plan.travel_source,
+        travel_estimated=followed.plan.travel_estimated, proposals=views, sentence_zh=zh, sentence_en=en,
     )  # fmt: skip
 
 
@@ -257,7 +333,7 @@ def what_if_view(seen: Situation, visit_id: UUID, tried: WhatIf) -> WhatIfView:
     zh, en = sentences(tried, seen.naming)
     moved = [moved_view(one, seen.naming) for one in tried.moved]
     return WhatIfView(
-        visit_id=visit_id, at=seen.at, base=str(seen.base), feasible=tried.broken is None,
+        visit_id=visit_id, at=seen.at, base=seen.base, feasible=tried.broken is None,
         rule=tried.broken and tried.broken.code, soft=bool(tried.broken and tried.broken.soft), sentence_zh=zh,
         sentence_en=en, starts_at=None if tried.start is None else seen.naming.at(tried.start), moved=moved,
         lateness=[
@@ -332,7 +408,8 @@ async def live_days(session: AsyncSession, seen: Situation) -> LiveDays:
         _day(shift.id, routes.get(shift.id), warned.get(shift.id, []), seen, states) for shift in seen.problem.shifts
     ]
     return LiveDays(
-        at=seen.at, base=str(seen.base), travel_estimated=followed.plan.travel_estimated, days=days,
+        at=seen.at, base=seen.base, travel_source=followed.plan.travel_source,
+        travel_estimated=followed.plan.travel_estimated, days=days,
         unplanned=[VisitLabel(**_label(one.visit, seen.naming)) for one in followed.plan.unplanned],
     )  # fmt: skip
 

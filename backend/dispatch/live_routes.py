@@ -1,6 +1,6 @@
 """Routes of live dispatching: the days as they go, urgent visits, moves on the board, re-plans, what-ifs."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -27,6 +27,7 @@ from backend.dispatch.live_schemas import (
     WhatIfView,
 )
 from backend.dispatch.schemas import HORIZON_HOURS_MAXIMUM, Difference, Hypothesis, NewReplan, PlanVersion, PlanView
+from backend.dispatch.travel import Roads
 from backend.jobs import queries as jobs
 from backend.jobs.expecting import expect_end
 from backend.jobs.models import Visit
@@ -43,32 +44,33 @@ Limit = FromQuery[Annotated[int, msgspec.Meta(ge=1, le=PROPOSALS_MAXIMUM)]]
 @get("/live/days", guards=[requires("dispatch", "read")])
 async def get_live_days(
     *, unit_id: FromQuery[UUID], read: Read, principal: Me, now: Now, desk: NamedDependency[Desk],
-    hours: WithinHours = LIVE_HOURS,
+    roads: NamedDependency[Roads], hours: WithinHours = LIVE_HOURS,
 ) -> LiveDays:  # fmt: skip
     """Show each technician's day as it goes from now on: who is behind, who will be late, before anybody re-plans."""
     units = await live.units_of(read, principal, "read", unit_id)
-    seen = await live.situation(read, desk, now=now, units=units, until=await live.until(read, now, hours))
+    until = now + timedelta(hours=hours)
+    seen = await live.situation(read, desk, roads, now=now, units=units, until=until)
     return await live.live_days(read, seen)
 
 
 @get("/visits/{visit_id:uuid}/proposals", guards=[requires("dispatch", "read")])
 async def get_proposals(
     *, visit_id: FromPath[UUID], read: Read, principal: Me, now: Now, desk: NamedDependency[Desk],
-    hours: WithinHours = LIVE_HOURS, limit: Limit = 5,
+    roads: NamedDependency[Roads], hours: WithinHours = LIVE_HOURS, limit: Limit = 5,
 ) -> Proposals:  # fmt: skip
     """Offer places for an urgent visit in the plan in force, best first: who, when, and what else moves by how much."""
-    seen = await _situation_of(read, desk, principal, "read", visit_id=visit_id, now=now, hours=hours)
+    seen = await live.situation_of_visit(read, desk, roads, principal, "read", visit_id=visit_id, now=now, hours=hours)
     return await live.proposals(seen, visit_id, limit)
 
 
 @post("/visits/{visit_id:uuid}/what-if", guards=[requires("dispatch", "read")], status_code=200)
 async def try_placement(
     *, visit_id: FromPath[UUID], data: JSONBody[WantedPlacement], read: Read, principal: Me, now: Now,
-    desk: NamedDependency[Desk],
+    desk: NamedDependency[Desk], roads: NamedDependency[Roads],
 ) -> WhatIfView:  # fmt: skip
     """Say what dragging a visit there comes to, or which rule breaks. Nothing is changed."""
-    seen = await _situation_of(
-        read, desk, principal, "read", visit_id=visit_id, now=now, hours=LIVE_HOURS, shift_id=data.shift_id
+    seen = await live.situation_of_visit(
+        read, desk, roads, principal, "read", visit_id=visit_id, now=now, shift_id=data.shift_id
     )
     return live.what_if_view(seen, visit_id, await live.tried(seen, visit_id, data))
 
@@ -76,22 +78,23 @@ async def try_placement(
 @post("/visits/{visit_id:uuid}/place", guards=[requires("dispatch", "write")], status_code=201)
 async def place_visit(
     *, visit_id: FromPath[UUID], data: JSONBody[AcceptedPlacement], principal: Me, now: Now,
-    once: NamedDependency[Once], desk: NamedDependency[Desk], database: NamedDependency[Database],
+    once: NamedDependency[Once], desk: NamedDependency[Desk], roads: NamedDependency[Roads],
+    database: NamedDependency[Database],
 ) -> Response[Any]:  # fmt: skip
     """Put a visit where a proposal or a what-if showed it; only visits that move change. Refused if the board moved on.
 
     What it comes to is worked out before the transaction that writes it, and holds only if nothing changed between.
     """
     async with database.read() as read:
-        seen = await _situation_of(
-            read, desk, principal, "write", visit_id=visit_id, now=now, hours=LIVE_HOURS, shift_id=data.shift_id
+        seen = await live.situation_of_visit(
+            read, desk, roads, principal, "write", visit_id=visit_id, now=now, shift_id=data.shift_id
         )
         earlier = await once.earlier(read)
         if earlier is not None:
             return earlier
         tried = await live.tried(seen, visit_id, data)
         await live.must_rest_on(
-            read, base=int(data.base), visits=placing.touched_visits(seen, tried), shifts=map(UUID, tried.shifts)
+            read, base=data.base, visits=placing.touched_visits(seen, tried), shifts=map(UUID, tried.shifts)
         )
         placing.must_be_as_shown(seen, data, tried)
 
@@ -178,18 +181,6 @@ async def get_plan_versions(
 ) -> Page[PlanVersion]:
     """List the plans that were published, by unit and version, newest first."""
     return await differences.plan_versions(read, principal, unit_id, page)
-
-
-async def _situation_of(
-    read: AsyncSession, desk: Desk, principal: Principal, level: str, *, visit_id: UUID, now: datetime, hours: int,
-    shift_id: UUID | None = None,
-) -> live.Situation:  # fmt: skip
-    """Return what is in force in the unit a visit belongs to and below it; raises not_found."""
-    unit_id = await live.unit_of_visit(read, principal, level, visit_id)
-    units = await live.units_of(read, principal, level, unit_id)
-    return await live.situation(
-        read, desk, now=now, units=units, until=await live.until(read, now, hours, shift_id)
-    )  # fmt: skip
 
 
 async def _visit_under_way(session: AsyncSession, principal: Principal, visit_id: UUID, now: datetime) -> Visit:

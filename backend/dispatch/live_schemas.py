@@ -11,9 +11,9 @@ from backend.dispatch.schemas import HORIZON_HOURS_MAXIMUM
 LIVE_HOURS: Final = 48
 """How far ahead the board looks unless told otherwise; the shift somebody is put on is always looked at."""
 PROPOSALS_MAXIMUM: Final = 20
-BASE_LENGTH: Final = 20
+BASE_LENGTH: Final = 51
 
-Base = Annotated[str, msgspec.Meta(min_length=1, max_length=BASE_LENGTH, pattern="^[0-9]+$")]
+Base = Annotated[str, msgspec.Meta(min_length=1, max_length=BASE_LENGTH, pattern=r"^[0-9]{1,18}(\.[0-9a-f]{32})?$")]
 """What the board showed: everything committed up to here. Sent back, it is refused when what it rests on moved on."""
 Hours = Annotated[int, msgspec.Meta(ge=1, le=HORIZON_HOURS_MAXIMUM)]
 
@@ -101,6 +101,7 @@ class Proposals(msgspec.Struct, frozen=True, kw_only=True):
     visit_id: UUID
     at: datetime
     base: str
+    travel_source: str
     travel_estimated: bool
     proposals: list[ProposalView]
     sentence_zh: str
@@ -183,6 +184,7 @@ class LiveDays(msgspec.Struct, frozen=True, kw_only=True):
 
     at: datetime
     base: str
+    travel_source: str
     travel_estimated: bool
     days: list[LiveDay]
     unplanned: list[VisitLabel]

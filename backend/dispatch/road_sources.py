@@ -63,6 +63,8 @@ class RoadSource(Protocol):
     """Somebody who knows roads. Both methods raise RoadsUnavailable."""
 
     label: str
+    family: str | None
+    """What the name of every version of a server begins with; None where the version is known without asking long."""
 
     async def version(self) -> str:
         """Return what answers are kept under; another one when answers may differ."""
@@ -94,14 +96,26 @@ class RoadFile:
 
     def __init__(self, path: Path) -> None:
         self.label = f"roads of {path.name}"
+        self.family: str | None = None
         self._path = path
+        self._summed: tuple[tuple[int, int], str] | None = None
 
     async def version(self) -> str:
-        """Return the sum of the file's bytes: what is in it, not what it is called."""
+        """Return the sum of the file's bytes: what is in it, not what it is called. Summed again when it is written."""
         try:
-            return f"roads:{await asyncio.to_thread(road_version, self._path)}"
+            return await asyncio.to_thread(self._version)
+        except OSError as error:
+            missing = RoadFileError("roads_file_missing", name=self._path.name)
+            raise RoadsUnavailable(missing.zh, missing.en) from error
         except RoadFileError as error:
             raise RoadsUnavailable(error.zh, error.en) from error
+
+    def _version(self) -> str:
+        seen = self._path.stat()
+        written = (seen.st_mtime_ns, seen.st_size)
+        if self._summed is None or self._summed[0] != written:
+            self._summed = written, f"roads:{road_version(self._path)}"
+        return self._summed[1]
 
     async def legs(
         self, points: Points, origins: NDArray[np.intp], destinations: NDArray[np.intp], *, paired: bool = False
@@ -156,6 +170,7 @@ class OsrmServer:
         whole_seconds: float = WHOLE_SECONDS, first_wait: float = FIRST_WAIT,
     ) -> None:  # fmt: skip
         self.label = f"road server {urlsplit(url).netloc.rpartition('@')[2]}"
+        self.family: str | None = f"osrm:{url}:"
         self._url = url
         self._size = table_size
         self._snap_metres = snap_metres
@@ -169,7 +184,7 @@ class OsrmServer:
                 answer = await self._ask(client, f"{self._url}/nearest/{VERSION}/driving/0,0", {})
             except _NoSegment:  # a server that was told to look for roads nearby only
                 answer = {}
-        return f"osrm:{self._url}:{answer.get('data_version', '')}"
+        return f"{self.family}{answer.get('data_version', '')}"
 
     async def legs(
         self, points: Points, origins: NDArray[np.intp], destinations: NDArray[np.intp], *, paired: bool = False

@@ -1,13 +1,15 @@
 """Which travel times a plan is made from: what trips have taught, and the roads PAIGONG_TRAVEL names."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,7 +18,7 @@ from backend.calendars.rules import NO_EXCEPTIONS
 from backend.core.clock import Clock
 from backend.core.sessions import Database
 from backend.dispatch.road_sources import Points, RoadSource, RoadsUnavailable, road_source
-from backend.dispatch.travel_cache import Known, keep_legs, known_legs, place_keys
+from backend.dispatch.travel_cache import Known, keep_legs, known_legs, newest_version, place_keys
 from backend.dispatch.travel_models import TravelFactor, TravelModel
 from backend.dispatch.travel_rules import (
     MOST_TABLE_PLACES,
@@ -36,6 +38,8 @@ from routing.travel.table import TravelTable
 ESTIMATE: Final = "estimate"
 HOME_CALENDAR: Final = "cn"
 PER_MILLE: Final = 1_000
+TABLES_REMEMBERED: Final = 4
+"""Whole tables of legs a process keeps for its live questions, at most 8 MB each: a unit asks for the same ones."""
 
 
 async def parameters_in_use(session: AsyncSession, provider: str) -> Parameters:
@@ -96,6 +100,23 @@ async def _time_zone(session: AsyncSession, unit_ids: Sequence[UUID]) -> str:
     return zone or (await session.execute(select(Unit.time_zone).where(Unit.id.in_(unit_ids)).limit(1))).scalar_one()
 
 
+@dataclass(frozen=True)
+class _Spots:
+    """Where places are, each position once: `of_place` says which of the spots a place is."""
+
+    keys: NDArray[np.int64]
+    points: Points
+    of_place: NDArray[np.intp]
+
+    def whole(self, known: Known) -> Known:
+        """Return what is known between the spots as a table between the places."""
+        np.fill_diagonal(known.table[0], 0)
+        np.fill_diagonal(known.table[1], 0)
+        whole = Known(self.keys[self.of_place])
+        whole.table = known.table[:, self.of_place[:, None], self.of_place]
+        return whole
+
+
 class Roads:
     """Puts problems on the roads the installation has; without any, they keep their estimate."""
 
@@ -104,49 +125,61 @@ class Roads:
         self.source: RoadSource | None = road_source(setting)
         self._database = database
         self._clock = clock
+        self._whole: dict[tuple[str, bytes], Known] = {}
 
     async def on_roads(self, problem: Problem) -> Problem:
         """Return the problem with travel by road. Where nobody answers, it keeps the estimate, which says why."""
+        async with self._database.read() as session:
+            parameters = await parameters_in_use(session, self.provider)
+        return await self._put(problem, parameters.scale, self._asked)
+
+    async def on_known_roads(self, session: AsyncSession, problem: Problem) -> Problem:
+        """Return the problem with the legs plans have asked for; the others keep the estimate, and it is said.
+
+        Nobody is asked who might take long, so that the board answers at once; where plans were made, both agree.
+        """
+        if self.source is None:
+            return problem
+        scale = (await parameters_in_use(session, self.provider)).scale
+        family = self.source.family
+
+        async def known(source: RoadSource, places: Sequence[Place]) -> Known:
+            version = await newest_version(session, family) if family else await source.version()
+            spots = _spots(places)
+            if version is None:
+                return spots.whole(Known(spots.keys))
+            return spots.whole(await self._remembered(session, version, spots.keys))
+
+        return await self._put(problem, scale, known)
+
+    async def _remembered(self, session: AsyncSession, version: str, keys: NDArray[np.int64]) -> Known:
+        """Return what is kept of the legs between these places; a whole table is read once, the last few remembered."""
+        asked = version, keys.tobytes()
+        known = self._whole.pop(asked, None) or await known_legs(session, version, keys, self._clock.now())
+        if not known.missing.any():
+            self._whole[asked] = known
+            while len(self._whole) > TABLES_REMEMBERED:
+                del self._whole[next(iter(self._whole))]
+        return known
+
+    async def _put(self, problem: Problem, scale: float, legs: "_LegsOf") -> Problem:
         if self.source is None or not isinstance(problem.travel, EstimatedTravel) or len(problem.places) < 2:  # noqa: PLR2004 - a leg has two ends
             return problem
         try:
-            travel = await self._travel(self.source, problem.places, problem.travel)
+            travel = await _by_road(self.source, problem.places, problem.travel, scale, legs)
         except RoadsUnavailable as error:
             travel = _said(problem.places, problem.travel, f"{SOURCE} ({error.en} / {error.zh})")
         return msgspec.structs.replace(problem, travel=travel)
 
-    async def _travel(
-        self, source: RoadSource, places: Sequence[Place], estimate: EstimatedTravel
-    ) -> EstimatedTravel | GivenTravel:
-        async with self._database.read() as session:
-            parameters = await parameters_in_use(session, self.provider)
-        if len(places) > MOST_TABLE_PLACES:
-            some = [places[int(one)] for one in sampled(len(places))]
-            return fitted(estimate, some, (await self._known(source, some)).table[0], parameters.scale)
-        known = await self._known(source, places)
-        return await asyncio.to_thread(
-            road_table, places, known.table[0], known.table[1],
-            scale=parameters.scale, label=source.label, estimate=estimate,
-        )  # fmt: skip
-
-    async def _known(self, source: RoadSource, places: Sequence[Place]) -> Known:
+    async def _asked(self, source: RoadSource, places: Sequence[Place]) -> Known:
         """Return all legs between the places, asking for those nobody asked for before."""
-        points = points_of(places)
-        spots, one_of = np.unique(
-            place_keys(points.latitudes.tolist(), points.longitudes.tolist()), return_inverse=True
-        )
-        first = np.array([int(np.argmax(one_of == spot)) for spot in range(len(spots))], dtype=np.intp)
+        spots = _spots(places)
         version = await source.version()
         async with self._database.read() as session:
-            known = await known_legs(session, version, spots, self._clock.now())
-        missing = known.missing
-        if missing.any():
-            await self._complete(source, version, known, Points(points.latitudes[first], points.longitudes[first]))
-        np.fill_diagonal(known.table[0], 0)
-        np.fill_diagonal(known.table[1], 0)
-        whole = Known(spots[one_of])
-        whole.table = known.table[:, one_of[:, None], one_of]
-        return whole
+            known = await known_legs(session, version, spots.keys, self._clock.now())
+        if known.missing.any():
+            await self._complete(source, version, known, spots.points)
+        return spots.whole(known)
 
     async def _complete(self, source: RoadSource, version: str, known: Known, points: Points) -> None:
         """Ask for what is missing: a new place's own row, and its column from the others."""
@@ -161,6 +194,28 @@ class Roads:
                 known.table[1][np.ix_(origins, destinations)] = legs.metres
         async with self._database.write() as session:
             await keep_legs(session, version, known, missing, now=self._clock.now())
+
+
+_LegsOf: TypeAlias = Callable[[RoadSource, Sequence[Place]], Awaitable[Known]]
+
+
+async def _by_road(
+    source: RoadSource, places: Sequence[Place], estimate: EstimatedTravel, scale: float, legs: _LegsOf
+) -> EstimatedTravel | GivenTravel:
+    if len(places) > MOST_TABLE_PLACES:
+        some = [places[int(one)] for one in sampled(len(places))]
+        return fitted(estimate, some, (await legs(source, some)).table[0], scale)
+    known = await legs(source, places)
+    return await asyncio.to_thread(
+        road_table, places, known.table[0], known.table[1], scale=scale, label=source.label, estimate=estimate
+    )
+
+
+def _spots(places: Sequence[Place]) -> _Spots:
+    points = points_of(places)
+    keys = place_keys(points.latitudes.tolist(), points.longitudes.tolist())
+    spots, first, of_place = np.unique(keys, return_index=True, return_inverse=True)
+    return _Spots(spots, Points(points.latitudes[first], points.longitudes[first]), of_place)
 
 
 def provider_of(setting: str) -> str:

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.core.db import insert_ignoring
 from backend.core.ids import new_id
 from backend.dispatch.travel_models import TravelBlock
+from backend.dispatch.travel_rules import UNASKED
 
 BUCKETS: Final = 16
 BUCKET_PLACES: Final = 128
@@ -28,8 +29,6 @@ VERSIONS_KEPT: Final = 2
 """The versions stored last; older ones are forgotten, so that the table takes at most 68 MB."""
 ROUNDED: Final = 100_000
 """Positions are told apart by 0.00001 degrees, about a metre."""
-UNASKED: Final = -2
-NO_ROAD: Final = -1
 
 
 def place_keys(latitudes: Sequence[float], longitudes: Sequence[float]) -> NDArray[np.int64]:
@@ -87,6 +86,12 @@ async def known_legs(session: AsyncSession, version: str, keys: NDArray[np.int64
     for row in (await session.execute(fresh)).scalars():
         known.take(_unpacked(row))
     return known
+
+
+async def newest_version(session: AsyncSession, family: str) -> str | None:
+    """Return the version that was stored last of those that begin like this; None where nothing is kept."""
+    stored = select(TravelBlock.version).where(TravelBlock.version.startswith(family, autoescape=True))
+    return (await session.execute(stored.order_by(TravelBlock.id.desc()).limit(1))).scalar_one_or_none()
 
 
 async def keep_legs(

@@ -27,6 +27,9 @@ FITTED_PLACES: Final = 200
 """Places of a larger plan whose legs the estimate is fitted to."""
 LEAST_FIT_SECONDS: Final = 60
 """Shorter legs say little about speed."""
+NO_ROAD: Final = -1
+UNASKED: Final = -2
+"""In a table of roads: no road leads there, or nobody has asked whether one does."""
 
 TRIPS_SINCE: Final = timedelta(days=180)
 """How old a trip may be; roads and people change."""
@@ -163,9 +166,9 @@ def road_table(
     places: Sequence[Place], seconds: NDArray[np.int32], metres: NDArray[np.int32],
     *, scale: float, label: str, estimate: EstimatedTravel,
 ) -> GivenTravel:  # fmt: skip
-    """Return the table a plan is made from: roads times `scale`, and the estimate where no road leads (-1).
+    """Return the table a plan is made from: roads times `scale`, and the estimate for NO_ROAD and UNASKED legs.
 
-    Its source says how many places are off the road.
+    Its source says how many places are off the road, and of how many legs no plan has asked yet.
     """
     scaled = np.rint(seconds * scale).astype(np.int32)
     missing = seconds < 0
@@ -175,12 +178,20 @@ def road_table(
         metres = np.where(missing, fallback.metres, metres)
     np.fill_diagonal(scaled, 0)
     np.fill_diagonal(metres := metres.copy(), 0)
+    unasked = seconds == UNASKED
+    known = np.where(unasked, 0, seconds)
+    source = road_source(label, len(places), off_road(known), int((known < 0).sum()))
     return GivenTravel(
         seconds=tuple(map(tuple, scaled.tolist())),
         metres=tuple(map(tuple, metres.tolist())),
-        source=road_source(label, len(places), off_road(seconds), int(missing.sum())),
-        estimated=bool(missing.all()),
+        source=f"{source}{unasked_words(int(unasked.sum()), len(places))}",
+        estimated=bool(missing.sum() >= missing.size - len(places)),
     )
+
+
+def unasked_words(unasked: int, places: int) -> str:
+    """Return what the board says of legs that only a plan asks for."""
+    return f", {unasked} of {places * (places - 1)} legs estimated until a plan asks for them" if unasked else ""
 
 
 def off_road(seconds: NDArray[np.int32]) -> int:

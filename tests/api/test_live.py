@@ -11,7 +11,7 @@ from backend.core.clock import parse_instant
 from backend.jobs.models import Assignment
 from tests.live import accepted, after, day_of, days, give_at, offers, published_day, tried, visit_at
 from tests.make import LAT, LON, Desk, Office
-from tests.personas import CHEN_JING, LI_WEI, MA_CHAO, TANG_MIN, WANG_FANG, WU_GANG, ZHOU_TAO
+from tests.personas import CHEN_JING, LI_WEI, MA_CHAO, SUN_LEI, TANG_MIN, WANG_FANG, WU_GANG, ZHOU_TAO
 from tests.planning import absent, assignment, holder, shift_of
 from tests.work import change as change_visit
 from tests.work import give, ok, opened, refused, report
@@ -51,7 +51,7 @@ async def test_an_urgent_visit_is_offered_places_and_one_call_takes_one(office: 
     assert best["sentence_en"].startswith("李伟 ")
     assert best["sentence_en"].endswith("nobody late")
     assert seen["sentence_zh"] == best["sentence_zh"]
-    assert seen["travel_estimated"]
+    assert (seen["travel_estimated"], seen["travel_source"]) == (True, "estimate from straight-line distance")
     for one in best["moved"]:
         assert one["site_name"] in best["sentence_zh"]
         assert one["minutes"] > 0
@@ -101,6 +101,39 @@ async def test_a_board_that_moved_on_is_refused_with_what_changed(office: Office
     again = await offers(wang_fang, urgent)
     ok(await wang_fang.post(f"/visits/{urgent}/place", accepted(again, again["proposals"][0])), 201)
     assert (await holder(wang_fang, urgent))["shift_id"] == str(shift)
+
+
+async def test_a_shift_shortened_or_leave_entered_since_is_a_change_too(office: Office) -> None:
+    wang_fang, chen_jing = await office.sign_in(WANG_FANG), await office.sign_in(CHEN_JING)
+    shift, _ = await day_of(wang_fang, office, LI_WEI, "东楼")
+    zhou_tao = await shift_of(office, ZHOU_TAO, hours=9)
+    urgent = await visit_at(wang_fang, office, "医院")
+    seen = await tried(wang_fang, urgent, shift_id=shift)
+    body = {"base": seen["base"], "shift_id": str(shift), "starts_at": seen["starts_at"]}
+    ok(await chen_jing.edit(f"/shifts/{shift}", {"ends_at": after(hours=7.5).isoformat()}))
+    (finding,) = refused(await wang_fang.post(f"/visits/{urgent}/place", body), "board_moved_on")["findings"]
+    assert (finding["field"], finding["en"]) == (str(shift), "李伟's shift was changed by 陈静")
+
+    seen = await tried(wang_fang, urgent, shift_id=zhou_tao)
+    body = {"base": seen["base"], "shift_id": str(zhou_tao), "starts_at": seen["starts_at"]}
+    leave = {"kind": "leave", "starts_at": after(hours=6).isoformat(), "ends_at": after(hours=9).isoformat()}
+    of_li_wei = ok(await chen_jing.post("/absences", leave | {"person_id": str(office.house.id_of(LI_WEI))}), 201)
+    assert (await tried(wang_fang, urgent, shift_id=zhou_tao))["starts_at"] == seen["starts_at"]
+    ok(await chen_jing.post("/absences", leave | {"person_id": str(office.house.id_of(ZHOU_TAO))}), 201)
+    (finding,) = refused(await wang_fang.post(f"/visits/{urgent}/place", body), "board_moved_on")["findings"]
+    assert "周涛" in finding["zh"]
+    seen = await tried(wang_fang, urgent, shift_id=zhou_tao)
+    assert (await chen_jing.ask("DELETE", f"/absences/{of_li_wei['id']}")).status_code == 204
+    ok(await wang_fang.post(f"/visits/{urgent}/place", body | {"base": seen["base"]}), 201)
+
+
+async def test_the_board_looks_as_far_as_ones_own_shift_and_no_further(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    await shift_of(sqlite, LI_WEI)
+    far, foreign = await shift_of(sqlite, LI_WEI, after=10 * 24), await shift_of(sqlite, SUN_LEI, after=10 * 24)
+    urgent = await visit_at(wang_fang, sqlite, "医院")
+    assert (await tried(wang_fang, urgent, shift_id=far))["feasible"]
+    refused(await wang_fang.post(f"/visits/{urgent}/what-if", {"shift_id": str(foreign)}), "not_in_plan")
 
 
 async def test_what_changed_elsewhere_refuses_nothing(sqlite: Office) -> None:

@@ -11,6 +11,8 @@ from sqlalchemy import func, select
 
 from backend.core.clock import clock_of
 from backend.core.tasks import Task
+from backend.dispatch.desk import Desk as PlanDesk
+from backend.dispatch.live import situation
 from backend.dispatch.travel import Roads, parameters_in_use
 from backend.dispatch.travel_cache import (
     BUCKET_PLACES,
@@ -34,7 +36,7 @@ from routing.travel.estimate import SOURCE, CoordinateEstimate
 from tests.make import LAT, LON, START, Office
 from tests.osrm import TableServer, table_server
 from tests.personas import CHEN_JING, LI_WEI, WANG_FANG, ZHOU_TAO
-from tests.planning import copied, done, problem_of, second_site, shift_of
+from tests.planning import copied, done, problem_of, run_of, second_site, shift_of
 from tests.work import ok, opened, refused
 
 SLOW = 1.6
@@ -258,6 +260,29 @@ async def test_a_server_that_is_down_is_said_on_the_plan(sqlite_office: Office, 
     assert "没有应答" in travel.source
 
 
+async def test_what_no_plan_has_asked_for_is_estimated_and_said(sqlite_office: Office, server: TableServer) -> None:
+    roads, label = roads_of(sqlite_office, f"osrm:{server.url}"), f"road server {server.url.removeprefix('http://')}"
+    spots = [(0.0, 0.0), (0.0, 0.01), (0.0, 40.0)]
+
+    async def known(*some: tuple[float, float]) -> GivenTravel:
+        async with sqlite_office.database.read() as session:
+            travel = (await roads.on_known_roads(session, town(*some))).travel
+        assert isinstance(travel, GivenTravel)
+        return travel
+
+    nothing = await known(*spots)
+    assert (nothing.estimated, nothing.source) == (True, f"{label}, 6 of 6 legs estimated until a plan asks for them")
+    planned = (await roads.on_roads(town(*spots))).travel
+    asked = len(server.asked)
+    assert await known(*spots) == planned
+    more = await known(*spots, (0.0, 0.02))
+    assert isinstance(planned, GivenTravel)
+    assert tuple(row[:3] for row in more.seconds[:3]) == planned.seconds
+    off, unasked = "4 legs without a road: estimated", "6 of 12 legs estimated until a plan asks for them"
+    assert more.source == f"{label}, {off}, {unasked}"
+    assert len(server.asked) == asked
+
+
 async def test_very_many_places_get_the_estimate_fitted_to_the_roads(
     sqlite_office: Office, server: TableServer
 ) -> None:
@@ -316,7 +341,7 @@ def test_places_a_metre_apart_are_told_apart() -> None:
     assert len(set(keys.tolist())) == 4
 
 
-async def test_a_plan_says_whose_roads_it_is_made_from(sqlite_office: Office, server: TableServer) -> None:
+async def test_a_plan_and_the_board_drive_on_the_same_roads(sqlite_office: Office, server: TableServer) -> None:
     office = sqlite_office
     wang_fang = await office.sign_in(WANG_FANG)
     await shift_of(office, LI_WEI)
@@ -331,3 +356,10 @@ async def test_a_plan_says_whose_roads_it_is_made_from(sqlite_office: Office, se
     assert plan["travel_source"] == f"road server {server.url.removeprefix('http://')}"
     (route,) = plan["routes"]
     assert route["stops"][0]["travel_minutes"] == 4  # 2,224 m at 10 m/s
+    roads, asked = roads_of(office, office.settings.travel), len(server.asked)
+    until, units = office.now + timedelta(hours=48), frozenset({office.house.service})
+    async with office.database.read() as session:
+        seen = await situation(session, PlanDesk(0), roads, now=office.now, units=units, until=until)
+    run = await run_of(office, plan)
+    assert seen.problem.travel == msgspec.convert(run.problem, Problem).travel
+    assert len(server.asked) == asked
