@@ -154,7 +154,8 @@ def left_out(draft: Draft) -> tuple[Unplanned, ...]:
 def unbound(instance: Instance) -> Instance:
     """Return the instance of a draft without the times that bind visits to each other."""
     free = prepare(instance.problem, travel=instance.travel)
-    free.arrays.visit[:, columns.STOCKED] = instance.arrays.visit[:, columns.STOCKED]
+    kept = [columns.STOCKED, columns.RELEASE]
+    free.arrays.visit[:, kept] = instance.arrays.visit[:, kept]
     return free
 
 

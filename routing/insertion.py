@@ -73,7 +73,7 @@ def ranked(draft: Draft, visit: int, *, limit: int, best_of_each_shift: bool) ->
         if len(found) == limit and bound >= found[-1].added:
             break
         route = inserted(draft, visit, shift, position)
-        if route is None or not _keeps_others(draft, draft.routes[shift], route):
+        if route is None or not in_order(draft, visit, route) or not _keeps_others(draft, draft.routes[shift], route):
             continue
         found.append(Insertion(visit, shift, position, route, route.price - draft.routes[shift].price))
         found.sort(key=lambda one: (one.added, one.shift, one.position))
@@ -122,6 +122,21 @@ def _takers(draft: Draft, visit: int) -> list[int]:
     """Return the shifts that may take the visit, by its own rules and by those that bind it to others."""
     instance = draft.instance
     return [shift for shift in instance.eligible[visit] if instance.arrays.eligible[visit, shift]]
+
+
+def in_order(draft: Draft, visit: int, route: DraftRoute) -> bool:
+    """Return whether the visit, put into the route, keeps to what it follows there, and to what follows it."""
+    visits = draft.instance.problem.visits
+    starts = {visits[one].id: start for one, start in zip(route.visits, route.starts(), strict=True)}
+    for one in route.visits:
+        relation = visits[one].follows
+        if relation is None or relation.visit not in starts or (one != visit and relation.visit != visits[visit].id):
+            continue
+        before = next(other for other in route.visits if visits[other].id == relation.visit)
+        gap = starts[visits[one].id] - starts[relation.visit] - visits[before].duration
+        if gap < relation.least_gap or (relation.most_gap is not None and gap > relation.most_gap):
+            return False
+    return True
 
 
 def _first_of_each_shift(ranked: list[Insertion]) -> list[Insertion]:

@@ -17,12 +17,12 @@ from routing.differences import added_cost, driving, overtime, stops_of
 from routing.draft import Draft, driven, simulate_route
 from routing.eligible import exclusion
 from routing.in_force import draft_of, left_out, plan_of, unbound
-from routing.insertion import Moved, Proposal, moved, ranked
+from routing.insertion import Moved, Proposal, in_order, moved, ranked
 from routing.instance import Instance, with_day
 from routing.obstacles import obstacle
 from routing.plan import Cost, Plan, Route, Stop
 from routing.problem import Problem, ProblemError, Shift, Visit
-from routing.scan import cheapest_insertion
+from routing.scan import candidates, inserted
 from routing.simulate import RouteTimes, arrival, simulated
 from routing.stays import coupled
 from routing.texts import Facts
@@ -110,6 +110,9 @@ def what_if(problem: Problem, plan: Plan, placement: Placement, *, draft: Draft 
     if placement.shift is None:
         return move.consequences(without)
     if placement.at is not None:
+        if visit.pin is not None and visit.pin.start is not None and visit.pin.start < placement.at:
+            facts: Facts = {"visit": visit.id, "closes": visit.pin.start, "earliest": placement.at}
+            return WhatIf(placement=placement, broken=Broken(code="window_missed", facts=facts))
         without, move = move.not_before(placement.at, without)
     return move.onto(without, _shift(problem, placement.shift))
 
@@ -167,7 +170,10 @@ class _Move:
         """Return `without` and the move in the problem where the visit starts no earlier than `at`."""
         later = msgspec.structs.replace(self.visit, earliest=max(self.visit.earliest, at))
         move = replace(self, problem=_with_visit(self.problem, self.visit, later), visit=later)
-        return move._bound_anew(without), move  # noqa: SLF001 - its own
+        held = move._bound_anew(without)  # noqa: SLF001 - its own
+        release = self.draft.instance.arrays.visit[self.index, columns.RELEASE]
+        held.instance.arrays.visit[self.index, columns.RELEASE] = release  # to wait is delay all the same
+        return held, move
 
     def onto(self, without: Draft, shift: Shift) -> WhatIf:
         """Return what becomes of the visit on `shift`."""
@@ -201,7 +207,7 @@ class _Move:
         names = [self.problem.shifts[number].id for number in touched]
         stops = _stops(new)
         return WhatIf(
-            placement=self.placement, broken=self._missed_promise(stops) or self._refused_by_referee(after, new, names),
+            placement=self.placement, broken=self._refused_by_referee(after, new, names) or self._missed_promise(stops),
             start=stops[self.visit.id].start if self.visit.id in stops else None,
             lateness=tuple(_lateness(_stops(old), stops)),
             moved=tuple(one for one in moved(self.problem, old.routes, new.routes) if one.visit != self.visit.id),
@@ -257,8 +263,12 @@ class _Move:
             return names.index(neighbour) + (placement.after is not None)
         if placement.at is not None:
             return sum(start < placement.at for start in route.starts())
-        best = cheapest_insertion(without, self.index, shifts=[shift])
-        return len(names) if best is None else best.position
+        positions = [position for _, _, position in candidates(without, self.index, [shift])]
+        for position in positions:
+            found = inserted(without, self.index, shift, position)
+            if found is not None and in_order(without, self.index, found):
+                return position
+        return next(iter(positions), len(names))
 
     def _missed_promise(self, stops: Mapping[str, Stop]) -> Broken | None:
         promise, stop = self.visit.promise, stops.get(self.visit.id)

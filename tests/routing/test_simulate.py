@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from routing.assemble import route_of
 from routing.case import arrival as referees_arrival
 from routing.draft import simulate_route
 from routing.instance import Instance, ShiftData, prepare
@@ -127,6 +128,15 @@ def test_a_van_takes_no_more_than_its_capacity() -> None:
     assert simulated(on_a_line(*heavy, capacity=5)) is not None
 
 
+def test_whoever_need_not_wait_leaves_for_the_traffic_of_that_hour() -> None:
+    """The second hour is half as fast: 600 s of the drive before it, and the other 600 s in it, take 1,800 s."""
+    day = on_a_line(("north", {"windows": (Window(start=4_800, end=4_800),)}))
+    slow = problem(day.shifts, day.visits, travel=day.travel, pace=Pace(begins=0, per_mille=(1_000, 500)))
+    stop = route_of(prepare(slow), 0, [0]).stops[0]
+    assert (stop.arrival, stop.start, stop.waiting_seconds) == (1_200, 4_800, 3_600)
+    assert stop.departs == 3_000
+
+
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(paces(), st.integers(-5 * HOUR, 20 * HOUR), st.integers(0, 6 * HOUR), st.integers(0, 3 * HOUR))
 def test_the_simulator_and_the_referee_drive_alike_and_who_leaves_later_never_arrives_earlier(
@@ -221,7 +231,7 @@ def at_hand(instance: Instance, day: ShiftData, index: int) -> int:
     """Return from when on the parts of a visit are at hand on this day; much later than its end for never."""
     visit = instance.problem.visits[index]
     technician = instance.problem.shifts[day.index].technician
-    if not visit.parts or stocked(instance.problem).get(visit.id) == technician:
+    if not visit.parts or stocked(instance.problem).get(index) == technician:
         return 0
     return 1_000 * HOUR if visit.parts_ready is None else visit.parts_ready
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,12 +12,26 @@ from hypothesis import strategies as st
 
 from routing.areas import first_cut, mapped
 from routing.check import violations
+from routing.in_force import in_force
 from routing.instance import whole_of
 from routing.plan import Plan, Progress
-from routing.problem import Break, PerPriority, Pin, Previous, Prices, Problem, ProblemError, Visit, Window
+from routing.problem import (
+    Break,
+    PartNeed,
+    PerPriority,
+    Pin,
+    Previous,
+    Prices,
+    Problem,
+    ProblemError,
+    VanStock,
+    Visit,
+    Window,
+)
 from routing.solve import solve
 from routing.stop import StopWhen
 from routing.travel import travel_between
+from routing.van_stock import stocked
 from tests.routing.brute import lowest_price
 from tests.routing.make import DAY, HOUR, city_week, problem, problems, put_in_force, shift, visit
 
@@ -151,6 +166,48 @@ def test_the_first_cut_goes_across_the_map_and_keeps_a_technician_in_one_piece()
     parts = first_cut(plane, range(5), 2)
     assert [shifts for _, shifts in parts] == [[0], [], []]  # one technician: the dearest visits are his
     assert sorted(visit for visits, _ in parts for visit in visits) == list(range(5))
+
+
+def test_what_is_tied_to_a_shift_is_planned_in_its_part_however_the_map_is_cut() -> None:
+    """Frozen, pinned, told and planned visits far from the shift they belong to."""
+    week = city_week(40, 4, 1)
+
+    def tied(number: int, one: Visit) -> Visit:
+        on = Previous(shift=week.shifts[number % 4].id, start=number * 600)
+        changes: tuple[dict[str, Any], ...] = (
+            {"frozen": True, "previous": on}, {"pin": Pin(shift=on.shift)}, {"pin": Pin(technician=f"t{number % 4}")},
+            {"previous": on, "told": True},
+        )  # fmt: skip
+        return msgspec.structs.replace(one, skills=(), **changes[number // 4])
+
+    visits = tuple(tied(number, one) if number < 16 else one for number, one in enumerate(week.visits))
+    whole = msgspec.structs.replace(week, visits=visits)
+    plane = mapped(whole, whole_of(whole), travel_between(whole))
+    parts = first_cut(plane, range(40), 10)
+    assert len(parts) == 4
+    assert sorted(visit for visits, _ in parts for visit in visits) == list(range(40))
+    for visits_of, shifts_of in parts:
+        assert {number % 4 for number in visits_of if number < 16} <= set(shifts_of)
+        under_way = plane.area(visits_of, shifts_of).instance.frozen
+        assert sorted(visits_of[visit] for route in under_way for visit in route) == [v for v in visits_of if v < 4]
+
+
+def test_whoever_was_planned_with_parts_from_the_van_keeps_them_from_an_urgent_order() -> None:
+    belt = (PartNeed(part="belt"),)
+    planned_one = visit("planned", "depot", priority=4, parts=belt, parts_ready=None,
+                        previous=Previous(shift="li-wei/mon", start=0))  # fmt: skip
+    urgent = visit("urgent", "depot", priority=1, parts=belt, parts_ready=None)
+    people = (shift(), shift("zhang-qiang/mon"))
+    one_belt = (VanStock(technician="li-wei", part="belt", quantity=1),)
+    case = problem(people, (urgent, planned_one), van_stock=one_belt)
+    now = in_force(case)
+    assert (now.misfits, [one.visit for one in now.plan.unplanned]) == ((), ["urgent"])
+    assert [one.visit for one in solve(case, QUICK).unplanned] == ["urgent"]
+    more = (*one_belt, VanStock(technician="zhang-qiang", part="belt", quantity=5))
+    assert stocked(msgspec.structs.replace(case, van_stock=more)) == {0: "zhang-qiang", 1: "li-wei"}
+    assert stocked(case, {0: "li-wei"}) == {0: "li-wei"}
+    late = msgspec.structs.replace(planned_one, parts_ready=0, previous=Previous(shift="li-wei/mon", start=HOUR))
+    assert stocked(msgspec.structs.replace(case, visits=(urgent, late))) == {0: "li-wei"}  # it needs none of the van
 
 
 def test_an_overloaded_day_serves_the_important_and_explains_the_rest() -> None:
