@@ -43,6 +43,7 @@ from backend.dispatch.live_wording import (
     misfit_words,
     outcome_words,
     proposal_words,
+    refusal_words,
 )
 from backend.dispatch.plan import PlanningTask, build_problem
 from backend.dispatch.schemas import HORIZON_HOURS_MAXIMUM
@@ -109,7 +110,7 @@ class Situation:
         try:
             return await self.desk.ask(question, key=f"in force {hashlib.sha256(body).hexdigest()}", sheet=sheet)
         except PlannerRefusedError as refused:
-            zh, en = refused.fault.zh, refused.fault.en
+            zh, en = refusal_words(refused.fault, self.naming)
             raise Problem(NOT_IN_PLAN, detail=zh, detail_en=en) from refused
 
     def must_know(self, visit_id: UUID, shift_id: UUID | None = None, neighbour: UUID | None = None) -> None:

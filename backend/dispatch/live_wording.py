@@ -1,5 +1,6 @@
 """What the planner says of a move, as a dispatcher says it: people, places and clock times, Chinese and English."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,9 +12,12 @@ from backend.contracts.rules import span_words
 from routing.in_force import Misfit
 from routing.insertion import Moved, Proposal
 from routing.live import Broken, WhatIf
+from routing.protocol import Fault
 
 Words = tuple[str, str]
 """A sentence in Chinese and in English."""
+QUOTED: Final = re.compile(r"visit '(?P<visit>[^']+)'")
+"""How the planner names a visit."""
 NAMED: Final = 3
 """Visits a sentence names; of more it gives the number."""
 SECONDS_A_MINUTE: Final = 60
@@ -93,9 +97,25 @@ MISFITS: Final[Mapping[str, Words]] = {
     "dropped": ("{who}已无法按时到达{visit}", "{who} can no longer reach {visit} in time"),
 }
 NO_PLACE: Final[Words] = (
-    "没有人能在不影响他人承诺的情况下接下这次上门;可请求重新计划。",
-    "Nobody can take it without breaking what others were promised; ask for a re-plan.",
+    "没有人能在不影响他人承诺的情况下接下这次上门;可查看办法 (fixes) 或请求重新计划。",
+    "Nobody can take it without breaking what others were promised; look at its fixes, or ask for a re-plan.",
 )
+
+
+NO_PLACE_YET: Final[Words] = (
+    "{visit}在当前计划中还没有位置;可查看建议 (proposals) 或办法 (fixes)",
+    "{visit} has no place in the plan in force yet; look at its proposals or its fixes",
+)
+
+
+def refusal_words(fault: Fault, naming: Naming) -> Words:
+    """Return why the planner does not answer a question, with sites where it knows ids, ready to end in a full stop."""
+    if fault.code == "plan_contradicts_problem" and fault.facts.get("detail") == "unplanned":
+        named = fault.where.partition("'")[2].rstrip("'")
+        zh, en = (words.format(visit=naming.site(named)) for words in NO_PLACE_YET)
+        return zh, en
+    zh, en = (QUOTED.sub(lambda found: naming.site(found["visit"]), words) for words in (fault.zh, fault.en))
+    return zh.rstrip("。"), en.rstrip(".")
 
 
 def length_words(seconds: int) -> Words:

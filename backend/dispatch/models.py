@@ -1,13 +1,16 @@
 """Tables of plans."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.core.db import Row
+
+OPEN_STATES: Final = ("queued", "running")
+"""States of a plan that is still to be made."""
 
 
 class PlanRun(Row):

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from backend.core.errors import BUSY, Problem
 from backend.core.sessions import Database
-from backend.dispatch.models import PlanRun
+from backend.dispatch.models import OPEN_STATES, PlanRun
 
 STREAMS_MOST: Final = 200
 """Plans one process tells of at a time."""
@@ -32,7 +32,6 @@ SIGN_OF_LIFE: Final = b": \n\n"
 """A comment, which readers of events pass over."""
 RETRY_SECONDS: Final = 2
 """When to ask again where too many are told already, or the stream broke off."""
-OPEN_STATES: Final = ("queued", "running")
 ONE_PLAN: Final = select(
     PlanRun.state, PlanRun.progress, PlanRun.cancel_requested, PlanRun.started_at, PlanRun.finished_at, PlanRun.error
 ).where(PlanRun.id == bindparam("plan_id"))

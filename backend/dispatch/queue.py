@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from backend.core.sessions import Database
 from backend.core.tasks import DONE_KEPT, TaskRefusedError, add_task
-from backend.dispatch.models import PlanPart, PlanRun
+from backend.dispatch.models import OPEN_STATES, PlanPart, PlanRun
 
 if TYPE_CHECKING:
     from pgqueuer.domain.models import Job
@@ -208,7 +208,7 @@ class QueueWorker:
 
 async def _open_steps(session: AsyncSession) -> list[Step]:
     """Return what is still to be done of every open run."""
-    runs = select(PlanRun.id).where(PlanRun.state.in_(("queued", "running")))
+    runs = select(PlanRun.id).where(PlanRun.state.in_(OPEN_STATES))
     steps: list[Step] = []
     for run_id in (await session.execute(runs)).scalars().all():
         parts = select(PlanPart.number, PlanPart.state).where(PlanPart.plan_run_id == run_id)

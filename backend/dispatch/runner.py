@@ -25,7 +25,7 @@ from backend.dispatch.child import Spares, planner
 from backend.dispatch.desk import Desk, sheet_line
 from backend.dispatch.following import Look, follow
 from backend.dispatch.joining import joined_visits
-from backend.dispatch.models import PlanPart, PlanRun, UnplannedVisit
+from backend.dispatch.models import OPEN_STATES, PlanPart, PlanRun, UnplannedVisit
 from backend.dispatch.plan import PlanningTask
 from backend.dispatch.queries import names as names_in
 from backend.dispatch.queue import RUN_PLAN, Step
@@ -44,7 +44,6 @@ STARTS_MAXIMUM: Final = 3
 """How often a plan, or a part of one, is begun before it is given up: whatever ends its workers may be in it."""
 JUDGED_HERE: Final = 500
 """Visits up to which the referee, some milliseconds then, works in a thread of the server."""
-OPEN_STATES: Final = ("queued", "running")
 
 log = logging.getLogger(__name__)
 
@@ -241,6 +240,7 @@ class PlanRunner:
             run.plan = msgspec.to_builtins(answer.plan)
             run.violations = msgspec.to_builtins(violations)
             run.state, run.finished_at = "done", self._clock.now()
+            run.progress = {**run.progress, "share": 1.0} if run.progress else {}
             if violations:
                 _end(run, self._clock.now(), NOT_LEGAL)
             stays = await joined_visits(session, [UUID(one.visit) for one in answer.plan.unplanned])
