@@ -12,7 +12,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests import loopback
+from tests import connections, loopback
 from tests.databases import Databases
 from tests.make import Office, Offices, furnish
 
@@ -42,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     else:
         config.stash[RUN] = Databases(Path(worker["run_folder"]), worker["run_owner"])
     loopback.guard()
+    connections.watch()
 
 
 def _quick_folder() -> str | None:
@@ -67,6 +68,12 @@ def _stay_on_the_loopback() -> Iterator[None]:
     loopback.reached.clear()
     yield
     assert not loopback.reached, f"tests stay on the loopback: {loopback.reached}"
+
+
+@pytest.fixture(autouse=True)
+def _leave_no_connection() -> Iterator[None]:
+    yield
+    assert not (left := connections.left()), f"connections left open by {left}: end what opened them, or its lifespan"
 
 
 @pytest.fixture(scope="session")

@@ -272,7 +272,8 @@ async def test_another_process_goes_on_where_the_first_stopped(sqlite_office: Of
     path = await begin(desk)
     await go_on(desk, path, 0, PHOTO[:70])
     elsewhere = cast("Any", create_app(sqlite_office.settings))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(elsewhere), base_url="http://other.test") as client:
+    calls = httpx.ASGITransport(elsewhere)
+    async with elsewhere.lifespan(), httpx.AsyncClient(transport=calls, base_url="http://other.test") as client:
         other = Desk(client, HE_LI, desk.tokens)
         assert await offset_of(other, path) == 70
         assert (await go_on(other, path, 70, PHOTO[70:])).headers["Upload-Offset"] == str(len(PHOTO))
