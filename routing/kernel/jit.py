@@ -17,15 +17,19 @@ import numba
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+OPTIONS: Final[dict[str, Any]] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+"""How everything is compiled: without checks of bounds and without numba's runtime. Nothing here makes an array, the
+caller holds all of them, and counting references to them, atomically at every call, took three quarters of the time."""
+
 INTERPRETED: Final = os.environ.get(INTERPRET, "0") not in {"", "0"}
 """Whether functions run as plain Python."""
 
 
 def compiled(function: F) -> F:
     """Return `function` compiled on its first call, without Python's lock and without checks of bounds."""
-    return cast("F", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    return cast("F", numba.njit(**OPTIONS)(function))
 
 
 def inlined(function: F) -> F:
     """Return `function` compiled into each of its callers: for what takes less time than handing over its arguments."""
-    return cast("F", numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function))
+    return cast("F", numba.njit(forceinline=True, **OPTIONS)(function))

@@ -304,7 +304,8 @@ def _accept(routes: Routes, memory: Memory, total: int) -> None:
         for shift in range(routes.visits.shape[0]):
             length = routes.info[shift, LENGTH]
             memory.best_length[shift] = length
-            memory.best[shift, :length] = routes.visits[shift, :length]
+            for position in range(length):
+                memory.best[shift, position] = routes.visits[shift, position]
 
 
 @compiled
