@@ -1,6 +1,6 @@
 """Asking for plans, stopping them, and publishing one as assignments."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.core.audit import Actor, record
 from backend.core.errors import Fault, Finding, Problem
 from backend.core.tasks import Task
+from backend.dispatch.crews import Part, crews
 from backend.dispatch.models import PlanRun
-from backend.dispatch.open_visits import MOVABLE, Standing, standings
+from backend.dispatch.open_visits import MOVABLE, Helper, Standing, standings
 from backend.dispatch.queue import RUN_PLAN, enqueue_plan, on_tasks
 from backend.dispatch.schemas import Hypothesis, NewPlan, NewReplan, Publication, SkippedVisit
 from backend.dispatch.supposing import WHAT_IF, supposed
@@ -155,9 +156,8 @@ async def publish_plan(session: AsyncSession, *, now: datetime, actor: Actor, ru
     publishing = _Publishing(
         session, now, actor, run, visits, seen, await standings(session, list(seen)), await _shifts(session, plan)
     )
-    for route in plan.routes:
-        for stop in route.stops:
-            await publishing.place(route, stop)
+    for parts in crews(msgspec.convert(run.problem, planning.Problem), plan).values():
+        await publishing.place(parts)
     for unplanned in plan.unplanned:
         await publishing.take_off(UUID(unplanned.visit))
     run.version, run.published_by_id = await _next_version(session, run.unit_id), actor.person_id
@@ -186,18 +186,21 @@ class _Publishing:
     withdrawn: int = 0
     skipped: list[SkippedVisit] = field(default_factory=list[SkippedVisit])
 
-    async def place(self, route: Route, stop: Stop) -> None:
+    async def place(self, parts: Sequence[Part]) -> None:
+        """Give a visit to who comes there by the plan, the lead first."""
+        (route, stop), *others = parts
         visit = self.visits.get(UUID(stop.visit))
         if visit is None:  # somebody's part in a visit that another leads: they were asked for it by name
             return
         standing, wanted = self.standing[visit.id], _wanted(self.run, route, stop)
+        joining = [_wanted(self.run, part.route, part.stop) for part in others]
         if visit.state not in MOVABLE:
             self._skip(visit, "begun")
-        elif _as_it_is(standing, wanted):
+        elif _as_it_is(standing, wanted) and _with_whom_it_is(self._replaceable(standing), standing, joining):
             self.unchanged += 1
         elif standing != self.seen[visit.id]:
             self._skip(visit, "decided")
-        elif wanted["shift_id"] not in self.shifts:
+        elif not {wanted["shift_id"], *(one["shift_id"] for one in joining)} <= set(self.shifts):
             self._skip(visit, "shift_gone")
         else:
             pinned = bool(standing.pinned) and standing.person_id == wanted["person_id"]
@@ -205,7 +208,28 @@ class _Publishing:
                 self.session, now=self.now, actor=self.actor, visit=visit, plan_id=self.run.id, pinned=pinned,
                 reason=REPLANNED, **wanted,
             )  # fmt: skip
+            await self._send_along(visit, standing, wanted["person_id"], joining)
             self.assigned += 1
+
+    async def _send_along(
+        self, visit: Visit, standing: Standing, lead_id: UUID, joining: Sequence[dict[str, Any]]
+    ) -> None:
+        """Send the others along, and nobody whom only an earlier plan sent there; who was asked by hand still comes."""
+        for wanted in joining:
+            await assign_visit(
+                self.session, now=self.now, actor=self.actor, visit=visit, plan_id=self.run.id, leads=False, **wanted
+            )
+        coming = {lead_id, *(one["person_id"] for one in joining)}
+        for helper in self._replaceable(standing):
+            if helper.person_id not in coming:
+                await withdraw_assignments(
+                    self.session, now=self.now, actor=self.actor, visit=visit, reason=REPLANNED,
+                    person_id=helper.person_id,
+                )  # fmt: skip
+
+    def _replaceable(self, standing: Standing) -> list[Helper]:
+        """Return whom this plan was free to send or not: sent by an earlier plan, and not given to it as a stay."""
+        return [one for one in standing.helpers if one.planned and one.assignment_id not in self.seen]
 
     async def take_off(self, visit_id: UUID) -> None:
         visit = self.visits.get(visit_id)
@@ -235,12 +259,21 @@ class _Publishing:
         self.skipped.append(SkippedVisit(visit_id=visit.id, state=visit.state, code=code, zh=zh, en=en))
 
 
-def _as_it_is(standing: Standing, wanted: dict[str, Any]) -> bool:
+def _as_it_is(standing: Standing | Helper, wanted: dict[str, Any]) -> bool:
     """Whether the plan leaves a visit where it is, as far as people notice."""
     if any(getattr(standing, name) != wanted[name] for name in HOLDERS):
         return False
     pairs = [(getattr(standing, name), wanted[name]) for name in TIMES]
     return all(one is not None and abs(one - other) < NOTICED for one, other in pairs)
+
+
+def _with_whom_it_is(replaceable: Sequence[Helper], standing: Standing, joining: Sequence[dict[str, Any]]) -> bool:
+    """Whether the plan sends those along who come already; who is not `replaceable` comes in any case."""
+    come = {one.person_id: one for one in standing.helpers}
+    go = {one["person_id"]: one for one in joining}
+    if {one.person_id for one in replaceable} - go.keys():
+        return False
+    return all(person in come and _as_it_is(come[person], wanted) for person, wanted in go.items())
 
 
 def _wanted(run: PlanRun, route: Route, stop: Stop) -> dict[str, Any]:

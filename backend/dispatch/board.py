@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -30,9 +31,10 @@ async def board(session: AsyncSession, principal: Principal, now: datetime) -> B
     rows = await _open_orders(session, principal, now)
     clocks = await readings(session, [row.request_id for row in rows if row.request_id], now)
     arrivals = {subject: _arrive(found) for subject, found in clocks.items()}
+    helpers = await _helpers(session, [row.visit_id for row in rows if row.visit_id])
     columns: dict[Colour, list[Card]] = {"late": [], "warn": [], "ok": []}
     for row in rows:
-        card = _card(row, arrivals.get(row.request_id), now)
+        card = _card(row, arrivals.get(row.request_id), helpers.get(row.visit_id, []), now)
         columns[card.colour].append(card)
     return Board(at=now, late=columns["late"], warn=columns["warn"], ok=columns["ok"])
 
@@ -57,11 +59,25 @@ async def _open_orders(session: AsyncSession, principal: Principal, now: datetim
     return list((await session.execute(listed)).all())
 
 
+async def _helpers(session: AsyncSession, visit_ids: list[UUID]) -> dict[UUID, list[str]]:
+    """Return the names of who joins each visit."""
+    joining = (
+        select(Assignment.visit_id, Person.name)
+        .join(Person, Person.id == Assignment.person_id)
+        .where(Assignment.visit_id.in_(visit_ids), Assignment.withdrawn_at.is_(None), Assignment.leads.is_(False))
+        .order_by(Assignment.id)
+    )
+    found: dict[UUID, list[str]] = {}
+    for row in await session.execute(joining):
+        found.setdefault(row.visit_id, []).append(row.name)
+    return found
+
+
 def _arrive(found: list[ClockReading]) -> ClockReading | None:
     return next((reading for reading in found if reading.kind == "arrive"), None)
 
 
-def _card(row: Any, arrive: ClockReading | None, now: datetime) -> Card:
+def _card(row: Any, arrive: ClockReading | None, helpers: list[str], now: datetime) -> Card:
     zh, en = (arrive.zh, arrive.en) if arrive else _without_clock(row, now)
     slack = None if row.slack_seconds is None else row.slack_seconds // SECONDS_A_MINUTE
     return Card(
@@ -69,7 +85,7 @@ def _card(row: Any, arrive: ClockReading | None, now: datetime) -> Card:
         site_name=row.site_name, address=row.address, state=row.state, visit_id=row.visit_id,
         visit_state=row.visit_state, due_at=arrive.due_at if arrive else row.due_at,
         colour=_colour(row, arrive, now), sentence_zh=zh, sentence_en=en, person_id=row.person_id,
-        person_name=row.person_name, arrives_at=row.arrives_at, slack_minutes=slack,
+        person_name=row.person_name, helpers=helpers, arrives_at=row.arrives_at, slack_minutes=slack,
     )  # fmt: skip
 
 

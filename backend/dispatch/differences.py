@@ -12,6 +12,7 @@ from backend.contracts.rules import span_words
 from backend.core.auth import Principal
 from backend.core.errors import Fault, Problem
 from backend.core.paging import Page, PageRequest, fetch_rows
+from backend.dispatch.crews import crews
 from backend.dispatch.desk import Desk, sheet_line
 from backend.dispatch.live import NO_PLAN, naming
 from backend.dispatch.live_wording import Naming, minutes
@@ -25,7 +26,7 @@ from backend.people.models import Person
 from backend.people.sign_in import unit_trees
 from routing import problem as planning
 from routing.desk import Follow
-from routing.differences import Change, Placed, Terms, changes, placements, terms
+from routing.differences import Change, Placed, Terms, changes, terms
 from routing.in_force import InForce
 from routing.plan import Plan
 
@@ -58,7 +59,7 @@ async def difference(
         before, before_terms = await _in_force(session, desk, run, problem)
     else:
         before, before_terms = _other(run, await plan_run(session, principal, base_id, "read"))
-    found = await _of_visits(session, changes(problem, before, placements(made)))
+    found = await _of_visits(session, changes(problem, before, _placed_by(problem, made)))
     called = await _naming(session, run, problem, before)
     views = [_change(one, called) for one in found]
     after_terms = terms(made)
@@ -86,6 +87,14 @@ async def plan_versions(
         .where(PlanRun.unit_id.in_(units), PlanRun.version.is_not(None))
     )  # fmt: skip
     return await fetch_rows(session, listed, PlanRun.id, page, _version)
+
+
+def _placed_by(problem: planning.Problem, made: Plan) -> dict[str, Placed]:
+    """Return where a plan has each visit: with who leads it."""
+    return {
+        visit: Placed(shift=parts[0].route.shift, technician=parts[0].route.technician, start=parts[0].stop.start)
+        for visit, parts in crews(problem, made).items()
+    }
 
 
 async def _of_visits(session: AsyncSession, found: tuple[Change, ...]) -> tuple[Change, ...]:
@@ -122,6 +131,7 @@ async def _in_force(
     """Return where people were told each visit is now, and what following that comes to."""
     standing = await standings(session, [UUID(visit.id) for visit in problem.visits])
     technicians = {shift.id: shift.technician for shift in problem.shifts}
+    numbers = {visit.id: visit.technicians for visit in problem.visits}
     before = {
         str(visit_id): placed
         for visit_id, one in standing.items()
@@ -133,7 +143,10 @@ async def _in_force(
             before[visit.id] = Placed(shift=shift, technician=technicians[shift], start=visit.previous.start)
     orders: dict[str, list[str]] = {}
     for name in sorted(before, key=lambda name: before[name].start):
-        orders.setdefault(before[name].shift, []).append(name)
+        helpers = standing[UUID(name)].helpers if UUID(name) in standing else ()
+        together = [str(one.shift_id) for one in helpers if one.planned] if numbers[name] > 1 else []
+        for shift in (before[name].shift, *together):
+            orders.setdefault(shift, []).append(name)
 
     async def sheet() -> bytes:
         return sheet_line(problem, NO_PLAN)
@@ -152,10 +165,11 @@ def _published(standing: Standing, technicians: dict[str, str], run: PlanRun) ->
 
 def _other(run: PlanRun, other: PlanRun) -> tuple[dict[str, Placed], Terms]:
     """Return where another plan has each visit, on this plan's clock, and what it comes to."""
-    made, _ = _made(other)
+    made, problem = _made(other)
     later = int((other.horizon_starts_at - run.horizon_starts_at).total_seconds())
     before = {
-        visit: msgspec.structs.replace(placed, start=placed.start + later) for visit, placed in placements(made).items()
+        visit: msgspec.structs.replace(placed, start=placed.start + later)
+        for visit, placed in _placed_by(problem, made).items()
     }
     return before, terms(made)
 

@@ -36,7 +36,10 @@ JOIN_LATE: Final = timedelta(minutes=15)
 
 
 class Joining(msgspec.Struct, frozen=True):
-    """Somebody's part in a visit another leads. `state`: how far they are themselves, by their own reports."""
+    """Somebody's part in a visit another leads.
+
+    `state`: how far they are themselves, by their own reports. `planned`: a plan put them there, nobody by hand.
+    """
 
     assignment_id: UUID
     visit_id: UUID
@@ -47,6 +50,7 @@ class Joining(msgspec.Struct, frozen=True):
     arrives_at: datetime | None
     ends_at: datetime | None
     pinned: bool
+    planned: bool
     state: str
     priority: str
     duration_minutes: int
@@ -86,7 +90,9 @@ async def joining(session: AsyncSession, units: Sequence[UUID]) -> list[Joining]
     listed = (
         select(
             Assignment.id.label("assignment_id"), Assignment.visit_id, Assignment.person_id, Assignment.crew_id,
-            Assignment.shift_id, Assignment.departs_at, Assignment.pinned, WorkOrder.priority, Visit.duration_minutes,
+            Assignment.shift_id, Assignment.departs_at, Assignment.pinned,
+            (Assignment.plan_id.is_not(None) & Assignment.pinned.is_(False)).label("planned"),
+            WorkOrder.priority, Visit.duration_minutes,
             func.coalesce(Assignment.arrives_at, lead.arrives_at).label("arrives_at"),
             func.coalesce(Assignment.ends_at, lead.ends_at).label("ends_at"),
             func.coalesce(Attendance.state, "assigned").label("state"), EXPECTED_END.label("expected_ends_at"),

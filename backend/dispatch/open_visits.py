@@ -30,6 +30,7 @@ STANDING: Final = (
     Assignment.id.label("assignment_id"), Assignment.person_id, Assignment.crew_id, Assignment.shift_id,
     Assignment.departs_at, Assignment.arrives_at, Assignment.ends_at, Assignment.pinned, Visit.told_at,
 )  # fmt: skip
+STANDING_NAMES: Final = tuple(column.key for column in STANDING)
 LEADING: Final = and_(Assignment.visit_id == Visit.id, Assignment.withdrawn_at.is_(None), Assignment.leads.is_(True))
 
 
@@ -41,6 +42,18 @@ EXPECTED_END: Final = (
     .correlate(Visit)
     .scalar_subquery()
 )
+
+
+class Helper(msgspec.Struct, frozen=True):
+    """Somebody who joins a visit, and when. `planned`: a plan put them there, and so another may take them off."""
+
+    assignment_id: UUID
+    person_id: UUID
+    shift_id: UUID | None
+    departs_at: datetime | None
+    arrives_at: datetime | None
+    ends_at: datetime | None
+    planned: bool
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -58,18 +71,42 @@ class Standing(msgspec.Struct, frozen=True):
     ends_at: datetime | None
     pinned: bool | None
     told_at: datetime | None
+    helpers: tuple[Helper, ...] = ()
 
 
 async def standings(session: AsyncSession, visit_ids: Sequence[UUID]) -> dict[UUID, Standing]:
     """Return how visits stand now."""
     listed = select(Visit.id.label("visit_id"), *STANDING).join(Assignment, LEADING, isouter=True)
-    rows = await session.execute(listed.where(Visit.id.in_(visit_ids)))
-    return {row.visit_id: standing_of(row) for row in rows}
+    rows = (await session.execute(listed.where(Visit.id.in_(visit_ids)))).all()
+    return await standings_of(session, rows)
 
 
-def standing_of(row: Any) -> Standing:
-    """Return how the visit of a row stands."""
-    return Standing(*(getattr(row, name) for name in Standing.__struct_fields__))
+async def standings_of(session: AsyncSession, rows: Iterable[Any]) -> dict[UUID, Standing]:
+    """Return how the visits of these rows stand, with who joins them."""
+    known = {row.visit_id: row for row in rows}
+    joining = (
+        select(
+            Assignment.id, Assignment.visit_id, Assignment.person_id, Assignment.shift_id, Assignment.departs_at,
+            Assignment.arrives_at, Assignment.ends_at, Assignment.plan_id, Assignment.pinned,
+        )
+        .where(
+            Assignment.visit_id.in_(list(known)), Assignment.withdrawn_at.is_(None), Assignment.leads.is_(False),
+            Assignment.person_id.is_not(None),
+        )
+        .order_by(Assignment.id)
+    )  # fmt: skip
+    helpers: dict[UUID, list[Helper]] = {}
+    for one in await session.execute(joining):
+        planned = one.plan_id is not None and not one.pinned
+        helpers.setdefault(one.visit_id, []).append(
+            Helper(one.id, one.person_id, one.shift_id, one.departs_at, one.arrives_at, one.ends_at, planned)
+        )
+    return {
+        visit_id: Standing(
+            **{name: getattr(row, name) for name in STANDING_NAMES}, helpers=tuple(helpers.get(visit_id, ()))
+        )
+        for visit_id, row in known.items()
+    }
 
 
 async def open_visits(session: AsyncSession, units: Sequence[UUID]) -> Sequence[Any]:
@@ -84,7 +121,8 @@ async def open_visits(session: AsyncSession, units: Sequence[UUID]) -> Sequence[
     listed = (
         select(
             Visit.id.label("visit_id"), Visit.work_order_id, Visit.state, Visit.duration_minutes,
-            Visit.window_starts_at, Visit.window_ends_at, WorkOrder.priority, WorkOrder.required_skills, WorkOrder.earliest_at,
+            Visit.window_starts_at, Visit.window_ends_at, WorkOrder.priority, WorkOrder.required_skills,
+            WorkOrder.technicians, WorkOrder.earliest_at,
             WorkOrder.parts_ready_at, WorkOrder.approved_at, WorkOrder.needs_approval, clock_due,
             Site.id.label("site_id"), Site.lat, Site.lon, Site.territory_id,
             EXPECTED_END.label("expected_ends_at"), *STANDING,

@@ -3,6 +3,7 @@
 Second 0 of a problem is the moment of planning. Shifts under way begin there, from the place where their technician is.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,7 +24,7 @@ from backend.dispatch.open_visits import (
     place_of,
     remaining,
     second,
-    standing_of,
+    standings_of,
     under_way,
 )
 from backend.dispatch.parts_at_hand import NO_PARTS, Needs, parts_needed, van_stock
@@ -78,11 +79,13 @@ class PlanningTask:
 
 async def build_problem(
     session: AsyncSession, *, now: datetime, unit_ids: Iterable[UUID], horizon_ends_at: datetime,
-    most_changes: int | None = None, backlog: Backlog = BACKLOG,
+    most_changes: int | None = None, backlog: Backlog = BACKLOG, anew: bool = False,
 ) -> PlanningTask:  # fmt: skip
     """Gather everything open in the units into a problem for the shifts that begin before `horizon_ends_at`.
 
     `backlog` says how dear it is to leave what is long, or has waited long, for what is quick.
+
+    With `anew`, crews that a plan put together may be put together otherwise; else each of them stays as it is.
 
     With `most_changes`, so many visits of the plan in force may change; what is planned beyond the horizon stays there.
     """
@@ -91,12 +94,14 @@ async def build_problem(
     left_out = [LeftOut(row.visit_id, code) for row in visits if (code := _obstacle(row))]
     parts = await joining(session, units)
     shifts = await working_times(session, units, now, horizon_ends_at, under_way([*visits, *parts], now))
+    loose = frozenset(row.visit_id for row in visits if anew and not _set(row, now))
+    parts = [part for part in parts if part.visit_id not in loose or part.under_way or not part.planned]
     stays = stays_of(parts, now, {key: working.shift for key, working in shifts.items()})
     plannable = [row for row in visits if not _obstacle(row) and not _beyond_planning(row, shifts)]
     if most_changes is not None:
         plannable = [row for row in plannable if row.arrives_at is None or row.arrives_at < horizon_ends_at]
     seen = _Seen(
-        now=now, shifts=shifts, backlog=backlog, joined=frozenset(stay.joining.visit_id for stay in stays),
+        now=now, shifts=shifts, backlog=backlog, joined=Counter(stay.joining.visit_id for stay in stays),
         owners=await owners_of(session, {row.site_id for row in plannable}, now),
         needs=await parts_needed(session, {row.work_order_id: row.parts_ready_at for row in plannable}, now),
     )  # fmt: skip
@@ -115,7 +120,7 @@ async def build_problem(
         van_stock=await van_stock(session, seen.technicians, seen.needs.values()),
         away=await away_of(session, seen.technicians, shifts, now),
     )
-    standing = {row.visit_id: standing_of(row) for row in plannable}
+    standing = await standings_of(session, plannable)
     standing |= {stay.joining.assignment_id: stay.joining.standing() for stay in stays}
     return PlanningTask(now, problem, left_out, standing)
 
@@ -124,19 +129,24 @@ async def build_problem(
 class _Seen:
     """What is known when the visits are put into the problem.
 
-    `joined`: visits to which others come, too. `owners`: who looks after a site. `needs`: an order's parts.
+    `joined`: how many others come to a visit besides who leads it. `owners`: who looks after a site.
+    `needs`: the parts of an order.
     """
 
     now: datetime
     shifts: Mapping[str, WorkingTime]
     backlog: Backlog
-    joined: frozenset[UUID]
+    joined: Mapping[UUID, int]
     owners: Mapping[UUID, UUID]
     needs: Mapping[UUID, Needs]
 
     @cached_property
     def technicians(self) -> frozenset[str]:
         return frozenset(working.shift.technician for working in self.shifts.values())
+
+    def crew(self, row: Any, *, settled: bool) -> int:
+        """Return how many people the planner is to bring together there, besides those whose stays are given."""
+        return 1 if settled else max(1, row.technicians - self.joined.get(row.visit_id, 0))
 
     def preferred(self, row: Any) -> str | None:
         """Return who looks after the site, if they are at work; where they are not, everybody else is as good."""
@@ -166,7 +176,7 @@ def _visit(row: Any, seen: _Seen) -> planning.Visit:
     previous = None
     if row.shift_id and row.arrives_at and str(row.shift_id) in seen.shifts:
         previous = planning.Previous(shift=str(row.shift_id), start=second(row.arrives_at, now))
-    frozen = previous is not None and (begun or imminent(row.departs_at, now))
+    frozen = previous is not None and _set(row, now)
     kept = row.visit_id in seen.joined and previous is not None and not begun
     needs = NO_PARTS if frozen else seen.needs.get(row.work_order_id, NO_PARTS)
     ready_at = None if needs.parts else row.parts_ready_at
@@ -183,6 +193,7 @@ def _visit(row: Any, seen: _Seen) -> planning.Visit:
         promise=None if begun else _promise(row, now),
         told=(kept or row.told_at is not None) and not begun,
         skills=tuple(row.required_skills),
+        technicians=seen.crew(row, settled=frozen or begun),
         territory=str(row.territory_id) if row.territory_id else None,
         preferred_technician=seen.preferred(row),
         pin=_pin(row, seen.shifts) if (row.pinned or kept) and not frozen else None,
@@ -191,6 +202,11 @@ def _visit(row: Any, seen: _Seen) -> planning.Visit:
         parts=needs.parts,
         parts_ready=needs.ready(now) if needs.parts else 0,
     )
+
+
+def _set(row: Any, now: datetime) -> bool:
+    """Whether who comes to a visit is settled: somebody is on the way, or about to leave."""
+    return row.state in UNDER_WAY or imminent(row.departs_at, now)
 
 
 def _promise(row: Any, now: datetime) -> planning.Window | None:

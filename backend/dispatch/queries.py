@@ -12,6 +12,7 @@ from backend.contracts.rules import moment_words
 from backend.core.auth import Principal
 from backend.core.errors import NOT_FOUND, Problem
 from backend.core.paging import Page, PageRequest, fetch_page
+from backend.dispatch.crews import crews
 from backend.dispatch.joining import joined_visits
 from backend.dispatch.models import PlanRun, UnplannedVisit
 from backend.dispatch.schemas import PlanSummary, PlanView, RouteView, StopView, UnplannedView
@@ -53,6 +54,7 @@ async def plan(session: AsyncSession, principal: Principal, plan_id: UUID) -> Pl
     run = await plan_run(session, principal, plan_id, "read")
     made = msgspec.convert(run.plan, Plan) if run.plan is not None else None
     stays = await _stays(session, made) if made else {}
+    lead = _leads(run, made) if made else {}
     zh, en = _sentences(made, stays) if made else (None, None)
     return PlanView(
         id=run.id, unit_id=run.unit_id, kind=run.kind, version=run.version, most_changes=run.most_changes,
@@ -61,7 +63,7 @@ async def plan(session: AsyncSession, principal: Principal, plan_id: UUID) -> Pl
         started_at=run.started_at, finished_at=run.finished_at, published_at=run.published_at, progress=run.progress,
         summary_zh=zh, summary_en=en, travel_source=made and made.travel_source,
         cost=msgspec.to_builtins(made.cost) if made else None,
-        routes=[_route(run, route, stays) for route in made.routes] if made else [],
+        routes=[_route(run, route, stays, lead) for route in made.routes] if made else [],
         unplanned=await _unplanned(session, run.id), violations=run.violations, error=run.error,
     )  # fmt: skip
 
@@ -88,19 +90,25 @@ def _sentences(made: Plan, stays: Container[UUID]) -> tuple[str, str]:
     return zh, en
 
 
-def _route(run: PlanRun, route: Route, stays: Mapping[UUID, UUID]) -> RouteView:
+def _leads(run: PlanRun, made: Plan) -> dict[str, str]:
+    """Return the shift of who leads each visit of a plan."""
+    problem = msgspec.convert(run.problem, planning.Problem)
+    return {visit: parts[0].route.shift for visit, parts in crews(problem, made).items()}
+
+
+def _route(run: PlanRun, route: Route, stays: Mapping[UUID, UUID], lead: Mapping[str, str]) -> RouteView:
     start = run.horizon_starts_at
     return RouteView(
         shift_id=UUID(route.shift), person_id=UUID(route.technician),
         departs_at=start + timedelta(seconds=route.leaves), ends_at=start + timedelta(seconds=route.end),
-        stops=[_stop(run, stop, stays) for stop in route.stops],
+        stops=[_stop(run, stop, stays, leads=lead[stop.visit] == route.shift) for stop in route.stops],
     )  # fmt: skip
 
 
-def _stop(run: PlanRun, stop: Stop, stays: Mapping[UUID, UUID]) -> StopView:
+def _stop(run: PlanRun, stop: Stop, stays: Mapping[UUID, UUID], *, leads: bool) -> StopView:
     start, visit_id = run.horizon_starts_at, UUID(stop.visit)
     return StopView(
-        visit_id=stays.get(visit_id, visit_id), leads=visit_id not in stays,
+        visit_id=stays.get(visit_id, visit_id), leads=leads and visit_id not in stays,
         arrives_at=start + timedelta(seconds=stop.arrival),
         starts_at=start + timedelta(seconds=stop.start), ends_at=start + timedelta(seconds=stop.departure),
         travel_minutes=-(-stop.travel_seconds // SECONDS_A_MINUTE),

@@ -237,7 +237,8 @@ class Publication(msgspec.Struct, frozen=True):
 class Card(msgspec.Struct, frozen=True):
     """One open work order on the board, with its arrival commitment as a sentence.
 
-    `colour`: ok, warn (half the time is used), late (the limit is behind us or the plan misses it).
+    `colour`: ok, warn (half the time is used), late (the limit is behind us or the plan misses it). `helpers`: who goes
+    along with `person_name`.
     """
 
     work_order_id: UUID
@@ -256,6 +257,7 @@ class Card(msgspec.Struct, frozen=True):
     sentence_en: str
     person_id: UUID | None
     person_name: str | None
+    helpers: list[str]
     arrives_at: datetime | None
     slack_minutes: int | None
 

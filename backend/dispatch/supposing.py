@@ -32,7 +32,7 @@ async def planning_task(session: AsyncSession, run: PlanRun, now: datetime) -> P
         return PlanningTask(run.horizon_starts_at, msgspec.convert(run.problem, planning.Problem), [], {})
     units = (await unit_trees(session, {run.unit_id}))[run.unit_id]
     return await build_problem(
-        session, now=now, unit_ids=units, horizon_ends_at=run.horizon_ends_at, most_changes=run.most_changes
+        session, now=now, unit_ids=units, horizon_ends_at=run.horizon_ends_at, most_changes=run.most_changes, anew=True
     )
 
 

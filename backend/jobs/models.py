@@ -37,6 +37,8 @@ class WorkOrder(Row, Imported):
     form_template_version_id: Mapped[UUID | None] = mapped_column(ForeignKey("checklist_template_version.id"))
     required_skills: Mapped[list[Any]]
     duration_minutes: Mapped[int]
+    technicians: Mapped[int] = mapped_column(default=1, server_default="1")
+    """How many people must come, and work there together."""
     earliest_at: Mapped[datetime | None]
     parts_ready_at: Mapped[datetime | None]
     due_at: Mapped[datetime | None]

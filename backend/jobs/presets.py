@@ -32,6 +32,7 @@ class WorkOrderKind(msgspec.Struct, frozen=True):
     origin: str
     queue: str
     duration_minutes: int
+    technicians: int = 1
     needs_approval: bool = False
     forms: KindForms = KindForms()
     forms_for: list[FormsFor] = []

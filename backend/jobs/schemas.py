@@ -16,6 +16,8 @@ TITLE_MAXIMUM: Final = 200
 TEXT_MAXIMUM: Final = 4000
 SKILLS_MAXIMUM: Final = 20
 CREW_MAXIMUM: Final = 20
+TECHNICIANS_MAXIMUM: Final = 8
+"""People an order may need at once: as many as the planner brings together."""
 LINES_MAXIMUM: Final = 100
 FEN_MAXIMUM: Final = 100_000_000
 """The largest amount, a million yuan, in fen."""
@@ -33,6 +35,7 @@ Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=TITLE_MAXIMUM, pat
 Channel = Annotated[str, msgspec.Meta(min_length=1, max_length=20, pattern=SAYS_SOMETHING)]
 Minutes = Annotated[int, msgspec.Meta(ge=1, le=DURATION_MAXIMUM)]
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+CrewSize = Annotated[int, msgspec.Meta(ge=1, le=TECHNICIANS_MAXIMUM)]
 Skills = Annotated[list[Key], msgspec.Meta(max_length=SKILLS_MAXIMUM)]
 Fen = Annotated[int, msgspec.Meta(ge=0, le=FEN_MAXIMUM)]
 PaidFen = Annotated[int, msgspec.Meta(ge=1, le=FEN_MAXIMUM)]
@@ -65,6 +68,7 @@ class NewWorkOrder(Refusing, frozen=True, kw_only=True):
     priority: Key | None = None
     required_skills: Skills | None = None
     duration_minutes: Minutes | None = None
+    technicians: CrewSize | None = None
     form_template_version_id: UUID | None = None
     earliest_at: Instant | None = None
     parts_ready_at: Instant | None = None
@@ -81,6 +85,7 @@ class WorkOrderPatch(Refusing, frozen=True, kw_only=True):
     asset_id: UUID | UnsetType | None = UNSET
     priority: Key | UnsetType = UNSET
     required_skills: Skills | UnsetType = UNSET
+    technicians: CrewSize | UnsetType = UNSET
     earliest_at: Instant | UnsetType | None = UNSET
     parts_ready_at: Instant | UnsetType | None = UNSET
     due_at: Instant | UnsetType | None = UNSET
@@ -244,6 +249,7 @@ class WorkOrderView(msgspec.Struct, frozen=True, kw_only=True):
     form_template_version_id: UUID | None
     required_skills: list[Any]
     duration_minutes: int
+    technicians: int
     earliest_at: datetime | None
     parts_ready_at: datetime | None
     due_at: datetime | None

@@ -118,7 +118,8 @@ async def _of_work(office: Office) -> dict[str, Edited]:
         }),
         "/work-orders/{order_id:uuid}": Edited(f"/work-orders/{detail['order']['id']}", dispatcher, {
             "title": "别的", "description": "别的", "asset_id": str(house.camera), "priority": "P2",
-            "required_skills": ["network"], "earliest_at": START.isoformat(), "parts_ready_at": LATER, "due_at": LATER,
+            "required_skills": ["network"], "technicians": 2, "earliest_at": START.isoformat(), "parts_ready_at": LATER,
+            "due_at": LATER,
         }),
         "/visits/{visit_id:uuid}": Edited(f"/visits/{detail['visits'][0]['id']}", dispatcher, {
             "duration_minutes": 75, "window_starts_at": "2026-03-03T01:00:00Z",

@@ -265,17 +265,17 @@ async def together(office: Office, desk: Desk, *, hours: float, **values: object
     return visit_id
 
 
-async def test_whoever_joins_a_visit_drives_there_and_is_given_nothing_else_then(office: Office) -> None:
-    wang_fang = await office.sign_in(WANG_FANG)
-    await shift_of(office, ZHOU_TAO)
-    visit_id = await together(office, wang_fang, hours=2)
-    async with office.database.write() as session:
-        far = await second_site(session, office, lat=LAT + 0.1)
+async def test_whoever_joins_a_visit_drives_there_and_is_given_nothing_else_then(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    await shift_of(sqlite, ZHOU_TAO)
+    visit_id = await together(sqlite, wang_fang, hours=2)
+    async with sqlite.database.write() as session:
+        far = await second_site(session, sqlite, lat=LAT + 0.1)
     for _ in range(3):  # only 周涛 may: hours of work around the two he joins
-        await opened(wang_fang, office, site_id=str(far), required_skills=["network"], duration_minutes=90)
-    plan = await done(wang_fang, office)
+        await opened(wang_fang, sqlite, site_id=str(far), required_skills=["network"], duration_minutes=90)
+    plan = await done(wang_fang, sqlite)
 
-    zhou_tao = next(route for route in plan["routes"] if route["person_id"] == str(office.house.id_of(ZHOU_TAO)))
+    zhou_tao = next(route for route in plan["routes"] if route["person_id"] == str(sqlite.house.id_of(ZHOU_TAO)))
     (joins,) = [stop for stop in zhou_tao["stops"] if not stop["leads"]]
     assert joins["visit_id"] == visit_id
     assert START + timedelta(hours=2) <= parse_instant(joins["starts_at"]) <= START + timedelta(hours=2, minutes=15)
@@ -292,7 +292,7 @@ async def test_whoever_joins_a_visit_drives_there_and_is_given_nothing_else_then
     await published(wang_fang, plan)
     order = await order_of(wang_fang, visit_id)
     held = {one["person_id"]: one for one in order["assignments"] if one["withdrawn_at"] is None}
-    assert held[str(office.house.id_of(ZHOU_TAO))]["leads"] is False
-    assert parse_instant(held[str(office.house.id_of(ZHOU_TAO))]["arrives_at"]) == START + timedelta(hours=2)
-    days = ok(await wang_fang.get(f"/live/days?unit_id={office.house.service}"))
+    assert held[str(sqlite.house.id_of(ZHOU_TAO))]["leads"] is False
+    assert parse_instant(held[str(sqlite.house.id_of(ZHOU_TAO))]["arrives_at"]) == START + timedelta(hours=2)
+    days = ok(await wang_fang.get(f"/live/days?unit_id={sqlite.house.service}"))
     assert [stop["visit_id"] for day in days["days"] for stop in day["stops"]].count(visit_id) == 2

@@ -102,6 +102,7 @@ EVENT: Final = {
 ORDER: Final = {
     "site_id": "@site", "kind": "repair", "title": "换门禁", "description": "", "device_number": None,
     "request_id": None, "asset_id": None, "priority": None, "required_skills": None, "duration_minutes": None,
+    "technicians": None,
     "form_template_version_id": None, "earliest_at": None, "parts_ready_at": None, "due_at": None,
     "window_starts_at": None, "window_ends_at": None,
 }  # fmt: skip
