@@ -160,7 +160,8 @@ def unbound(instance: Instance) -> Instance:
 
 
 def _not_before_published(visit: Visit) -> Visit:
-    if visit.previous is None or visit.frozen:
+    pinned = visit.pin is not None and visit.pin.start is not None  # to a time that was decided since
+    if visit.previous is None or visit.frozen or pinned:
         return visit
     return msgspec.structs.replace(visit, earliest=max(visit.earliest, visit.previous.start))
 

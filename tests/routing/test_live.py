@@ -12,7 +12,7 @@ from routing.in_force import draft_of, in_force
 from routing.insertion import Proposal
 from routing.live import Placement, WhatIf, what_if
 from routing.plan import Plan
-from routing.problem import Break, Pin, Previous, Problem, ProblemError, Shift, Visit, Window
+from routing.problem import Break, PerPriority, Pin, Previous, Prices, Problem, ProblemError, Shift, Visit, Window
 from routing.solve import solve
 from routing.stop import StopWhen
 from tests.routing.make import DAY, HOUR, city_week, problem, shift, visit
@@ -75,6 +75,24 @@ def test_a_visit_whose_window_can_no_longer_be_met_is_dropped_and_said() -> None
     now = in_force(day(at("stuck", 0, frozen=True, duration=2 * HOUR), at("missed", HOUR, windows=(window,))))
     assert [(one.code, one.visit) for one in now.misfits] == [("dropped", "missed")]
     assert [one.visit for one in now.plan.unplanned] == ["missed"]
+
+
+def test_a_visit_pinned_to_another_time_than_it_was_published_for_is_followed_at_that() -> None:
+    now = in_force(day(at("moved", 3 * HOUR, pin=Pin(shift=LI_WEI, start=HOUR))))
+    assert starts(now.plan) == {"moved": HOUR}
+    later = tried(day(at("moved", HOUR, pin=Pin(shift=LI_WEI, start=HOUR))), visit="moved", at=2 * HOUR)
+    assert later.broken is not None
+    assert (later.broken.code, later.broken.facts["closes"]) == ("window_missed", HOUR)
+
+
+def test_a_visit_that_costs_more_than_it_is_worth_is_still_followed() -> None:
+    """What is published is not dropped for its price: only what can no longer be reached is."""
+    far = at("far", 0, "east", windows=(Window(start=0, end=2 * HOUR),))
+    calm = Prices(unserved=PerPriority(p1=1, p2=1, p3=1, p4=1), moved=0)
+    behind = at("missed", HOUR, windows=(Window(start=0, end=HOUR),))
+    now = in_force(day(far, behind, prices=calm))
+    assert starts(now.plan).keys() == {"far"}
+    assert [(one.code, one.visit) for one in now.misfits] == [("dropped", "missed")]
 
 
 def test_a_day_gets_no_longer_than_the_next_one_of_the_same_person() -> None:
@@ -151,6 +169,8 @@ def test_the_rule_that_breaks_is_named_with_its_figures() -> None:
          "window_missed", {"visit": "new", "closes": HOUR, "earliest": 2 * HOUR}),
         (day(at("a", 0, windows=window), visit("new", "depot", skills=(), duration=2 * HOUR)), {"before": "a"},
          "later_window_missed", {"visit": "a", "closes": HOUR, "earliest": 2 * HOUR}),
+        (day(at("a", 0, load=3), visit("new", "depot", skills=(), load=2), shifts=(shift(LI_WEI, capacity=4),)), {},
+         "van_full", {"load": 5, "capacity": 4}),
         (day(at("a", 0), visit("new", "depot", skills=(), promise=Window(start=0, end=60))), {"after": "a"},
          "promise_missed", {"closes": 60, "earliest": HOUR}),
     ]  # fmt: skip

@@ -23,7 +23,7 @@ from tests.routing.make import HOUR, problem, problems, put_in_force, shift, vis
 LI_WEI, ZHANG_QIANG, WANG_LEI = "li-wei/mon", "zhang-qiang/mon", "wang-lei/mon"
 SOON = StopWhen(solutions=4)
 RANDOM = settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -248,7 +248,7 @@ def test_parts_with_crews_and_full_vans_join_to_the_plan_they_make() -> None:
     assert [one.visit for one in joined.unplanned] == ["far"]
 
 
-@settings(RANDOM, max_examples=12)
+@settings(RANDOM, max_examples=8)
 @given(problems(coupled=True, most_visits=8))
 def test_whatever_is_cut_joins_to_a_legal_plan(whole: Problem) -> None:
     people = sorted({one.technician for one in whole.shifts})
