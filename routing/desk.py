@@ -32,6 +32,7 @@ from routing.live import Placement, WhatIf, proposals, what_if
 from routing.plan import Plan
 from routing.problem import Problem, ProblemError
 from routing.protocol import DeskAnswer, DeskRequest, fault
+from routing.simulate import delay_price
 from routing.why import Why, why
 
 A = TypeVar("A")
@@ -159,8 +160,20 @@ class FindFixes(Question[Fixes], frozen=True, kw_only=True, tag="fixes"):
 @answers(FindFixes)
 def _find_fixes(sheet: Sheet, question: FindFixes) -> Fixes:
     problem, _, draft = _about(sheet, question.visit)
-    plan = sheet.derived(_explained)
+    plan = _delayed_since_released(sheet, draft, question.visit)
     return without_witness(fixes(problem, plan, question.visit, draft=draft, seconds=question.seconds))
+
+
+def _delayed_since_released(sheet: Sheet, draft: Draft, visit: str) -> Plan:
+    """Return the plan in force with reasons, its delay counted as in `draft`, where `visit` has no published time."""
+    plan, (now, held) = sheet.derived(_explained), sheet.derived(_followed)
+    start = next((stop.start for route in plan.routes for stop in route.stops if stop.visit == visit), None)
+    if start is None:
+        return plan
+    index = next(number for number, one in enumerate(now.problem.visits) if one.id == visit)
+    since_released, since_published = (int(delay_price(one.instance.arrays, index, start)) for one in (draft, held))
+    delay = plan.cost.delay + since_released - since_published
+    return msgspec.structs.replace(plan, cost=msgspec.structs.replace(plan.cost, delay=delay))
 
 
 class AskWhy(Question[Why], frozen=True, kw_only=True, tag="why"):

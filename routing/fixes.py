@@ -263,8 +263,12 @@ class _Search:
         return self.witnesses.fix(relaxations, self.orders | dict(named), tried=self.tried)
 
     def _later_deadline(self) -> list[Fix]:
-        """Return the fix in which everything stays and the commitment is moved to when somebody comes."""
-        start = self.witnesses.starts[self.visit.id]
+        """Return the fix in which everybody stays and the commitment is moved to when somebody comes.
+
+        In the plan in force that may be before the time that was published.
+        """
+        route = next(route for route in self.draft.routes if self.index in route.visits)
+        start = route.starts()[route.visits.index(self.index)]
         one = Relaxation(kind="deadline", visit=self.visit.id, at=-(-start // QUARTER) * QUARTER)
         fix = self._fix((one,), _orders(self.plan, self.problem))
         return [] if fix is None else [fix]

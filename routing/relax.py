@@ -376,14 +376,13 @@ def _close_van(place: Place) -> Ways:
     return [(Relaxation(kind="van", shift=place.shift.id, technician=place.shift.technician, amount=load),)]
 
 
-def _open_told(problem: Problem, _visit: Visit) -> Problem | None:
-    if not any(visit.told and not visit.frozen for visit in problem.visits):
+def _open_told(problem: Problem, visit: Visit) -> Problem | None:
+    """Let customers be told anew for so little that MOST_TOLD of them are cheaper than leaving the visit out."""
+    if not any(one.told and not one.frozen for one in problem.visits):
         return None
-    visits = tuple(
-        msgspec.structs.replace(visit, told=False) if visit.told and not visit.frozen else visit
-        for visit in problem.visits
-    )
-    return msgspec.structs.replace(problem, visits=visits)
+    prices = problem.prices
+    cheap = min(prices.told_moved, prices.unserved.of(visit.priority) // (MOST_TOLD + 1))
+    return msgspec.structs.replace(problem, prices=msgspec.structs.replace(prices, told_moved=cheap))
 
 
 def _close_told(place: Place) -> Ways:

@@ -146,6 +146,11 @@ class Witnesses:
         )
         old = {route.shift: route for route in self._plan.routes}
         new = {route.shift: route for route in witness.routes}
+        placed = placements(witness)
+        relaxations = tuple(
+            msgspec.structs.replace(one, at=placed[one.visit or ""].start) if one.kind == "told" else one
+            for one in relaxations
+        )
         touched = tuple(name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name))
         return Fix(
             relaxations=relaxations, visit=self._visit.id, shift=own.shift, technician=own.technician, start=stop.start,
