@@ -16,9 +16,9 @@ from backend.dispatch.fixes import decides, fix_name
 from backend.dispatch.live import BOARD_MOVED_ON, Situation, must_rest_on
 from backend.dispatch.live_schemas import PlacementOutcome
 from backend.dispatch.placing import SHOWN_TOLERANCE, carry_out, touched_visits
-from backend.jobs.actions import patch_visit, tell_window
-from backend.jobs.models import Visit
-from backend.jobs.schemas import Tell, VisitPatch
+from backend.jobs.actions import patch_visit, patch_work_order, tell_window
+from backend.jobs.models import Visit, WorkOrder
+from backend.jobs.schemas import Tell, VisitPatch, WorkOrderPatch
 from backend.people.models import Shift
 from backend.people.roster_actions import add_shifts, edit_shift
 from backend.people.roster_queries import shift_within
@@ -159,7 +159,10 @@ async def _changed_shift(session: AsyncSession, now: datetime, principal: Princi
 async def _agreed_time(  # noqa: PLR0917
     session: AsyncSession, now: datetime, principal: Principal, seen: Situation, fix: Fix, one: Relaxation, told: Tell
 ) -> None:
-    """Write down the appointment a customer agreed to, and that they were told."""
+    """Write down the appointment a customer agreed to, and that they were told.
+
+    By their own wish the limit moves, too, also that of an order without a case, which has no clock.
+    """
     start = one.window.start if one.window else (one.at if one.kind == "told" else fix.start) or 0
     begins = seen.naming.at(start // QUARTER * QUARTER)
     ends = seen.naming.at(one.window.end if one.window else one.at or 0)
@@ -167,3 +170,7 @@ async def _agreed_time(  # noqa: PLR0917
     patch = VisitPatch(window_starts_at=begins, window_ends_at=max(ends, begins + SHORTEST_APPOINTMENT))
     await patch_visit(session, now=now, actor=principal.actor, visit=visit, patch=patch)
     await tell_window(session, now=now, actor=principal.actor, visit=visit, told=told)
+    order = await session.get_one(WorkOrder, visit.work_order_id)
+    if one.kind == "deadline" and told.asked_by == "customer" and order.request_id is None:
+        later = WorkOrderPatch(due_at=visit.window_ends_at)
+        await patch_work_order(session, now=now, actor=principal.actor, order=order, patch=later)

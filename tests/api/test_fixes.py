@@ -4,15 +4,17 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
 from backend.core.clock import parse_instant
+from backend.dispatch import plan
 from backend.people.models import Shift
 from tests.live import after, day_of, published_day, visit_at
 from tests.make import LAT, START, Desk, Office
 from tests.personas import CHEN_JING, LI_WEI, TANG_MIN, WANG_FANG, ZHOU_TAO
-from tests.planning import assignment, done, holder, shift_of
-from tests.work import give, ok, refused
+from tests.planning import absent, assignment, done, holder, shift_of, state_is, worker
+from tests.work import change, give, ok, refused
 
 
 @pytest.fixture
@@ -29,8 +31,12 @@ def kinds(seen: dict[str, Any]) -> list[list[str]]:
 
 
 def with_kind(seen: dict[str, Any], kind: str) -> dict[str, Any]:
-    assert [kind] in kinds(seen), seen
-    return seen["fixes"][kinds(seen).index([kind])]
+    return with_kinds(seen, [kind])
+
+
+def with_kinds(seen: dict[str, Any], wanted: list[str]) -> dict[str, Any]:
+    assert wanted in kinds(seen), seen
+    return seen["fixes"][kinds(seen).index(wanted)]
 
 
 def body(seen: dict[str, Any], fix: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -42,6 +48,12 @@ async def window_of(desk: Desk, visit: str, start: float, end: float) -> None:
     at = await desk.get(f"/visits/{visit}")
     times = {"window_starts_at": after(hours=start).isoformat(), "window_ends_at": after(hours=end).isoformat()}
     ok(await desk.ask("PATCH", f"/visits/{visit}", json=times, headers={"If-Match": at.headers["ETag"]}))
+
+
+async def told_of(desk: Desk, visit: str, start: float, end: float) -> None:
+    """Tell the customer a window so many hours after the morning of the test."""
+    await window_of(desk, visit, start, end)
+    ok(await change(desk, visit, "tell", {"channel": "phone", "asked_by": "us"}))
 
 
 async def shift_now(office: Office, shift: UUID) -> Shift:
@@ -81,9 +93,13 @@ async def test_overtime_that_makes_room_is_shown_with_its_price_and_taken_with_o
 async def test_an_added_shift_is_in_the_roster_and_the_visit_on_it(sqlite: Office) -> None:
     wang_fang = await sqlite.sign_in(WANG_FANG)
     await shift_of(sqlite, LI_WEI)
+    await shift_of(sqlite, ZHOU_TAO)
+    await absent(sqlite, ZHOU_TAO, (20, 48))
     tomorrow = await visit_at(wang_fang, sqlite, "医院")
     await window_of(wang_fang, tomorrow, 26, 29)
     seen = await fixes_of(wang_fang, tomorrow)
+    added = [fix["person_name"] for fix in seen["fixes"] if fix["gives_way"][0]["kind"] == "shift_added"]
+    assert added == ["李伟"], "nobody is asked to work on a day of leave"
     fix = with_kind(seen, "shift_added")
     key = {"Idempotency-Key": str(uuid4())}
     path = f"/visits/{tomorrow}/fixes/{fix['fix']}/apply"
@@ -116,6 +132,96 @@ async def test_a_customers_agreement_is_asked_for_and_written_down(sqlite: Offic
     opens, closes = (parse_instant(visit[name]) for name in ("window_starts_at", "window_ends_at"))
     assert opens <= parse_instant(given["arrives_at"]) <= closes
     assert closes - opens == timedelta(hours=2)
+
+
+async def test_a_late_visit_is_unpinned_reached_earlier_or_excused_by_its_customer(sqlite: Office) -> None:
+    """李伟 begins four hours after 周涛; all three visits are pinned to him and due before he can be there."""
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    shift = await shift_of(sqlite, LI_WEI, after=4)
+    await shift_of(sqlite, ZHOU_TAO, hours=3)
+    due = [after(hours=hours).isoformat() for hours in (3, 4.05, 0.05)]
+    late = [await visit_at(wang_fang, sqlite, f"楼{n}", duration_minutes=60, due_at=at) for n, at in enumerate(due)]
+    for number, visit in enumerate(late):
+        times = {"departs_at": 4 + 1.5 * number, "arrives_at": 4.5 + 1.5 * number, "ends_at": 5.5 + 1.5 * number}
+        said = {name: after(hours=hours).isoformat() for name, hours in times.items()}
+        await give(wang_fang, sqlite, visit, LI_WEI, shift_id=str(shift), pinned=True, **said)
+    unpinned, earlier, excused = late
+
+    seen = await fixes_of(wang_fang, unpinned)
+    assert kinds(seen)[-1] == ["deadline"], "what only excuses it comes last"
+    fix = with_kind(seen, "pin")
+    ok(await wang_fang.post(f"/visits/{unpinned}/fixes/{fix['fix']}/apply", body(seen, fix)), 201)
+    given = await holder(wang_fang, unpinned)
+    assert (given["person_id"], given["pinned"]) == (str(sqlite.house.id_of(ZHOU_TAO)), False)
+    assert parse_instant(given["arrives_at"]) <= after(hours=3)
+
+    seen = await fixes_of(wang_fang, earlier)
+    fix = with_kind(seen, "shift_earlier")
+    ok(await wang_fang.post(f"/visits/{earlier}/fixes/{fix['fix']}/apply", body(seen, fix)), 201)
+    assert START + timedelta(hours=3) <= (await shift_now(sqlite, shift)).starts_at < START + timedelta(hours=4)
+    assert parse_instant((await holder(wang_fang, earlier))["arrives_at"]) <= after(hours=4.05)
+
+    seen = await fixes_of(wang_fang, excused)
+    fix = with_kind(seen, "deadline")
+    assert fix["gives_way"][0]["decides"] == "customer"
+    assert fix["cost"]["delay"] < 0, "it need not wait for the time that was published"
+    path = f"/visits/{excused}/fixes/{fix['fix']}/apply"
+    refused(await wang_fang.post(path, body(seen, fix)), "fix_needs")
+    agreed = {"channel": "phone", "asked_by": "customer", "reason": "客户同意顺延"}
+    ok(await wang_fang.post(path, body(seen, fix, agreed=agreed)), 201)
+    visit = ok(await wang_fang.get(f"/visits/{excused}"))
+    order = ok(await wang_fang.get(f"/work-orders/{visit['work_order_id']}"))
+    due_at = parse_instant(order["order"]["due_at"])
+    assert parse_instant(fix["starts_at"]) <= due_at == parse_instant(visit["window_ends_at"])
+    assert visit["told_at"] is not None
+    refused(await wang_fang.get(f"/visits/{excused}/fixes"), "not_in_plan")
+
+
+async def test_a_replan_allowed_fewer_changes_than_have_happened_says_how_many_it_needs(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    _, (first, second) = await day_of(wang_fang, sqlite, LI_WEI, "东楼", "西楼")
+    await told_of(wang_fang, first, 2, 9)
+    await told_of(wang_fang, second, 3.5, 9)
+    seen = await wang_fang.get(f"/visits/{first}")
+    longer = {"duration_minutes": 150}
+    ok(await wang_fang.ask("PATCH", f"/visits/{first}", json=longer, headers={"If-Match": seen.headers["ETag"]}))
+    asked = {"unit_id": str(sqlite.house.service), "most_changes": 0, "seconds": 0.2}
+    replan = ok(await wang_fang.post("/replans", asked), 201)
+    assert await worker(sqlite).run_one()
+    failed = await state_is(wang_fang, replan, "done", "failed")
+    assert (failed["state"], failed["error"]["code"]) == ("failed", "change_budget_too_small")
+    assert "fewer than 1 changed visits; 0 are allowed" in failed["error"]["en"]
+
+
+async def test_customers_who_were_told_agree_one_at_a_time(sqlite: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where telling a customer anew is dearer than leaving a visit out, their agreement is asked for."""
+    dear = msgspec.structs.replace(plan.PRICES, told_moved=900_000_000)
+    monkeypatch.setattr(plan, "PRICES", dear)
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    _, told = await day_of(wang_fang, sqlite, LI_WEI, "东楼", "西楼")
+    for number, visit in enumerate(told):
+        await told_of(wang_fang, visit, 1 + number, 9)
+
+    agreed = {"channel": "phone", "asked_by": "customer", "reason": "改期"}
+    longest = await visit_at(wang_fang, sqlite, "银行", duration_minutes=270)
+    seen = await fixes_of(wang_fang, longest)
+    both = with_kinds(seen, ["told", "told"])
+    assert both["cost"]["churn"] == 2 * 900_000_000
+    answer = await wang_fang.post(f"/visits/{longest}/fixes/{both['fix']}/apply", body(seen, both, agreed=agreed))
+    assert "several customers" in refused(answer, "fix_needs")["findings"][0]["en"]
+    assert await assignment(wang_fang, longest) is None
+
+    long = await visit_at(wang_fang, sqlite, "医院", duration_minutes=216)
+    seen = await fixes_of(wang_fang, long)
+    fix = with_kind(seen, "told")
+    assert (fix["told_again"], fix["cost"]["churn"]) == ([told[1]], 900_000_000)
+    refused(await wang_fang.post(f"/visits/{long}/fixes/{fix['fix']}/apply", body(seen, fix)), "fix_needs")
+    before = parse_instant((await holder(wang_fang, told[1]))["arrives_at"])
+    ok(await wang_fang.post(f"/visits/{long}/fixes/{fix['fix']}/apply", body(seen, fix, agreed=agreed)), 201)
+    moved, then = ok(await wang_fang.get(f"/visits/{told[1]}")), await holder(wang_fang, told[1])
+    assert parse_instant(then["arrives_at"]) != before
+    opens, closes = (parse_instant(moved[name]) for name in ("window_starts_at", "window_ends_at"))
+    assert opens <= parse_instant(then["arrives_at"]) <= closes
 
 
 async def test_a_board_that_moved_on_is_refused(sqlite: Office) -> None:
@@ -157,9 +263,9 @@ async def test_a_plan_is_explained_before_it_is_published_to_those_who_dispatch(
     wang_fang = await sqlite.sign_in(WANG_FANG)
     _, (planned, *_) = await published_day(wang_fang, sqlite, LI_WEI, "东楼", "海尔大厦")
     network = await visit_at(wang_fang, sqlite, "机房", required_skills=["network"], lat=LAT + 0.02)
-    plan = await done(wang_fang, sqlite, seconds=0.2)
-    paths = [f"/visits/{network}/fixes", f"/visits/{planned}/why", f"/plans/{plan['id']}/visits/{network}/fixes",
-             f"/plans/{plan['id']}/visits/{planned}/why"]  # fmt: skip
+    made = await done(wang_fang, sqlite, seconds=0.2)
+    paths = [f"/visits/{network}/fixes", f"/visits/{planned}/why", f"/plans/{made['id']}/visits/{network}/fixes",
+             f"/plans/{made['id']}/visits/{planned}/why"]  # fmt: skip
     seen, _, of_plan, why = [ok(await wang_fang.get(path)) for path in paths]
     assert (of_plan["base"], kinds(of_plan)[0]) == (None, ["skill"])
     assert (why["person_name"], why["alternatives"]) == ("李伟", [])
