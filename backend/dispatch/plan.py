@@ -33,6 +33,7 @@ from backend.dispatch.roster import WorkingTime, working_times
 from backend.dispatch.travel import learnt_travel
 from routing import problem as planning
 from routing.backlog import Backlog
+from routing.limits import MAX_COUPLED_VISITS
 
 POINT_APPOINTMENT: Final = timedelta(minutes=15)
 """A promised window up to this wide names a point in time: arrive 5 to 10 minutes before it (A069)."""
@@ -46,6 +47,10 @@ LEFT_OUT_TEXTS: Final = {
         "工单尚未经部长签字确认。请先审批。",
         "The work order is not approved yet. Have the head approve it first.",
     ),
+    "crew_in_large_plan": (
+        f"需要多人同时上门;待排上门超过 {MAX_COUPLED_VISITS} 次时须人工指派,或按下级单位分别排程。",
+        f"It needs several people at once; among more than {MAX_COUPLED_VISITS} visits that is left to people.",
+    ),
 }
 MOVED_PRICE: Final = 90_000
 """What moving a visit to another shift must save: 15 minutes of driving. Its technician may be out of reach and go."""
@@ -56,7 +61,7 @@ BACKLOG: Final = Backlog()
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A visit the planner was not asked about, and why: `no_position` or `not_approved`."""
+    """A visit the planner was not asked about, and why: `no_position`, `not_approved` or `crew_in_large_plan`."""
 
     visit_id: UUID
     code: str
@@ -80,21 +85,24 @@ class PlanningTask:
 async def build_problem(
     session: AsyncSession, *, now: datetime, unit_ids: Iterable[UUID], horizon_ends_at: datetime,
     most_changes: int | None = None, backlog: Backlog = BACKLOG, anew: bool = False,
+    most_with_crews: int = MAX_COUPLED_VISITS,
 ) -> PlanningTask:  # fmt: skip
     """Gather everything open in the units into a problem for the shifts that begin before `horizon_ends_at`.
 
     `backlog` says how dear it is to leave what is long, or has waited long, for what is quick.
 
     With `anew`, crews that a plan put together may be put together otherwise; else each of them stays as it is.
+    Among more than `most_with_crews` visits they do in any case, and other work for several people is left out.
 
     With `most_changes`, so many visits of the plan in force may change; what is planned beyond the horizon stays there.
     """
     units = list(unit_ids)
     visits = await open_visits(session, units)
+    large = len(visits) > most_with_crews
     left_out = [LeftOut(row.visit_id, code) for row in visits if (code := _obstacle(row))]
     parts = await joining(session, units)
     shifts = await working_times(session, units, now, horizon_ends_at, under_way([*visits, *parts], now))
-    loose = frozenset(row.visit_id for row in visits if anew and not _set(row, now))
+    loose = frozenset(row.visit_id for row in visits if anew and not large and not _set(row, now))
     parts = [part for part in parts if part.visit_id not in loose or part.under_way or not part.planned]
     stays = stays_of(parts, now, {key: working.shift for key, working in shifts.items()})
     plannable = [row for row in visits if not _obstacle(row) and not _beyond_planning(row, shifts)]
@@ -105,6 +113,10 @@ async def build_problem(
         owners=await owners_of(session, {row.site_id for row in plannable}, now),
         needs=await parts_needed(session, {row.work_order_id: row.parts_ready_at for row in plannable}, now),
     )  # fmt: skip
+    if large:
+        apart = [row for row in plannable if seen.crew(row, settled=_set(row, now)) > 1]
+        left_out += [LeftOut(row.visit_id, "crew_in_large_plan") for row in apart]
+        plannable = [row for row in plannable if row not in apart]
     places = {place.id: place for shift in shifts.values() for place in shift.places}
     places |= {stay.place.id: stay.place for stay in stays}
     places |= {str(row.site_id): place_of(row) for row in plannable}

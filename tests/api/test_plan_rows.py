@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 
 from backend.core.ids import new_id
+from backend.dispatch.plan import build_problem
 from backend.parts.models import Part, StockLocation, StockMovement, StockReservation
 from backend.people.models import Territory, TerritoryMember
 from backend.sites.models import Site, SiteOwner
@@ -145,3 +146,23 @@ async def test_what_lies_ready_in_a_warehouse_holds_nobody_up(sqlite: Office) ->
     await stocked(sqlite, order, ("warehouse", None, 4, 1))
     visit = await only_visit(sqlite)
     assert (visit.parts, visit.parts_ready, visit.earliest) == ((), 0, 0)
+
+
+# --- work for several -------------------------------------------------------------------------------------------------
+
+
+async def test_among_too_many_visits_only_work_for_several_is_left_out(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    for persona in (LI_WEI, ZHOU_TAO):
+        await shift_of(sqlite, persona)
+    alone, both = [
+        (await opened(wang_fang, sqlite, technicians=people_needed))["visits"][0]["id"] for people_needed in (1, 2)
+    ]
+    async with sqlite.database.read() as session:
+        task = await build_problem(
+            session, now=sqlite.now, unit_ids=[sqlite.house.service], horizon_ends_at=sqlite.now + timedelta(days=3),
+            anew=True, most_with_crews=1,
+        )  # fmt: skip
+    assert [visit.id for visit in task.problem.visits] == [alone]
+    ((code, reason),) = [(one.code, one.reason()) for one in task.left_out if str(one.visit_id) == both]
+    assert (code, reason["basis"]) == ("crew_in_large_plan", "proven")
