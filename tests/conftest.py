@@ -12,7 +12,9 @@ from typing import Any
 import hypothesis
 import pytest
 
+from backend.dispatch import child
 from tests import connections, loopback
+from tests import nursery as nurseries
 from tests.databases import Databases
 from tests.make import Office, Offices, furnish
 
@@ -80,6 +82,19 @@ def _leave_no_connection() -> Iterator[None]:
 def databases(request: pytest.FixtureRequest) -> Databases:
     """The run's databases, for tests that need several or an empty one."""
     return request.config.stash[RUN]
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[tuple[str, ...]]:
+    """Starts planning processes in no time; ask for `quick_planners`."""
+    with nurseries.nursery() as program:
+        yield program
+
+
+@pytest.fixture
+def quick_planners(nursery: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planning processes come out of the nursery: for tests of plans, not of processes."""
+    monkeypatch.setattr(child, "PROGRAM", nursery)
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from routing.plan import Plan
 from routing.problem import Problem
 from routing.protocol import CANCEL, Fault, Limits, Message, Request, decode_message, encode
 
+PROGRAM: Final = (sys.executable, "-m", "routing")
+"""The planning process; what it is to do follows."""
 LINE_BYTES: Final = 256 * 1024 * 1024
 """The longest line the child may write: one plan."""
 STOP_SECONDS: Final = 10
@@ -131,7 +133,7 @@ async def planner(spares: Spares | None = None) -> AsyncGenerator[Planner]:
 
 async def _start(*arguments: str) -> Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "routing", *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=LINE_BYTES
+        *PROGRAM, *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=LINE_BYTES
     )
 
 

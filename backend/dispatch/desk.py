@@ -8,7 +8,6 @@ key. Questions wait for a free process, and one about a plan goes to a process t
 
 import asyncio
 import contextlib
-import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
@@ -17,6 +16,7 @@ import msgspec
 
 from backend.core.errors import Fault as Refusal
 from backend.core.errors import Problem as Refused
+from backend.dispatch import child
 from routing.desk import Question, answer_type
 from routing.limits import DESK_SECONDS
 from routing.protocol import DeskAnswer, Fault, decode_desk_answer
@@ -195,9 +195,8 @@ class Clerk:
             return
         self._holds = set()
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "routing", "desk", str(self._memory_mb * BYTES_A_MB),
-            stdin=PIPE, stdout=PIPE, limit=ANSWER_BYTES,
-        )  # fmt: skip
+            *child.PROGRAM, "desk", str(self._memory_mb * BYTES_A_MB), stdin=PIPE, stdout=PIPE, limit=ANSWER_BYTES
+        )
 
     async def stop(self) -> None:
         """End the process, whatever it does."""

@@ -16,6 +16,8 @@ from tests.personas import CHEN_JING, LI_WEI, TANG_MIN, WANG_FANG, ZHOU_TAO
 from tests.planning import absent, assignment, done, holder, shift_of, state_is, worker
 from tests.work import change, give, ok, refused
 
+pytestmark = pytest.mark.usefixtures("quick_planners")
+
 
 @pytest.fixture
 async def sqlite(sqlite_office: Office) -> Office:

@@ -16,6 +16,8 @@ from tests.planning import absent, assignment, holder, shift_of
 from tests.work import change as change_visit
 from tests.work import give, ok, opened, refused, report
 
+pytestmark = pytest.mark.usefixtures("quick_planners")
+
 
 @pytest.fixture
 async def sqlite(sqlite_office: Office) -> Office:

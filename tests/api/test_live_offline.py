@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import pytest
 from sqlalchemy import select
 
 from backend.notifications.models import Notification
@@ -18,6 +19,8 @@ from tests.make import Desk, Office
 from tests.personas import LI_WEI, WANG_FANG, ZHOU_TAO
 from tests.planning import done, holder, published, shift_of, state_is, worker
 from tests.work import assert_stored_is_replayed, give, ok
+
+pytestmark = pytest.mark.usefixtures("quick_planners")
 
 
 @dataclass

@@ -12,6 +12,8 @@ from tests.personas import CHEN_JING, LI_WEI, MA_CHAO, SUN_LEI, TANG_MIN, WANG_F
 from tests.planning import assignment, done, holder, published, shift_of, state_is, stops, worker
 from tests.work import ok, refused
 
+pytestmark = pytest.mark.usefixtures("quick_planners")
+
 SHORT = 0.2
 """Seconds of search: enough for three visits."""
 

@@ -14,6 +14,8 @@ from tests.personas import LI_WEI, WANG_FANG, WU_GANG, ZHOU_TAO, Persona
 from tests.planning import done, problem_of, published, shift_of
 from tests.work import give, ok, opened, order_of, refused
 
+pytestmark = pytest.mark.usefixtures("quick_planners")
+
 LATER: Final = (START + timedelta(hours=3)).isoformat()
 """Late enough that nobody is about to leave, which would settle who goes."""
 

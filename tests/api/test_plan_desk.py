@@ -67,6 +67,7 @@ class Sent:
         return self.line
 
 
+@pytest.mark.usefixtures("quick_planners")
 async def test_the_answer_is_the_functions_and_the_plan_is_sent_once(desk: Desk, week: tuple[Problem, Plan]) -> None:
     sent, visit = Sent(week), missing(week)
     for _ in range(3):
@@ -76,6 +77,7 @@ async def test_the_answer_is_the_functions_and_the_plan_is_sent_once(desk: Desk,
     assert (violation.code, violation.where) == ("visit_missing", visit)
 
 
+@pytest.mark.usefixtures("quick_planners")
 async def test_a_question_the_planner_refuses_is_told_and_the_process_goes_on(
     desk: Desk, week: tuple[Problem, Plan]
 ) -> None:
@@ -88,6 +90,7 @@ async def test_a_question_the_planner_refuses_is_told_and_the_process_goes_on(
     assert sent.times == 1
 
 
+@pytest.mark.usefixtures("quick_planners")
 async def test_a_plan_let_go_of_is_sent_again(desk: Desk, week: tuple[Problem, Plan]) -> None:
     sent = Sent(week)
     for number in (*range(DESK_SHEETS + 1), 0):
@@ -146,6 +149,7 @@ async def test_who_goes_away_leaves_no_answer_for_the_next(desk: Desk, week: tup
     assert [len(one) for one in found] == [1, 2, 3]
 
 
+@pytest.mark.usefixtures("quick_planners")
 async def test_too_many_questions_are_refused(
     desk: Desk, week: tuple[Problem, Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +162,7 @@ async def test_too_many_questions_are_refused(
     assert sum(isinstance(one, list) for one in answers) == 3
 
 
+@pytest.mark.usefixtures("quick_planners")
 async def test_a_large_plan_is_judged_at_the_desk_and_a_small_one_in_a_thread(
     desk: Desk, week: tuple[Problem, Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,8 @@ from tests.personas import LI_WEI, MA_CHAO, WANG_FANG
 from tests.planning import PATIENCE, much_work, shift_of, wish, worker
 from tests.work import ok, opened, refused
 
+pytestmark = pytest.mark.usefixtures("quick_planners")
+
 
 @asynccontextmanager
 async def serving(app: Litestar) -> AsyncGenerator[str]:

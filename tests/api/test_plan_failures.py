@@ -112,6 +112,7 @@ async def test_runs_whose_task_was_given_up_block_nobody(sqlite: Office) -> None
     assert (await wish(wang_fang, sqlite))["state"] == "queued"
 
 
+@pytest.mark.usefixtures("quick_planners")
 async def test_a_server_that_stops_leaves_its_plan_to_the_next_one(office: Office) -> None:
     wang_fang = await office.sign_in(WANG_FANG)
     await much_work(wang_fang, office)
@@ -127,6 +128,7 @@ async def test_a_server_that_stops_leaves_its_plan_to_the_next_one(office: Offic
     assert ok(await wang_fang.get(f"/plans/{plan['id']}"))["state"] == "done"
 
 
+@pytest.mark.usefixtures("quick_planners")
 async def test_a_run_whose_server_died_is_made_by_the_next_one(sqlite: Office) -> None:
     wang_fang = await sqlite.sign_in(WANG_FANG)
     await shift_of(sqlite, LI_WEI)

@@ -29,6 +29,8 @@ from tests.personas import CHEN_JING, SUN_LEI, WANG_FANG
 from tests.planning import PATIENCE, much_work, run_of, shift_of, state_is, stops, wish
 from tests.work import ok
 
+pytestmark = pytest.mark.usefixtures("quick_planners")
+
 LEASE_SECONDS = 1.0
 CUT_VISITS = 4
 SHORT = 0.2

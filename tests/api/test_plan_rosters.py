@@ -34,6 +34,8 @@ from tests.planning import (
 )
 from tests.work import give, ok, opened, order_of, refused, report, sent
 
+pytestmark = pytest.mark.usefixtures("quick_planners")
+
 
 @pytest.fixture
 async def sqlite(sqlite_office: Office) -> Office:

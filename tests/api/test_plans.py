@@ -29,6 +29,8 @@ from tests.planning import (
 )
 from tests.work import case_with_clocks, change, give, ok, opened, refused, report
 
+pytestmark = pytest.mark.usefixtures("quick_planners")
+
 
 @pytest.fixture
 async def sqlite(sqlite_office: Office) -> Office:
