@@ -57,7 +57,7 @@ def rows(options: Options) -> Iterator[Figure]:
             best[case.instance] = min([best.get(case.instance, full[0]), *full])
     for case, name, size, found in tried:
         asked = case._replace(seconds=case.seconds * options.seconds_scale)
-        yield from _figures(asked, name, size, found, best.get(case.instance, 1.0), session=case.instance not in known)
+        yield from _figures(asked, name, size, found, best.get(case.instance, 1.0), run_best=case.instance not in known)
 
 
 def _instance(folder: Path, name: str) -> vrptw.Instance:
@@ -100,7 +100,7 @@ def _distance(one: Run) -> float:
     return one.verdict.travel / vrptw.SCALE
 
 
-def _figures(case: Case, name: str, size: int, found: list[Run], best: float, *, session: bool) -> Iterator[Figure]:
+def _figures(case: Case, name: str, size: int, found: list[Run], best: float, *, run_best: bool) -> Iterator[Figure]:
     gaps: dict[Planner, float] = {}
     for planner in ("ours", "pyvrp", "vroom", "ortools"):
         of = [one for one in found if one.planner == planner]
@@ -109,7 +109,7 @@ def _figures(case: Case, name: str, size: int, found: list[Run], best: float, *,
                 100 * (_distance(one) / best - 1) if one.verdict.served == size else UNSERVED for one in of
             )
     ours = gaps["ours"]
-    against = "best of this session" if session else "best known"
+    against = "best of this run" if run_best else "best known"
     row = f"VRPTW {name}, {case.seconds:g} s, {case.threads} core(s), % above the {against}"
     yield Figure(row, round(ours, 3), None, None, f"at most {case.goal}", ours <= case.goal)
     for planner, goal in (
