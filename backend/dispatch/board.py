@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.contracts.queries import readings
 from backend.contracts.rules import ClockReading, moment_words, span_words
 from backend.core.auth import Principal
+from backend.dispatch.open_visits import MOVABLE, UNDER_WAY
 from backend.dispatch.schemas import Board, Card, Colour
 from backend.jobs.models import Assignment, Visit, WorkOrder
 from backend.jobs.queries import orders_within
@@ -18,7 +19,7 @@ from backend.people.models import Person
 from backend.sites.models import Site
 
 OPEN_ORDERS: Final = ("open", "planned", "in_progress")
-OPEN_VISITS: Final = ("unplanned", "planned", "contacted", "departed", "arrived", "started", "paused")
+OPEN_VISITS: Final = (*MOVABLE, *UNDER_WAY)
 CARDS_MAXIMUM: Final = 500
 """Cards on one board; a dispatcher with more sees the most urgent."""
 SECONDS_A_MINUTE: Final = 60
