@@ -9,6 +9,7 @@ import pytest
 
 from routing import limits
 from routing.problem import (
+    Away,
     Break,
     EstimatedTravel,
     GivenTravel,
@@ -84,6 +85,7 @@ BAD: list[tuple[str, Callable[[], Problem], str]] = [
     ("time_out_of_range", lambda: of_visit(windows=(Window(start=0, end=FAR),)), ".windows[0] .end"),
     ("window_inverted", lambda: of_visit(windows=(Window(start=2, end=1),)), ".windows[0]"),
     ("window_inverted", lambda: of_visit(promise=Window(start=2, end=1)), ".promise"),
+    ("window_inverted", lambda: problem((), (), away=(Away(technician="li-wei", start=2, end=1),)), "away[0] 'li-wei'"),
     ("shift_inverted", lambda: of_shift(start=HOUR, end=HOUR), "shifts[1]"),
     ("overtime_negative", lambda: of_shift(overtime_allowed=-1), "shifts[1]"),
     ("shift_outside_horizon", lambda: of_shift(start=-1), "shifts[1]"),
