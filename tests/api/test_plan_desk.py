@@ -136,6 +136,7 @@ async def test_a_process_that_never_comes_up_is_told(week: tuple[Problem, Plan])
     await desk.close()
 
 
+@pytest.mark.usefixtures("quick_planners")
 async def test_who_goes_away_leaves_no_answer_for_the_next(desk: Desk, week: tuple[Problem, Plan]) -> None:
     sent = Sent(week)
     await desk.ask(Judge(), key="week", sheet=sent)
