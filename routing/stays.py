@@ -41,7 +41,8 @@ class Stays:
             stays = self.of[index[name]] if name in index else ()
             if len(where) > len(stays) or len(set(where)) < len(where):
                 raise ProblemError("plan_contradicts_problem", f"visit '{name}'", detail=str(len(where)))
-            seats.update({(name, shift): stay for shift, stay in self._crew(stays, where).items()})
+            crew = self._crew(stays[: len(where)], where)  # where not all of them are there, the first is
+            seats.update({(name, shift): stay for shift, stay in crew.items()})
         return {shift: [seats[name, shift] for name in names] for shift, names in orders.items()}
 
     def _crew(self, stays: Sequence[int], shifts: Sequence[int]) -> dict[int, int]:

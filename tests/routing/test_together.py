@@ -18,6 +18,7 @@ from routing.plan import Plan, Progress, Unplanned
 from routing.problem import Follows, PartNeed, Pin, Previous, Problem, ProblemError, VanStock, Visit, Window
 from routing.solve import solve
 from routing.stop import StopWhen
+from routing.why import why
 from tests.routing.make import HOUR, problem, problems, put_in_force, shift, visit
 
 LI_WEI, ZHANG_QIANG, WANG_LEI = "li-wei/mon", "zhang-qiang/mon", "wang-lei/mon"
@@ -163,6 +164,13 @@ def test_a_rule_between_routes_is_seen_though_the_plan_in_force_has_half_a_crew(
     assert seen.broken is not None
     assert seen.broken.facts["rule"] == "follows_nothing"
     assert what_if(now.problem, now.plan, Placement(visit="after", shift=LI_WEI)).broken is None
+
+
+def test_half_a_crew_that_was_pinned_to_somebody_else_since_is_still_where_it_is() -> None:
+    half = visit("pair", technicians=2, pin=Pin(technician="li-wei"), previous=Previous(shift=ZHANG_QIANG, start=HOUR))
+    now = in_force(day(half))
+    assert starts(now.plan, "pair").keys() == {ZHANG_QIANG}
+    assert why(now.problem, now.plan, "pair").technician == "zhang-qiang"
 
 
 def test_a_crew_is_taken_off_as_a_whole() -> None:
