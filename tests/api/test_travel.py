@@ -341,6 +341,7 @@ def test_places_a_metre_apart_are_told_apart() -> None:
     assert len(set(keys.tolist())) == 4
 
 
+@pytest.mark.usefixtures("quick_planners")
 async def test_a_plan_and_the_board_drive_on_the_same_roads(sqlite_office: Office, server: TableServer) -> None:
     office = sqlite_office
     wang_fang = await office.sign_in(WANG_FANG)
