@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from routing.arrays import FOREVER
-from routing.draft import Draft, empty_draft, put_in_order, simulate_route
+from routing.draft import Draft, DraftRoute, empty_draft, put_in_order, simulate_route
 from routing.instance import Instance
 from routing.kernel.jit import INTERPRETED
 from routing.lane import Lane
@@ -73,12 +73,12 @@ def first_plan(start: Start, budget: Budget, *, ask_solver: bool) -> Draft:
     """
     base, most_changes = start.base, start.base.instance.problem.most_changes
     if most_changes is not None:
-        return _within(start, most_changes)
+        return _within(start, most_changes, budget)
     free = sorted(base.unplanned - start.hopeless)
     known = sum(1 for visit in free if base.instance.problem.visits[visit].previous is not None)
     if 2 * known >= len(free):
         draft = plan_in_force(start)
-        fill(draft, draft.unplanned - start.hopeless, stop=budget.out_of_time)
+        fill(draft, draft.unplanned - start.hopeless, stop=budget.overdue)
         settle(draft, stop=budget.out_of_time)
         return draft
     draft = _inserted(start, free, budget)
@@ -88,7 +88,7 @@ def first_plan(start: Start, budget: Budget, *, ask_solver: bool) -> Draft:
     return built if built.price() < draft.price() else draft
 
 
-def _within(start: Start, most_changes: int) -> Draft:
+def _within(start: Start, most_changes: int, budget: Budget) -> Draft:
     """Return the plan in force with as much put in as changes no more than `most_changes` of its visits.
 
     Raises `ProblemError` 'change_budget_too_small' when what has happened changes more than that already.
@@ -98,16 +98,32 @@ def _within(start: Start, most_changes: int) -> Draft:
     if needed > most_changes:
         raise ProblemError("change_budget_too_small", "most_changes", needed=needed, allowed=most_changes)
     for visit in sorted(draft.unplanned - start.hopeless, key=lambda index: urgency(draft.instance, index)):
-        for added, shift, position in candidates(draft, visit)[:TRIED_WITHIN]:
-            if added >= draft.instance.visits[visit].unserved:
-                break
-            before, after = draft.routes[shift], inserted(draft, visit, shift, position)
-            if after is not None:
-                draft.replace(shift, after)
-                if draft.changes() <= most_changes:
-                    break
-                draft.replace(shift, before)
+        if budget.overdue():
+            break
+        insertion = cheapest_insertion(draft, visit, limit=draft.instance.visits[visit].unserved)
+        if insertion is not None and not _keeps_within(draft, insertion.shift, insertion.route, most_changes):
+            _put_in_within(draft, visit, most_changes)
     return draft
+
+
+def _put_in_within(draft: Draft, visit: int, most_changes: int) -> None:
+    """Put `visit` in where it changes few enough, at one of the cheapest places; nowhere when none of them does."""
+    for added, shift, position in candidates(draft, visit)[:TRIED_WITHIN]:
+        after = inserted(draft, visit, shift, position)
+        if added >= draft.instance.visits[visit].unserved:
+            return
+        if after is not None and _keeps_within(draft, shift, after, most_changes):
+            return
+
+
+def _keeps_within(draft: Draft, shift: int, route: DraftRoute, most_changes: int) -> bool:
+    """Put `route` in the draft; False, and nothing changed, when that changes too many visits."""
+    before = draft.routes[shift]
+    draft.replace(shift, route)
+    if draft.changes() <= most_changes:
+        return True
+    draft.replace(shift, before)
+    return False
 
 
 def _troubled(start: Start, draft: Draft) -> bool:
@@ -134,14 +150,14 @@ def _inserted(start: Start, visits: list[int], budget: Budget) -> Draft:
 
     failed = 0
     for visit in sorted(visits, key=scarce_first):
-        if budget.out_of_time() or failed > FAILED_SHARE * len(visits):
+        if budget.overdue() or failed > FAILED_SHARE * len(visits):
             break
         insertion = cheapest_insertion(draft, visit, limit=instance.visits[visit].unserved)
         if insertion is None:
             failed += 1
         else:
             apply(draft, insertion)
-    fill(draft, draft.unplanned - start.hopeless, stop=budget.out_of_time)
+    fill(draft, draft.unplanned - start.hopeless, stop=budget.overdue)
     settle(draft, stop=budget.out_of_time)
     return draft
 
@@ -255,7 +271,9 @@ def _improved_by_solver(start: Start, draft: Draft, budget: Budget) -> Draft:
     budget.solutions += answer.solutions
     better = _taken_over(start, answer)
     fill(better, better.unplanned - start.hopeless, stop=budget.out_of_time)
-    return better if better.price() < draft.price() else draft
+    most_changes = draft.instance.problem.most_changes
+    within = most_changes is None or better.changes() <= most_changes
+    return better if within and better.price() < draft.price() else draft
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,8 @@ WHOLE_VISITS: Final = 800
 """Visits searched in one piece at most, however long the search may take."""
 FIRST_VISITS: Final = 2_000
 """Visits of one area while the first plan is built, before anything is improved: one travel table holds them."""
+FIRST_PLAN_GRACE: Final = 3.0
+"""How much longer than asked a first plan may take where preparing the problem took the time: better than none."""
 REPORT_SECONDS: Final = 0.2
 """Time between two reports of a search."""
 CLOSURE_PLACES: Final = 400

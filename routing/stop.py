@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from routing.limits import MAX_SOLUTIONS, MAX_SOLVE_SECONDS, REPORT_SECONDS
+from routing.limits import FIRST_PLAN_GRACE, MAX_SOLUTIONS, MAX_SOLVE_SECONDS, REPORT_SECONDS
 from routing.plan import Status
 from routing.problem import ProblemError
 
@@ -101,6 +101,11 @@ class Budget:
     def out_of_time(self) -> bool:
         """Return whether the search was cancelled or its seconds are over."""
         return self.cancelled() or self.seconds_left == 0.0
+
+    def overdue(self) -> bool:
+        """Return whether even a first plan must end: cancelled, or FIRST_PLAN_GRACE after the seconds are over."""
+        limit = self._stop.seconds
+        return self.cancelled() or (limit is not None and self.elapsed > limit + FIRST_PLAN_GRACE)
 
     def spent(self) -> Status | None:
         """Return why the search must end now, or None while it may go on."""
