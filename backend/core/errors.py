@@ -1,9 +1,14 @@
 """Errors as facts: a stable code, a status, and a sentence in both languages that says what to do next (RFC 9457)."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+
+ASIDE: Final = re.compile(r"\s*\([^()]*\{[^()]*\)|: ?\{\w+\}(?=\.?$)")
+"""What of a sentence belongs to one occurrence and can be left out: `(moved by {mover})`, and `: {detail}` at its end."""
+FACT: Final = re.compile(r"`?\{\w+\}`?(\.$)?")
 
 FAULTS: Final[dict[str, "Fault"]] = {}
 """Every fault the server can answer, by code; docs/reference/errors.md is generated from it."""
@@ -26,6 +31,11 @@ class Fault:
         if known != self:
             msg = f"two faults share the code {self.code}"
             raise ValueError(msg)
+
+    @property
+    def title(self) -> str:
+        """What is wrong, without the facts: the same for every occurrence (RFC 9457, 3.1.3)."""
+        return FACT.sub("…", ASIDE.sub("", self.en))
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -65,7 +75,7 @@ class Problem(Exception):
         fault = self.fault
         return ProblemDetails(
             type=f"urn:paigong:problem:{fault.code}",
-            title=fault.en,
+            title=fault.title,
             status=fault.status,
             detail=fault.en.format_map(self.facts) if self.facts else fault.en,
             code=fault.code,

@@ -56,6 +56,7 @@ def test_every_fault_is_said_in_both_languages_with_what_to_do(fault: Fault) -> 
     for sentence in (fault.en, fault.todo_en):
         assert not any("\u4e00" <= sign <= "\u9fff" for sign in sentence), sentence
         assert sentence[0].isupper() or sentence[0] in "{`", sentence
+    assert "{" not in fault.title
 
 
 def test_two_faults_cannot_share_a_code() -> None:
@@ -68,7 +69,7 @@ def test_facts_are_told_in_the_sentence_and_beside_it() -> None:
     FAULTS.pop("test_only")
     details = Problem(fault, Finding("count", "太多", "too many"), left=3).details()
     assert (details.detail, details.detail_zh, details.facts) == ("3 are left.", "还剩 3 件。", {"left": 3})
-    assert details.type == "urn:paigong:problem:test_only"
+    assert (details.type, details.title) == ("urn:paigong:problem:test_only", "… are left.")
     assert details.findings[0].field == "count"
 
 
