@@ -14,7 +14,7 @@ from backend.core.audit import Actor, record
 from backend.core.errors import Fault, Finding, Problem
 from backend.core.tasks import Task
 from backend.dispatch.crews import Part, crews
-from backend.dispatch.models import PlanRun
+from backend.dispatch.models import OPEN_STATES, PlanRun
 from backend.dispatch.open_visits import MOVABLE, Helper, Standing, standings
 from backend.dispatch.queue import RUN_PLAN, enqueue_plan, on_tasks
 from backend.dispatch.schemas import Hypothesis, NewPlan, NewReplan, Publication, SkippedVisit
@@ -138,7 +138,7 @@ async def _queued(session: AsyncSession, run: PlanRun, now: datetime, actor: Act
 
 async def cancel_plan(session: AsyncSession, *, now: datetime, actor: Actor, run: PlanRun) -> None:
     """Ask a plan to stop; the planner hands over its best so far. A plan that has ended stays as it is."""
-    if run.state in {"queued", "running"} and not run.cancel_requested:
+    if run.state in OPEN_STATES and not run.cancel_requested:
         run.cancel_requested = True
         record(session, now=now, actor=actor, action="plan.cancel_requested", row=run)
 
@@ -344,7 +344,7 @@ async def _must_have_room(session: AsyncSession, unit_id: UUID) -> None:
 
     Where plans wait in a queue of their own (PostgreSQL), none of them is ever given up without being settled.
     """
-    open_runs = select(PlanRun.id).where(PlanRun.unit_id == unit_id, PlanRun.state.in_(("queued", "running")))
+    open_runs = select(PlanRun.id).where(PlanRun.unit_id == unit_id, PlanRun.state.in_(OPEN_STATES))
     waiting = (await session.execute(open_runs)).scalars().all()
     alive = len(waiting)
     if on_tasks(session):
