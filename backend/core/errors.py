@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 ASIDE: Final = re.compile(r"\s*\([^()]*\{[^()]*\)|: ?\{\w+\}(?=\.?$)")
-"""What of a sentence belongs to one occurrence and can be left out: `(moved by {mover})`, and `: {detail}` at its end."""
+"""What of a sentence is of one occurrence and can be left out: `(moved by {mover})`, and `: {detail}` at its end."""
 FACT: Final = re.compile(r"`?\{\w+\}`?(\.$)?")
 
 FAULTS: Final[dict[str, "Fault"]] = {}
