@@ -55,6 +55,7 @@ async def plan(session: AsyncSession, principal: Principal, plan_id: UUID) -> Pl
     made = msgspec.convert(run.plan, Plan) if run.plan is not None else None
     stays = await _stays(session, made) if made else {}
     lead = _leads(run, made) if made else {}
+    called = await _called(session, made) if made else {}
     zh, en = _sentences(made, stays) if made else (None, None)
     return PlanView(
         id=run.id, unit_id=run.unit_id, kind=run.kind, version=run.version, most_changes=run.most_changes,
@@ -63,7 +64,7 @@ async def plan(session: AsyncSession, principal: Principal, plan_id: UUID) -> Pl
         started_at=run.started_at, finished_at=run.finished_at, published_at=run.published_at, progress=run.progress,
         summary_zh=zh, summary_en=en, travel_source=made and made.travel_source,
         cost=msgspec.to_builtins(made.cost) if made else None,
-        routes=[_route(run, route, stays, lead) for route in made.routes] if made else [],
+        routes=[_route(run, route, called, stays, lead) for route in made.routes] if made else [],
         unplanned=await _unplanned(session, run.id), violations=run.violations, error=run.error,
     )  # fmt: skip
 
@@ -96,10 +97,19 @@ def _leads(run: PlanRun, made: Plan) -> dict[str, str]:
     return {visit: parts[0].route.shift for visit, parts in crews(problem, made).items()}
 
 
-def _route(run: PlanRun, route: Route, stays: Mapping[UUID, UUID], lead: Mapping[str, str]) -> RouteView:
+async def _called(session: AsyncSession, made: Plan) -> dict[str, str]:
+    """Return what the people of a plan's routes are called."""
+    people = select(Person.id, Person.name).where(Person.id.in_({UUID(route.technician) for route in made.routes}))
+    return {str(row.id): row.name for row in await session.execute(people)}
+
+
+def _route(
+    run: PlanRun, route: Route, called: Mapping[str, str], stays: Mapping[UUID, UUID], lead: Mapping[str, str]
+) -> RouteView:
     start = run.horizon_starts_at
     return RouteView(
         shift_id=UUID(route.shift), person_id=UUID(route.technician),
+        person_name=called.get(route.technician, ONE_MORE[0]),
         departs_at=start + timedelta(seconds=route.leaves), ends_at=start + timedelta(seconds=route.end),
         stops=[_stop(run, stop, stays, leads=lead[stop.visit] == route.shift) for stop in route.stops],
     )  # fmt: skip

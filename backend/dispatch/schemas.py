@@ -161,6 +161,7 @@ class RouteView(msgspec.Struct, frozen=True):
 
     shift_id: UUID
     person_id: UUID
+    person_name: str
     departs_at: datetime
     ends_at: datetime
     stops: list[StopView]

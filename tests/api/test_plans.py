@@ -57,6 +57,7 @@ async def test_a_plan_is_made_passes_the_referee_and_becomes_assignments(office:
     assert plan["summary_zh"].startswith("1 次上门中 1 次按时到场")
     ((route,), (stop,)) = plan["routes"], plan["routes"][0]["stops"]
     assert (route["shift_id"], route["person_id"]) == (str(shift), str(office.house.id_of(LI_WEI)))
+    assert route["person_name"] == "李伟"
     assert stop["visit_id"] == visit["id"]
     assert stop["slack_minutes"] > 40 * 60  # of 48 hours
     assert stop["travel_minutes"] > 0
