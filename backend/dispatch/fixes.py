@@ -22,7 +22,7 @@ from backend.dispatch.fix_wording import (
     relaxation_words,
     why_words,
 )
-from backend.dispatch.live_wording import Naming, minutes
+from backend.dispatch.live_wording import Naming, minutes, refusal_words
 from backend.dispatch.models import PlanRun
 from backend.dispatch.travel import Roads
 from routing.desk import AskWhy, FindFixes, PlanFixes, PlanWhy, Question
@@ -66,32 +66,29 @@ async def why_in_force(seen: live.Situation, visit_id: UUID) -> Why:
 
 async def of_plan(session: AsyncSession, desk: Desk, run: PlanRun, visit_id: UUID) -> tuple[Fixes, Naming]:
     """Return the fixes for a visit in a plan that was made; raises plan_without_answer and not_in_plan."""
-    question = PlanFixes(visit=str(visit_id), seconds=FIX_SECONDS)
-    return await _ask_plan(desk, run, question), await _naming(session, run)
+    return await _ask_plan(session, desk, run, PlanFixes(visit=str(visit_id), seconds=FIX_SECONDS))
 
 
 async def why_of_plan(session: AsyncSession, desk: Desk, run: PlanRun, visit_id: UUID) -> tuple[Why, Naming]:
     """Return why this technician in a plan that was made; raises plan_without_answer and not_in_plan."""
-    return await _ask_plan(desk, run, PlanWhy(visit=str(visit_id))), await _naming(session, run)
+    return await _ask_plan(session, desk, run, PlanWhy(visit=str(visit_id)))
 
 
-async def _ask_plan(desk: Desk, run: PlanRun, question: Question[Any]) -> Any:
+async def _ask_plan(session: AsyncSession, desk: Desk, run: PlanRun, question: Question[Any]) -> tuple[Any, Naming]:
+    """Return the answer about a plan that was made, and what its ids are called."""
     if run.plan is None or run.problem is None:
         raise Problem(PLAN_WITHOUT_ANSWER)
     problem, plan = run.problem, run.plan
+    naming = await live.naming(session, msgspec.convert(problem, PlanningProblem), run.horizon_starts_at, {run.unit_id})
 
     async def sheet() -> bytes:
         return sheet_line(problem, plan)
 
     try:
-        return await desk.ask(question, key=f"plan {run.id} {run.finished_at}", sheet=sheet)
+        return await desk.ask(question, key=f"plan {run.id} {run.finished_at}", sheet=sheet), naming
     except PlannerRefusedError as refused:
-        raise Problem(live.NOT_IN_PLAN, detail=refused.fault.zh, detail_en=refused.fault.en) from refused
-
-
-async def _naming(session: AsyncSession, run: PlanRun) -> Naming:
-    problem = msgspec.convert(run.problem, PlanningProblem)
-    return await live.naming(session, problem, run.horizon_starts_at, {run.unit_id})
+        zh, en = refusal_words(refused.fault, naming)
+        raise Problem(live.NOT_IN_PLAN, detail=zh, detail_en=en) from refused
 
 
 # --- as people read it --------------------------------------------------------------------------------------------

@@ -103,8 +103,8 @@ NO_PLACE: Final[Words] = (
 
 
 NO_PLACE_YET: Final[Words] = (
-    "{visit}在当前计划中还没有位置;可查看建议 (proposals) 或办法 (fixes)",
-    "{visit} has no place in the plan in force yet; look at its proposals or its fixes",
+    "{visit}在计划中还没有位置;可查看建议 (proposals) 或办法 (fixes)",
+    "{visit} has no place in the plan yet; look at its proposals or its fixes",
 )
 
 

@@ -272,6 +272,12 @@ async def test_a_plan_is_explained_before_it_is_published_to_those_who_dispatch(
     assert (of_plan["base"], kinds(of_plan)[0]) == (None, ["skill"])
     assert (why["person_name"], why["alternatives"]) == ("李伟", [])
     assert "no room was found" in why["sentence_en"]
+    for visit, asked, said in (
+        (network, "why", "机房 has no place in the plan yet; look at its proposals or its fixes."),
+        (planned, "fixes", "东楼 already has its place in the plan. Take it out first."),
+    ):
+        path = f"/plans/{made['id']}/visits/{visit}/{asked}"
+        assert refused(await wang_fang.get(path), "not_in_plan")["detail"].endswith(said)
 
     fix = with_kind(seen, "skill")
     assert (fix["applicable"], fix["gives_way"][0]["decides"]) == (False, "others")

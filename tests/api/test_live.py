@@ -165,7 +165,7 @@ async def test_when_nobody_can_that_is_said(sqlite: Office) -> None:
     assert seen["proposals"] == []
     assert "re-plan" in seen["sentence_en"]
     why = refused(await wang_fang.get(f"/visits/{lan}/why"), "not_in_plan")["detail"]
-    assert why.endswith("机房 has no place in the plan in force yet; look at its proposals or its fixes.")
+    assert why.endswith("机房 has no place in the plan yet; look at its proposals or its fixes.")
     nowhere = (await opened(wang_fang, sqlite))["visits"][0]["id"]
     ok(await wang_fang.post(f"/visits/{nowhere}/cancel", {"reason": "客户取消"}))
     refused(await wang_fang.get(f"/visits/{nowhere}/proposals"), "not_in_plan")
