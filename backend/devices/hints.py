@@ -72,6 +72,8 @@ class HintBoard:
     streams_most: int = STREAMS_MOST
     _listeners: dict[UUID, _Listener] = field(default_factory=dict[UUID, _Listener])
     _watcher: asyncio.Task[None] | None = None
+    _ending: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    """Watchers told to end that still hold their connection."""
 
     async def open(self, principal: Principal, device: UUID) -> AsyncGenerator[bytes]:
         """Return the phone's stream of server-sent events; raises busy when there are too many.
@@ -85,14 +87,12 @@ class HintBoard:
         return self._events(listener, principal, device)
 
     async def close(self) -> None:
-        """End every stream."""
+        """End every stream, and wait until nothing watches the database any more."""
         for listener in self._listeners.values():
             listener.replaced = True
             listener.woken.set()
-        if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
-            self._watcher = None
+        self._end_watcher()
+        await asyncio.gather(*self._ending, return_exceptions=True)
 
     def tell(self, v: int, names: Collection[str] | None) -> None:
         """Wake who holds one of these buckets; None: whoever listens."""
@@ -145,9 +145,15 @@ class HintBoard:
     def _remove(self, device: UUID, listener: _Listener) -> None:
         if self._listeners.get(device) is listener:
             del self._listeners[device]
-        if not self._listeners and self._watcher is not None:
-            self._watcher.cancel()
-            self._watcher = None
+        if not self._listeners:
+            self._end_watcher()
+
+    def _end_watcher(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            self._ending.add(watcher)
+            watcher.add_done_callback(self._ending.discard)
+            watcher.cancel()
 
     async def _watch(self) -> None:
         """Watch until nobody listens; after a gap, whoever listens is woken, for anything may have happened in it."""

@@ -162,6 +162,19 @@ async def test_a_commit_between_two_looks_at_a_file_is_told(sqlite_url: str) -> 
     await database.close()
 
 
+async def test_a_closed_board_watches_nothing_though_its_last_stream_had_ended_before(database_url: str) -> None:
+    database = Database(database_url)
+    board = HintBoard(database, SystemClock().now)
+    device, listener, before = new_id(), _Listener(frozenset(), 0), asyncio.all_tasks()
+    board._add(device, listener)
+    async with asyncio.timeout(SOON):
+        await listener.woken.wait()  # the watcher has its connection
+    board._remove(device, listener)
+    await board.close()
+    assert asyncio.all_tasks() == before
+    await database.close()
+
+
 def test_more_than_can_be_looked_at_wakes_everybody_once() -> None:
     told: asyncio.Queue[str] = asyncio.Queue(2)
     for payload in ("5 site:1", "6 site:2", "7 site:3", "8 site:4"):
