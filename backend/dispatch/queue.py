@@ -153,7 +153,10 @@ class QueueWorker:
             log.warning("step %s refused: %s", job.id, refusal)
             await self._log(job, "exception")
         except asyncio.CancelledError:
-            await self._give_back(job)
+            try:
+                await self._give_back(job)
+            except (SQLAlchemyError, OSError):  # its lease ends by itself; whoever stops us is not kept waiting
+                log.exception("step %s was not given back", job.id)
             raise
         else:
             await self._log(job, "successful")
@@ -202,8 +205,18 @@ class QueueWorker:
 
     @asynccontextmanager
     async def _session(self) -> "AsyncGenerator[Queries]":
+        """The library's statements over a connection of the pool, which has to be told of one that broke.
+
+        Raises ConnectionError for whatever the driver says, as the library passes its errors on as they are.
+        """
+        from asyncpg import InterfaceError, PostgresError  # noqa: PLC0415
+
         async with self._database.bare() as connection:
-            yield await queue_queries(connection)
+            try:
+                yield await queue_queries(connection)
+            except (InterfaceError, PostgresError, OSError) as error:
+                await connection.invalidate()
+                raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
 
 async def _open_steps(session: AsyncSession) -> list[Step]:

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import msgspec
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.clock import Clock
@@ -95,7 +96,10 @@ class PlanRunner:
         for a plan that nobody makes. Raises TaskRefusedError when it failed here, because the dispatcher who sees that
         plans again.
         """
-        step = msgspec.convert(payload, Step)
+        try:
+            step = msgspec.convert(payload, Step)
+        except msgspec.ValidationError as error:  # of another version's server
+            raise TaskRefusedError(str(error)) from error
         claim = new_id()
         try:
             if step.part is not None:
@@ -105,7 +109,10 @@ class PlanRunner:
             else:
                 await self._plan(step.plan_run_id, claim)
         except asyncio.CancelledError:
-            await self._put_back(step, claim)
+            try:
+                await self._put_back(step, claim)
+            except (SQLAlchemyError, OSError):  # the lease ends by itself; whoever stops us is not kept waiting
+                log.exception("plan %s was not put back", step.plan_run_id)
             raise
         except Exception as error:
             await self._fail(step.plan_run_id, FAILED)

@@ -18,6 +18,7 @@ from sqlalchemy import select, text, update
 
 from backend.app import plan_worker
 from backend.cli import main
+from backend.dispatch import queue
 from backend.dispatch.child import Spares
 from backend.dispatch.desk import Desk as PlanDesk
 from backend.dispatch.models import PlanPart
@@ -230,6 +231,28 @@ async def test_a_worker_killed_in_the_middle_loses_no_plan(postgresql: Office) -
     assert (made["state"], made["violations"], made["error"]) == ("done", [], None)
     assert len(stops(made)) + len(made["unplanned"]) == 8
     assert sorted(part.starts for part in await parts_of(postgresql, plan)) == [1, 2]
+
+
+async def test_a_worker_outlives_connections_that_break(postgresql: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the database is restarted: the driver's own errors neither end the worker nor keep the connection."""
+    monkeypatch.setattr(queue, "RETRY_SECONDS", 0.05)
+    chen_jing, made = await postgresql.sign_in(CHEN_JING), worker(postgresql)
+    await shift_of(postgresql, SUN_LEI)
+    assert not await made.run_one()
+    broken = text(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE query LIKE '%pgqueuer%' AND pid <> pg_backend_pid()"
+    )
+    async with postgresql.database.write() as session:
+        assert (await session.execute(broken)).scalar_one() == 1
+    plan = await wish(chen_jing, postgresql, "company", seconds=SHORT)
+    working = asyncio.create_task(made.run())
+    try:
+        assert (await state_is(chen_jing, plan, "done", "failed"))["error"] is None
+    finally:
+        working.cancel()
+        await asyncio.wait([working], timeout=PATIENCE)
+    assert working.cancelled()
 
 
 def test_work_is_refused_where_one_process_does_everything() -> None:
