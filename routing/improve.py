@@ -21,13 +21,13 @@ FAILED_SHARE: Final = 0.05
 """Visits without room, of all, at which building by insertion gives up: then choosing matters more than order."""
 TRIED_WITHIN: Final = 40
 """Places tried for a visit where the changes are counted."""
-HOT_LEGS: Final = 1.5
+HOT_LEGS: Final = 2.0
 """The first temperature: the price of so many drives of mean length. The search begins by accepting that much worse."""
-COOLED_TO: Final = 0.01
+COOLED_TO: Final = 0.005
 """What is left of the first temperature at the end."""
 EXCHANGES: Final = 20
 """How often searches on several cores go on from the best of them."""
-STEPS_A_VISIT: Final = 10_000
+STEPS_A_VISIT: Final = 30_000
 """Steps for each visit after which a search is complete."""
 STEPS_A_CHUNK: Final = 500
 """Steps between two looks at the limits, where these are steps."""

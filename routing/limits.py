@@ -50,7 +50,7 @@ MAX_SOLUTIONS: Final = 1_000_000_000
 
 AREA_VISITS: Final = 300
 """Visits searched in one piece; a larger problem is cut into areas."""
-WHOLE_VISITS: Final = 800
+WHOLE_VISITS: Final = 1_500
 """Visits searched in one piece at most, however long the search may take."""
 FIRST_VISITS: Final = 2_000
 """Visits of one area while the first plan is built, before anything is improved: one travel table holds them."""

@@ -25,7 +25,7 @@ ROUNDS: Final = 4
 MOST_ROUNDS: Final = 16
 AREA_SECONDS: Final = 4.0
 """Search that an area gets in a round, of one core, before there are more rounds."""
-VISIT_SECONDS: Final = 0.1
+VISIT_SECONDS: Final = 0.03
 VISIT_STEPS: Final = 2_000
 """Search of one core for each visit with which cutting gains nothing any more."""
 
