@@ -16,21 +16,29 @@ NOTICED_SECONDS = 60
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a plan has a visit; `start` in seconds from the horizon start of both plans."""
+    """Where a plan has a visit; `start` in seconds from the horizon start of both plans.
+
+    `joining`: of a crew, the shifts of who comes along.
+    """
 
     shift: str
     technician: str
     start: int
+    joining: tuple[str, ...] = ()
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One visit that is not where it was. `told`: a person was told of the time before, and has to be told anew."""
+    """One visit that is not where it was. `told`: a person was told of the time before, and has to be told anew.
+
+    `counted`: it is one of those that `Problem.most_changes` limits; of what is merely retimed there may be any number.
+    """
 
     visit: str
     kind: ChangeKind
     before: Placed | None
     after: Placed | None
     told: bool = False
+    counted: bool = False
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,25 +79,26 @@ def published(problem: Problem) -> dict[str, Placed]:
 def changes(problem: Problem, before: Mapping[str, Placed], after: Mapping[str, Placed]) -> tuple[Change, ...]:
     """Return every visit that differs, in the order of the problem."""
     found: list[Change] = []
+    shifts = {shift.id for shift in problem.shifts}
     for visit in problem.visits:
         old, new = before.get(visit.id), after.get(visit.id)
         kind = _kind(old, new)
         if kind is None:
             continue
-        tolerated = kind == "retimed" and abs(_shifted(old, new)) <= problem.prices.told_tolerance
-        told = visit.told and old is not None and not tolerated
-        found.append(Change(visit=visit.id, kind=kind, before=old, after=new, told=told))
+        apart = abs(_shifted(old, new)) > problem.prices.told_tolerance
+        told = visit.told and old is not None and (kind != "retimed" or apart)
+        counted = old is not None and old.shift in shifts and (_elsewhere(old, new) or (visit.told and apart))
+        found.append(Change(visit=visit.id, kind=kind, before=old, after=new, told=told, counted=counted))
     return tuple(found)
 
 
 def terms(plan: Plan) -> Terms:
     """Return what `plan` comes to."""
-    stops = list(stops_of(plan.routes))
+    late = [one.late_seconds for one in plan.late]
+    metres = (route.end_travel_metres + sum(stop.travel_metres for stop in route.stops) for route in plan.routes)
     return Terms(
-        served=len({stop.visit for stop in stops}), unplanned=len(plan.unplanned),
-        late=sum(stop.late_seconds > 0 for stop in stops), late_seconds=sum(stop.late_seconds for stop in stops),
-        travel_seconds=driving(plan.routes),
-        travel_metres=sum(stop.travel_metres for stop in stops) + sum(route.end_travel_metres for route in plan.routes),
+        served=len({stop.visit for stop in stops_of(plan.routes)}), unplanned=len(plan.unplanned), late=len(late),
+        late_seconds=sum(late), travel_seconds=driving(plan.routes), travel_metres=sum(metres),
         overtime_seconds=overtime(plan.routes), cost=plan.cost,
     )  # fmt: skip
 
@@ -120,6 +129,11 @@ def _kind(old: Placed | None, new: Placed | None) -> ChangeKind | None:
     if old.shift != new.shift:
         return "moved"
     return "retimed" if abs(_shifted(old, new)) >= NOTICED_SECONDS else None
+
+
+def _elsewhere(old: Placed, new: Placed | None) -> bool:
+    """Return whether nobody comes any more on the shift the visit was on."""
+    return new is None or old.shift not in (new.shift, *new.joining)
 
 
 def _shifted(old: Placed | None, new: Placed | None) -> int:

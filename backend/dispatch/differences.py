@@ -43,6 +43,14 @@ KINDS: Final = {
     "taken_off": ("{site}从{before}撤下", "{site} is taken off {before}"),
 }
 """A visit that changes, by kind."""
+NONE: Final = ("无", "none")
+HOW: Final = {
+    "counted": ("换人、撤下或改动已告知的时间 {} 次{limit}", "{} change hands or a told time, or drop out{limit}"),
+    "retimed": ("仅改时 {} 次", "{} only start at another time"),
+    "added": ("新排 {} 次", "{} are newly planned"),
+    "gone": ("原班次已无而不计入 {} 次", "{} lost their shift and do not count"),
+}
+"""How visits change, with their number."""
 
 
 async def difference(
@@ -59,14 +67,18 @@ async def difference(
         before, before_terms = await _in_force(session, desk, run, problem)
     else:
         before, before_terms = _other(run, await plan_run(session, principal, base_id, "read"))
-    found = await _of_visits(session, changes(problem, before, _placed_by(problem, made)))
+    everything = changes(problem, before, _placed_by(problem, made))
+    counted = sum(one.counted for one in everything)
+    found = await _of_visits(session, everything)
     called = await _naming(session, run, problem, before)
     views = [_change(one, called) for one in found]
     after_terms = terms(made)
-    zh, en = _sentence(_supposition(run, called) or _change_words(found), before_terms, after_terms)
+    opening = _supposition(run, called) or _change_words(found, counted, run.most_changes)
+    zh, en = _sentence(opening, before_terms, after_terms)
     return Difference(
         plan_id=run.id, against=IN_FORCE if base_id is None else str(base_id), sentence_zh=zh, sentence_en=en,
-        changes=views, told_again=[view.visit_id for view in views if view.told], before=_terms(before_terms),
+        counted=counted, most_changes=run.most_changes, retimed=sum(_retimed(one) for one in found), changes=views,
+        told_again=[view.visit_id for view in views if view.told], before=_terms(before_terms),
         after=_terms(after_terms),
     )  # fmt: skip
 
@@ -92,7 +104,12 @@ async def plan_versions(
 def _placed_by(problem: planning.Problem, made: Plan) -> dict[str, Placed]:
     """Return where a plan has each visit: with who leads it."""
     return {
-        visit: Placed(shift=parts[0].route.shift, technician=parts[0].route.technician, start=parts[0].stop.start)
+        visit: Placed(
+            shift=parts[0].route.shift,
+            technician=parts[0].route.technician,
+            start=parts[0].stop.start,
+            joining=tuple(part.route.shift for part in parts[1:]),
+        )
         for visit, parts in crews(problem, made).items()
     }
 
@@ -190,7 +207,7 @@ def _change(change: Change, called: Naming) -> ChangeView:
     return ChangeView(
         visit_id=UUID(change.visit), number=label.number, site_name=label.site, kind=change.kind,
         before=_placed(change.before, called), after=_placed(change.after, called), told=change.told,
-        sentence_zh=zh.format(site=label.site, before=before_zh, after=after_zh),
+        counted=change.counted, sentence_zh=zh.format(site=label.site, before=before_zh, after=after_zh),
         sentence_en=en.format(site=label.site, before=before_en, after=after_en),
     )  # fmt: skip
 
@@ -220,11 +237,26 @@ def _terms(given: Terms) -> TermsView:
     )  # fmt: skip
 
 
-def _change_words(found: tuple[Change, ...]) -> tuple[str, str]:
-    told = sum(one.told for one in found)
+def _retimed(one: Change) -> bool:
+    """Return whether a visit only starts at another time, and not one that a customer waits for."""
+    return one.kind == "retimed" and not one.counted
+
+
+def _change_words(found: tuple[Change, ...], counted: int, most: int | None) -> tuple[str, str]:
+    """Return how many visits change, and how: what `most_changes` counts first, apart from what is merely retimed."""
+    others = [one for one in found if not one.counted]
+    numbers = {
+        "counted": counted, "retimed": sum(map(_retimed, found)), "added": sum(one.kind == "added" for one in others),
+        "gone": sum(one.kind in {"moved", "taken_off"} for one in others),
+    }  # fmt: skip
+    limit_zh, limit_en = ("", "") if most is None else (f"(至多 {most} 次)", f" (at most {most} may)")
+    named = [name for name, number in numbers.items() if number or (name == "counted" and most is not None)]
+    told, together = sum(one.told for one in found), len(found)
+    zh = "、".join(HOW[name][0].format(numbers[name], limit=limit_zh) for name in named)
+    en = ", ".join(HOW[name][1].format(numbers[name], limit=limit_en) for name in named)
     return (
-        f"{len(found)} 次上门有变化,{told} 位客户须重新告知",
-        f"{len(found)} visits change, {told} customers to be told anew",
+        f"{together} 次上门有变化{zh and f'({zh})'},{told} 位客户须重新告知",
+        f"{together} visits change{en and f': {en}'}; {told} customers to be told anew",
     )
 
 
@@ -243,16 +275,19 @@ def _supposition(run: PlanRun, called: Naming) -> tuple[str, str] | None:
 
 
 def _sentence(opening: tuple[str, str], before: Terms, after: Terms) -> tuple[str, str]:
-    was_zh, was_en = span_words(timedelta(seconds=before.travel_seconds))
-    is_zh, is_en = span_words(timedelta(seconds=after.travel_seconds))
+    was, now = (_length(side.travel_seconds) for side in (before, after))
+    longer, still = (_length(side.overtime_seconds) for side in (before, after))
     zh = (
         f"{opening[0]};已排 {before.served} → {after.served},"
-        f"晚到 {before.late} → {after.late},路程 {was_zh} → {is_zh},"
-        f"加班 {minutes(before.overtime_seconds)} → {minutes(after.overtime_seconds)} 分。"
+        f"晚到 {before.late} → {after.late},路程 {was[0]} → {now[0]},加班 {longer[0]} → {still[0]}。"
     )
     en = (
         f"{opening[1]}; planned {before.served} → {after.served},"
-        f" late {before.late} → {after.late}, travel {was_en} → {is_en},"
-        f" overtime {minutes(before.overtime_seconds)} → {minutes(after.overtime_seconds)} min."
+        f" late {before.late} → {after.late}, travel {was[1]} → {now[1]}, overtime {longer[1]} → {still[1]}."
     )
     return zh, en
+
+
+def _length(seconds: int) -> tuple[str, str]:
+    """Return a length as people say it; none at all is none, not less than a minute."""
+    return span_words(timedelta(seconds=seconds)) if seconds else NONE

@@ -77,7 +77,10 @@ class PlacedView(msgspec.Struct, frozen=True):
 
 
 class ChangeView(msgspec.Struct, frozen=True):
-    """A visit that is not where it was. `kind`: moved, retimed, added or taken_off; `told`: tell the customer anew."""
+    """A visit that is not where it was. `kind`: moved, retimed, added or taken_off; `told`: tell the customer anew.
+
+    `counted`: it is one of those `most_changes` limits.
+    """
 
     visit_id: UUID
     number: str
@@ -86,6 +89,7 @@ class ChangeView(msgspec.Struct, frozen=True):
     before: PlacedView | None
     after: PlacedView | None
     told: bool
+    counted: bool
     sentence_zh: str
     sentence_en: str
 
@@ -104,12 +108,19 @@ class TermsView(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """What a plan changes. `against`: in_force (what is published now), or the id of another plan."""
+    """What a plan changes. `against`: in_force (what is published now), or the id of another plan.
+
+    `counted`: the changes `most_changes` limits: to another shift, off the plan, or to another time than was told.
+    `retimed`: visits that only start at another time, which may be any number.
+    """
 
     plan_id: UUID
     against: str
     sentence_zh: str
     sentence_en: str
+    counted: int
+    most_changes: int | None
+    retimed: int
     changes: list[ChangeView]
     told_again: list[UUID]
     before: TermsView

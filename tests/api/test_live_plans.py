@@ -53,7 +53,9 @@ async def test_somebody_ill_is_entered_away_and_his_visits_alone_move(sqlite: Of
     assert stops(plan) == dict.fromkeys([*theirs, *others], zhou_tao)
 
     seen = await difference(wang_fang, plan)
-    assert seen["against"] == "in_force"
+    assert (seen["against"], seen["counted"], seen["most_changes"]) == ("in_force", 0, 0)
+    assert ": 0 change hands or a told time, or drop out (at most 0 may), " in seen["sentence_en"]
+    assert "2 lost their shift and do not count; 0 customers" in seen["sentence_en"]
     moved = {one["visit_id"]: one for one in seen["changes"] if one["kind"] == "moved"}
     assert set(moved) == set(theirs)
     assert moved[theirs[0]]["sentence_en"].startswith("东楼 moves from 李伟 11:00 to 周涛 ")
@@ -109,8 +111,12 @@ async def test_plans_have_versions_and_say_what_they_change(office: Office) -> N
     assert (seen["before"]["served"], seen["after"]["served"]) == (2, 3)
     assert seen["after"]["travel_minutes"] >= seen["before"]["travel_minutes"]
     assert seen["after"]["cost"]["travel"] > 0
+    told_apart = (seen["counted"], seen["retimed"], seen["most_changes"])
+    assert told_apart == (0, len(seen["changes"]) - 1, None)
     assert "planned 2 → 3" in seen["sentence_en"]
     assert "已排 2 → 3" in seen["sentence_zh"]
+    assert "1 are newly planned; 0 customers" in seen["sentence_en"]
+    assert seen["sentence_en"].endswith("overtime none → none.")
     assert (await published(wang_fang, plan))["version"] == 2
     office.move_clock(seconds=1)
     assert (await difference(wang_fang, plan))["changes"] == []

@@ -116,6 +116,14 @@ def test_a_move_says_who_moves_by_how_much() -> None:
     assert seen.added_cost == seen.cost.total
 
 
+def test_who_is_told_anew_is_judged_by_what_was_told_and_not_by_the_delay_there_is() -> None:
+    """Fourteen minutes late already, and as many more: neither is much, together they are."""
+    held_up, told = at("a", 0, frozen=True, duration=HOUR + 840), at("b", HOUR, told=True)
+    seen = tried(day(held_up, told, visit("new", "depot", skills=(), duration=840)), visit="new", after="a")
+    assert [(one.visit, one.start_after, one.told) for one in seen.moved] == [("b", HOUR + 1_680, True)]
+    assert seen.cost.churn > 0
+
+
 def test_a_move_from_one_shift_to_another_moves_both() -> None:
     case = day(at("a", 0), at("b", HOUR), at("c", 0, on=ZHANG_QIANG))
     seen = tried(case, visit="a", shift=ZHANG_QIANG, before="c")
@@ -251,10 +259,30 @@ def test_what_differs_between_two_plans_is_told_visit_by_visit() -> None:
         "hardly": Placed(shift=LI_WEI, technician="li-wei", start=4 * HOUR + 59),
         "added": Placed(shift=LI_WEI, technician="li-wei", start=3 * HOUR),
     }
-    found = {one.visit: (one.kind, one.told) for one in changes(case, before, after)}
+    found = {one.visit: (one.kind, one.told, one.counted) for one in changes(case, before, after)}
     assert found == {
-        "moved": ("moved", True), "later": ("retimed", False), "off": ("taken_off", False), "added": ("added", False),
+        "moved": ("moved", True, True), "later": ("retimed", False, False), "off": ("taken_off", False, True),
+        "added": ("added", False, False),
     }  # fmt: skip
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from((LI_WEI, ZHANG_QIANG, "gone")), st.integers(0, 5_000)),
+                min_size=1, max_size=4))  # fmt: skip
+def test_what_counts_as_a_change_is_what_a_budget_of_changes_counts(was: list[tuple[bool, str, int]]) -> None:
+    case = day(*(
+        at(f"v{number}", start, told=told, on=on, windows=() if number else (Window(start=9 * DAY, end=9 * DAY),))
+        for number, (told, on, start) in enumerate(was)
+    ))  # fmt: skip
+    plan = solve(case, StopWhen(solutions=1), seed=0)
+    counted = [one for one in changes(case, published(case) | gone(case), placements(plan)) if one.counted]
+    assert len(counted) == draft_of(case, plan).changes()
+
+
+def gone(case: Problem) -> dict[str, Placed]:
+    """Where visits were whose shift is not in the problem any more."""
+    was = {one.id: one.previous for one in case.visits if one.previous is not None and one.previous.shift == "gone"}
+    return {name: Placed(shift=one.shift, technician="gone", start=one.start) for name, one in was.items()}
 
 
 def test_terms_are_what_the_routes_come_to() -> None:
@@ -265,3 +293,6 @@ def test_terms_are_what_the_routes_come_to() -> None:
     assert (said.served, said.unplanned, said.late, said.overtime_seconds) == (1, 1, 0, 0)
     assert said.travel_seconds == route.stops[0].travel_seconds + route.end_travel_seconds
     assert placements(plan)["a"] == Placed(shift=LI_WEI, technician="li-wei", start=route.stops[0].start)
+    pair = problem((shift(LI_WEI), shift(ZHANG_QIANG)), (visit("pair", technicians=2, commitment_due=0),))
+    said = terms(solve(pair, StopWhen(solutions=3)))
+    assert (said.served, said.late, said.late_seconds) == (1, 1, said.travel_seconds // 4)  # two went there and back
