@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.interfaces import ORMOption
 
 from backend.dispatch.models import PlanPart, PlanRun
 from backend.dispatch.queue import Step, enqueue
@@ -63,9 +64,9 @@ async def in_parts(session: AsyncSession, run_id: UUID) -> bool:
     return (await session.execute(any_part)).first() is not None
 
 
-async def part_of(session: AsyncSession, run_id: UUID, number: int) -> PlanPart:
+async def part_of(session: AsyncSession, run_id: UUID, number: int, *options: ORMOption) -> PlanPart:
     """Return one part of a run; whoever changes it has locked the run."""
-    this = select(PlanPart).where(PlanPart.plan_run_id == run_id, PlanPart.number == number)
+    this = select(PlanPart).where(PlanPart.plan_run_id == run_id, PlanPart.number == number).options(*options)
     return (await session.execute(this.execution_options(populate_existing=True))).scalar_one()
 
 

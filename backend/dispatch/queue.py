@@ -209,7 +209,7 @@ class QueueWorker:
 
         Raises ConnectionError for whatever the driver says, as the library passes its errors on as they are.
         """
-        from asyncpg import InterfaceError, PostgresError  # noqa: PLC0415
+        from asyncpg import InterfaceError, PostgresError  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]
 
         async with self._database.bare() as connection:
             try:
