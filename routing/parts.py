@@ -52,8 +52,8 @@ def groups_kept(problem: Problem, groups: Mapping[str, str]) -> dict[str, str]:
     technicians = {shift.technician: shifts[shift.id] for shift in problem.shifts}
     kept = dict(shifts)
     for visit in problem.visits:
-        wanted = _tied(visit, shifts, technicians) or groups.get(visit.id, REST)
-        kept[visit.id] = _able(visit, wanted, by_group, largest_first)
+        tied = _tied(visit, shifts, technicians)  # REST is empty, and a group all the same
+        kept[visit.id] = _able(visit, groups.get(visit.id, REST) if tied is None else tied, by_group, largest_first)
     return _united(problem, kept)
 
 
@@ -69,7 +69,8 @@ def _tied(visit: Visit, shifts: Mapping[str, str], technicians: Mapping[str, str
     if visit.frozen and visit.previous is not None:
         return shifts.get(visit.previous.shift)
     if visit.pin is not None:
-        return shifts.get(visit.pin.shift or "") or technicians.get(visit.pin.technician or "")
+        there = None if visit.pin.shift is None else shifts.get(visit.pin.shift)
+        return technicians.get(visit.pin.technician or "") if there is None else there
     allowed = [technicians[name] for name in visit.allowed_technicians or () if name in technicians]
     before = None if visit.previous is None else shifts.get(visit.previous.shift)
     if allowed:

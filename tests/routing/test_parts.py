@@ -59,6 +59,22 @@ def test_a_visit_goes_where_somebody_is_able_pinned_or_had_it() -> None:
     assert {name for name, group in kept.items() if group == "east"} == {"s2", "able", "pinned", "had", "allowed"}
 
 
+def test_what_is_tied_to_people_of_the_rest_is_planned_with_them() -> None:
+    """The people of the unit itself are in the group REST, whose name is empty."""
+    on = Previous(shift="s1", start=0)
+    week = problem(
+        (shift("s1", technician="t1"), shift("s2", technician="t2")),
+        (
+            visit("frozen", frozen=True, previous=on), visit("pinned", pin=Pin(shift="s1")),
+            visit("to", pin=Pin(technician="t1")), visit("had", previous=on), visit("own"),
+        ),
+    )  # fmt: skip
+    rest, east = cut(week, {one.id: "east" for one in (*week.visits, *week.shifts[1:])})
+    assert [one.id for one in rest.visits] == ["frozen", "pinned", "to", "had"]
+    assert [one.id for one in east.visits] == ["own"]
+    assert [one.visit for one in join(week, [planned(rest), planned(east)], seed=1).unplanned] == []
+
+
 def test_what_follows_each_other_stays_together() -> None:
     week = problem(
         (shift("s1", technician="t1"), shift("s2", technician="t2"), shift("s3", technician="t3")),
