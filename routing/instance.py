@@ -173,10 +173,10 @@ def _arrays(
         _write_visit(rows[data.index], data, visit, problem.prices)
         rows[data.index, [columns.OPENS_FROM, columns.OPENS_UNTIL]] = opens, opens + len(data.opens)
         opens += len(data.opens)
-        wanted = None if visit.preferred_technician is None else visit.preferred_technician
+        wanted, keeper = visit.preferred_technician, stocked.get(data.index)
         rows[data.index, columns.WANTED_TECHNICIAN] = NOWHERE if wanted is None else technicians.get(wanted, GONE_SHIFT)
         rows[data.index, columns.TERRITORY] = NOWHERE if visit.territory is None else territories[visit.territory]
-        rows[data.index, columns.STOCKED] = technicians.get(stocked.get(data.index, ""), NOWHERE)
+        rows[data.index, columns.STOCKED] = NOWHERE if keeper is None else technicians.get(keeper, NOWHERE)
     may = np.zeros((len(visits), len(problem.shifts)), dtype=np.uint8)
     for index, able in enumerate(eligible):
         may[index, list(able)] = 1

@@ -117,6 +117,8 @@ def _check_place_known(where: str, place: str, places: set[str]) -> None:
 
 
 def _check_shift(where: str, shift: Shift, places: set[str]) -> None:
+    if not shift.technician:
+        _refuse("empty_id", f"{where} .technician")
     _check_place_known(where, shift.start_place, places)
     _check_place_known(where, shift.end_place, places)
     if shift.end <= shift.start:
@@ -229,12 +231,14 @@ def _may_start(visit: Visit, start: int) -> bool:
 
 
 def _check_pinned_shift(where: str, visit: Visit, shift: Shift) -> None:
-    """Refuse a pin to `shift` that no plan can obey; a frozen visit's skills and people are settled already."""
+    """Refuse a pin to `shift` that no plan can obey; a frozen visit's time, skills and people are settled already."""
     pin, worker = visit.pin, shift.technician
     if pin is None:
         return
     if pin.technician is not None and pin.technician != worker:
         _refuse("pin_technician_mismatch", where, shift=shift.id, worker=worker, technician=pin.technician)
+    if visit.frozen:
+        return
     last = shift.end + shift.overtime_allowed
     if pin.start is not None and not shift.start <= pin.start <= last - visit.duration:
         _refuse(
@@ -247,10 +251,10 @@ def _check_pinned_shift(where: str, visit: Visit, shift: Shift) -> None:
             end=last,
         )
     lacking = sorted(set(visit.skills) - set(shift.skills))
-    if lacking and not visit.frozen:
+    if lacking:
         _refuse("pin_without_skill", where, shift=shift.id, worker=worker, skills=lacking)
     allowed = visit.allowed_technicians is None or worker in visit.allowed_technicians
-    if not visit.frozen and (not allowed or worker in visit.forbidden_technicians):
+    if not allowed or worker in visit.forbidden_technicians:
         _refuse("pin_not_allowed", where, shift=shift.id, worker=worker)
 
 
@@ -316,17 +320,19 @@ def _check_travel(problem: Problem) -> None:
         for index, zone in enumerate(travel.zones):
             if not (math.isfinite(zone.factor) and 0 < zone.factor <= 100):  # noqa: PLR2004
                 _refuse("zone_factor", f"travel.zones[{index}] {zone.origin} {zone.destination}")
-        for index, place in enumerate(problem.places):
-            _check_coordinates(_where("places", index, place.id), place)
     else:
         _check_table("travel.seconds", travel.seconds, len(problem.places), limits.MAX_LEG_SECONDS)
         _check_table("travel.metres", travel.metres, len(problem.places), limits.MAX_LEG_METRES)
+    for index, place in enumerate(problem.places):
+        _check_coordinates(_where("places", index, place.id), place, needed=isinstance(travel, EstimatedTravel))
 
 
-def _check_coordinates(where: str, place: Place) -> None:
+def _check_coordinates(where: str, place: Place, *, needed: bool) -> None:
     latitude, longitude = place.latitude, place.longitude
     if latitude is None or longitude is None:
-        raise ProblemError("place_without_coordinates", where)
+        if needed:
+            _refuse("place_without_coordinates", where)
+        return
     # A comparison with NaN is false, so not-a-number and infinity are refused here too.
     if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # noqa: PLR2004
         _refuse("coordinates_out_of_range", where)

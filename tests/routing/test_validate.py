@@ -61,6 +61,7 @@ BAD: list[tuple[str, Callable[[], Problem], str]] = [
     ("wrong_type", lambda: of_visit(place=None), "problem"),
     ("empty_id", lambda: problem((shift(id=""),), ()), "shifts[0]"),
     ("empty_id", lambda: problem((), (visit("v"),), places=(Place(id=""),)), "places[0]"),
+    ("empty_id", lambda: of_shift(technician=""), "shifts[1] 'zhang-qiang/mon' .technician"),
     ("duplicate_id", lambda: problem((), (visit("v"), visit("v"))), "visits[1] 'v'"),
     ("duplicate_id", lambda: problem((shift(), shift()), ()), "shifts[1]"),
     ("place_unknown", lambda: of_visit(place="moon"), "visits[1] 'v2'"),
@@ -205,6 +206,15 @@ def test_a_table_needs_no_coordinates() -> None:
     validate(problem((shift(),), (visit("v1"),), places=places, travel=line(4, 60)))
 
 
+def test_coordinates_beside_a_table_are_numbers_all_the_same() -> None:
+    """Large problems are laid out on a map of them."""
+    with pytest.raises(ProblemError) as refused:
+        validate(msgspec.structs.replace(at(float("nan"), 121.0), travel=line(5, 60)))
+    assert refused.value.code == "coordinates_out_of_range"
+
+
 def test_a_frozen_visit_may_be_pinned_where_it_is() -> None:
     pinned = of_visit(frozen=True, previous=FROZEN, pin=Pin(shift="li-wei/mon"), skills=("crane",))
     validate(pinned)
+    past_the_end = Previous(shift="li-wei/mon", start=8 * HOUR)
+    validate(of_visit(frozen=True, previous=past_the_end, pin=Pin(shift="li-wei/mon", start=8 * HOUR)))
