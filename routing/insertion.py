@@ -14,7 +14,7 @@ from routing.explain import Explainer
 from routing.finish import passed
 from routing.in_force import draft_of
 from routing.plan import Late, Plan, Route
-from routing.problem import Problem, ProblemError
+from routing.problem import Problem, ProblemError, told_anew
 from routing.scan import Insertion, candidates, inserted
 
 MAX_PROPOSALS = 20
@@ -179,12 +179,12 @@ def _proposal(draft: Draft, insertion: Insertion) -> Proposal:
 
 def moved(problem: Problem, old: Sequence[Route], new: Sequence[Route]) -> tuple[Moved, ...]:
     """Return the visits that are in `old` and in `new` routes of the same shifts, and start at another time."""
-    told = {visit.id for visit in problem.visits if visit.told}
+    visits = {visit.id: visit for visit in problem.visits}
     starts = {(route.shift, stop.visit): stop.start for route in new for stop in route.stops}
     return tuple(
         Moved(
             visit=stop.visit, shift=route.shift, start_before=stop.start, start_after=after,
-            told=stop.visit in told and abs(after - stop.start) > problem.prices.told_tolerance,
+            told=told_anew(visits[stop.visit], route.shift, after, problem.prices),
         )
         for route in old
         for stop in route.stops

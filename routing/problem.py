@@ -297,6 +297,14 @@ def overdue(visit: Visit, start: int) -> int:
     return 0 if visit.commitment_due is None else max(0, start - visit.commitment_due + visit.commitment_margin)
 
 
+def told_anew(visit: Visit, shift: str, start: int, prices: Prices) -> bool:
+    """Return whether a person was told of a time, and `start` on `shift` is another one, or another person's."""
+    before = visit.previous
+    if not visit.told or before is None:
+        return False
+    return before.shift != shift or abs(start - before.start) > prices.told_tolerance
+
+
 def horizon_end(problem: Problem) -> int:
     """Return the second at which the last shift ends, overtime included; 0 without shifts."""
     return max((shift.end + shift.overtime_allowed for shift in problem.shifts), default=0)

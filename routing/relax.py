@@ -12,7 +12,7 @@ import msgspec
 
 from routing.limits import MAX_HORIZON_SECONDS, MAX_WINDOWS_PER_VISIT, SECONDS_PER_DAY
 from routing.plan import Route
-from routing.problem import Away, Break, PartNeed, Problem, Shift, VanStock, Visit, Window
+from routing.problem import Away, Break, PartNeed, Problem, Shift, VanStock, Visit, Window, told_anew
 from routing.texts import Facts
 
 Kind: TypeAlias = Literal[
@@ -386,13 +386,11 @@ def _open_told(problem: Problem, visit: Visit) -> Problem | None:
 
 
 def _close_told(place: Place) -> Ways:
-    told = {visit.id: visit.previous for visit in place.problem.visits if visit.told and not visit.frozen}
-    tolerance = place.problem.prices.told_tolerance
+    told = {visit.id: visit for visit in place.problem.visits if visit.told and not visit.frozen}
     moved = [
         Relaxation(kind="told", visit=stop.visit, at=stop.start)
         for stop in place.route.stops
-        if (before := told.get(stop.visit)) is not None
-        and (before.shift != place.route.shift or abs(stop.start - before.start) > tolerance)
+        if stop.visit in told and told_anew(told[stop.visit], place.route.shift, stop.start, place.problem.prices)
     ]
     return [tuple(moved)] if 0 < len(moved) <= MOST_TOLD else []
 

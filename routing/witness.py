@@ -13,7 +13,7 @@ from routing.draft import Draft, DraftRoute, simulate_route
 from routing.insertion import Moved
 from routing.instance import Instance, moved_price, prepare
 from routing.plan import Cost, Late, Plan, Reason, Route
-from routing.problem import Prices, Problem, ProblemError, Visit, overdue
+from routing.problem import Prices, Problem, ProblemError, Visit, overdue, told_anew
 from routing.relax import Relaxation, relaxed
 from routing.validate import validate
 
@@ -163,13 +163,11 @@ class Witnesses:
 
     def _moved(self, witness: Plan) -> tuple[Moved, ...]:
         was = {stop.visit: (route.shift, stop.start) for route in self._plan.routes for stop in route.stops}
-        told = {visit.id for visit in self._problem.visits if visit.told}
-        tolerance = self._problem.prices.told_tolerance
+        visits = {visit.id: visit for visit in self._problem.visits}
         return tuple(
             Moved(
                 visit=stop.visit, shift=route.shift, start_before=was[stop.visit][1], start_after=stop.start,
-                told=stop.visit in told
-                and (was[stop.visit][0] != route.shift or abs(stop.start - was[stop.visit][1]) > tolerance),
+                told=told_anew(visits[stop.visit], route.shift, stop.start, self._problem.prices),
             )
             for route in witness.routes
             for stop in route.stops
@@ -202,7 +200,7 @@ def _moved_price(visit: Visit, prices: Prices, placed: Placed) -> int:
     before = visit.previous
     if before is None or before.shift != placed.shift:
         return moved_price(visit, placed.shift, prices)
-    return prices.told_moved if visit.told and abs(placed.start - before.start) > prices.told_tolerance else 0
+    return prices.told_moved if told_anew(visit, placed.shift, placed.start, prices) else 0
 
 
 def _kept(visit: Visit, before: int | None, after: int | None) -> bool:
