@@ -31,7 +31,6 @@ DESK_TRIES: Final = 2
 """How often a question is put whose process dies over it."""
 ANSWER_BYTES: Final = 256 * 1024 * 1024
 """The longest line a process may answer with."""
-BYTES_A_MB: Final = 1024 * 1024
 
 DESK_BUSY = Refusal(
     "desk_busy", 503, "排程计算繁忙。", "Too many planning questions at once.", "请稍候几秒再试。",
@@ -195,7 +194,7 @@ class Clerk:
             return
         self._holds = set()
         self._process = await asyncio.create_subprocess_exec(
-            *child.PROGRAM, "desk", str(self._memory_mb * BYTES_A_MB), stdin=PIPE, stdout=PIPE, limit=ANSWER_BYTES
+            *child.PROGRAM, "desk", str(self._memory_mb * child.BYTES_A_MB), stdin=PIPE, stdout=PIPE, limit=ANSWER_BYTES
         )
 
     async def stop(self) -> None:

@@ -6,8 +6,6 @@ from uuid import UUID
 
 import msgspec
 
-from backend.dispatch.schemas import HORIZON_HOURS_MAXIMUM
-
 LIVE_HOURS: Final = 48
 """How far ahead the board looks unless told otherwise; the shift somebody is put on is always looked at."""
 PROPOSALS_MAXIMUM: Final = 20
@@ -15,7 +13,6 @@ BASE_LENGTH: Final = 51
 
 Base = Annotated[str, msgspec.Meta(min_length=1, max_length=BASE_LENGTH, pattern=r"^[0-9]{1,18}(\.[0-9a-f]{32})?$")]
 """What the board showed: everything committed up to here. Sent back, it is refused when what it rests on moved on."""
-Hours = Annotated[int, msgspec.Meta(ge=1, le=HORIZON_HOURS_MAXIMUM)]
 
 
 class WantedPlacement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

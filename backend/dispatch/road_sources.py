@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.dispatch.travel_rules import NO_ROAD
 from routing.limits import MAX_LEG_METRES, MAX_LEG_SECONDS
 from routing.travel.asking import MODULE, RoadAnswer, RoadRequest
 from routing.travel.osm import RoadFileError, road_version
@@ -215,7 +216,7 @@ class OsrmServer:
         *, paired: bool,
     ) -> RoadLegs:  # fmt: skip
         shape = (len(origins),) if paired else (len(origins), len(destinations))
-        found = np.full((2, *shape), -1, dtype=np.int32)
+        found = np.full((2, *shape), NO_ROAD, dtype=np.int32)
         gate = asyncio.Semaphore(TOGETHER)
         half = self._size // 2
 
@@ -241,7 +242,7 @@ class OsrmServer:
         self, client: httpx.AsyncClient, points: Points, origins: NDArray[np.intp], destinations: NDArray[np.intp]
     ) -> NDArray[np.int32]:
         """Return seconds and metres; a place the server has no road for is left out and asked without."""
-        block = np.full((2, len(origins), len(destinations)), -1, dtype=np.int32)
+        block = np.full((2, len(origins), len(destinations)), NO_ROAD, dtype=np.int32)
         rows, columns = np.arange(len(origins)), np.arange(len(destinations))
         while len(rows) and len(columns):
             try:
@@ -331,7 +332,7 @@ def _figures(answer: dict[str, Any], rows: int, columns: int, snap_metres: float
     unknown = ~np.isfinite(table).all(axis=0) | (table < 0).any(axis=0)
     limits = np.array([MAX_LEG_SECONDS, MAX_LEG_METRES], dtype=np.float64)[:, None, None]
     whole = np.minimum(np.rint(np.where(unknown, 0.0, table)), limits).astype(np.int32)
-    whole[:, unknown] = -1
+    whole[:, unknown] = NO_ROAD
     return whole
 
 

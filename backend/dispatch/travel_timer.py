@@ -14,7 +14,7 @@ from backend.core.clock import Clock
 from backend.core.sessions import Database
 from backend.core.tasks import TaskHandler, TaskRefusedError, ensure_task
 from backend.dispatch.road_sources import Points, RoadSource, RoadsUnavailable
-from backend.dispatch.travel import ESTIMATE, Roads, exceptional_days
+from backend.dispatch.travel import ESTIMATE, PER_MILLE, Roads, exceptional_days
 from backend.dispatch.travel_models import TravelFactor, TravelModel
 from backend.dispatch.travel_queries import finished_trips
 from backend.dispatch.travel_rules import Trip, slot_words, straight_metres, taught
@@ -25,7 +25,6 @@ from routing.travel.estimate import base_seconds
 LEARN_TRAVEL: Final = "learn_travel"
 AFTER_MIDNIGHT: Final = timedelta(hours=2, minutes=30)
 MODELS_KEPT: Final = timedelta(days=90)
-PER_MILLE: Final = 1_000
 
 
 async def start_learning(session: AsyncSession, *, now: datetime) -> None:

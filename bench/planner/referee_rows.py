@@ -38,7 +38,6 @@ KINDS: Final = ("alone", "frozen", "in force", "coupled", "plain coupled")
 visits that follow others, and the same without what could make waiting pay, few enough for brute force.
 """
 GOAL: Final = 0.95
-REFUSALS_KEPT: Final = 5
 BUDGET: Final = "change_budget_too_small"
 """What the rules of the problem exclude is no fault of the plan."""
 
