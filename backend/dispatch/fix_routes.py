@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.core.auth import Principal, requires
 from backend.core.once import Once
 from backend.core.sessions import Database
-from backend.dispatch import fixes, fixing, queries
+from backend.dispatch import fixes, fixing, live, queries
 from backend.dispatch.desk import Desk
 from backend.dispatch.fix_schemas import FIX_NAME_LENGTH, AppliedFix, FixesView, WhyView
 from backend.dispatch.live_schemas import PlacementOutcome
@@ -75,10 +75,11 @@ async def apply_fix(
     Refused with what changed if the board moved on, and with what has to be done first where somebody else decides.
     """
     async with database.read() as read:
-        seen = await fixes.situation_of(read, desk, roads, principal, "write", visit_id=visit_id, now=now)
+        await live.unit_of_visit(read, principal, "write", visit_id)
         earlier = await once.earlier(read)
         if earlier is not None:
             return earlier
+        seen = await fixes.situation_of(read, desk, roads, principal, "write", visit_id=visit_id, now=now)
         found = await fixes.fixes_in_force(seen, visit_id, fixes.APPLY_SECONDS)
         taken = fixing.chosen(seen, found, fix, data)
         await fixing.must_rest(read, seen, taken, data.base)

@@ -86,12 +86,13 @@ async def place_visit(
     What it comes to is worked out before the transaction that writes it, and holds only if nothing changed between.
     """
     async with database.read() as read:
-        seen = await live.situation_of_visit(
-            read, desk, roads, principal, "write", visit_id=visit_id, now=now, shift_id=data.shift_id
-        )
+        await live.unit_of_visit(read, principal, "write", visit_id)
         earlier = await once.earlier(read)
         if earlier is not None:
             return earlier
+        seen = await live.situation_of_visit(
+            read, desk, roads, principal, "write", visit_id=visit_id, now=now, shift_id=data.shift_id
+        )
         tried = await live.tried(seen, visit_id, data)
         await live.must_rest_on(
             read, base=data.base, visits=placing.touched_visits(seen, tried), shifts=map(UUID, tried.shifts)
