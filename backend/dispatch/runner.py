@@ -19,12 +19,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import load_only
 
 from backend.core.clock import Clock
+from backend.core.errors import Problem as Refused
 from backend.core.ids import new_id
 from backend.core.sessions import Database
 from backend.core.tasks import TaskRefusedError, release_lease, renew_lease
 from backend.dispatch import plan_parts
 from backend.dispatch.child import Spares, planner
-from backend.dispatch.desk import Desk, sheet_line
+from backend.dispatch.desk import Desk, PlannerRefusedError, sheet_line
 from backend.dispatch.following import Look, follow
 from backend.dispatch.joining import joined_visits
 from backend.dispatch.models import OPEN_STATES, PlanPart, PlanRun, UnplannedVisit
@@ -56,7 +57,10 @@ Referee: TypeAlias = Callable[[Problem, Plan], Awaitable[Sequence[Violation]]]
 
 
 def referee(desk: Desk) -> Referee:
-    """Return the referee that looks at each plan once more, never in the event loop: a large one at the desk."""
+    """Return the referee that looks at each plan once more, never in the event loop: a large one at the desk.
+
+    Where the desk has no time for it, in a thread, too: a plan that is made is not lost for that.
+    """
 
     async def judge(problem: Problem, plan: Plan) -> Sequence[Violation]:
         if len(problem.visits) <= JUDGED_HERE:
@@ -65,7 +69,11 @@ def referee(desk: Desk) -> Referee:
         async def sheet() -> bytes:
             return sheet_line(problem, plan)
 
-        return await desk.ask(Judge(), key=f"judged {new_id()}", sheet=sheet)
+        try:
+            return await desk.ask(Judge(), key=f"judged {new_id()}", sheet=sheet)
+        except (Refused, PlannerRefusedError) as refused:
+            log.warning("a plan is judged in a thread: %s", refused)
+            return await asyncio.to_thread(violations_of, problem, plan)
 
     return judge
 

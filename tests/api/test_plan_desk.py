@@ -175,6 +175,8 @@ async def test_a_large_plan_is_judged_at_the_desk_and_a_small_one_in_a_thread(
     assert await judge(*week) == here == violations(*week)
     assert len(children() - before) == 1
     assert [violation.code for violation in here] == ["visit_missing"]
+    monkeypatch.setattr(desks, "DESK_WAITING", 0)
+    assert await judge(*week) == here, "a plan that is made is not lost where the desk is busy"
 
 
 async def test_a_spare_child_is_ready_and_replaced(week: tuple[Problem, Plan]) -> None:
