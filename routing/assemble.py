@@ -1,6 +1,6 @@
 """From a draft to what people see: routes with every time in them, and the cost split by term."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from routing.arrays import FOREVER
 from routing.draft import Draft, DraftRoute, driven
@@ -11,7 +11,7 @@ from routing.simulate import StopTimes, arrival, delay_price, late_price, promis
 
 @dataclass(slots=True)
 class Tally:
-    """Cost terms being summed."""
+    """The terms of `Cost` that routes have, being summed."""
 
     late: int = 0
     promise: int = 0
@@ -30,18 +30,7 @@ def assembled(draft: Draft) -> tuple[tuple[Route, ...], Cost]:
         _route(draft.instance, shift, route, tally) for shift, route in enumerate(draft.routes) if route.visits
     )
     unserved = sum(draft.instance.visits[visit].unserved for visit in draft.unplanned)
-    cost = Cost(
-        unserved=unserved,
-        late=tally.late,
-        promise=tally.promise,
-        churn=tally.churn,
-        overtime=tally.overtime,
-        travel=tally.travel,
-        delay=tally.delay,
-        preference=tally.preference,
-        fairness=tally.fairness,
-    )
-    return routes, cost
+    return routes, Cost(unserved=unserved, **asdict(tally))
 
 
 def route_of(instance: Instance, shift: int, visits: list[int]) -> Route:

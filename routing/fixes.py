@@ -2,9 +2,9 @@
 
 Looked for in this order: places that break no rule at all, also after an exchange of visits between a few routes (then
 nothing need give way); one rule opened; two; and last such an exchange with at most two rules given way. Exchanges are
-chosen exactly, by CP-SAT. Every fix carries
-a witness: a whole plan of the relaxed problem that the referee passes, in which every other visit keeps its place in
-the plan, its commitment and its promised window. What is not found within the time is not said to be impossible.
+chosen exactly, by CP-SAT. Every fix carries a witness: a whole plan of the relaxed problem that the referee passes, in
+which every other visit keeps its place in the plan, its commitment and its promised window. What is not found within
+the time is not said to be impossible.
 """
 
 import time

@@ -236,10 +236,6 @@ REASON_TEXTS: Final[Mapping[str, Text]] = {
         "Even as the only visit, none of the {candidates} shifts that may take it can reach it and be back in time.",
         "即使只安排这一次上门，可承担的 {candidates} 个班次也无法及时到达并返回。",
     ),
-    "too_few_technicians": Text(
-        "It needs {needed} technicians at once; only {able} may take it.",
-        "需要 {needed} 名技术员同时到场；可承担的只有 {able} 名。",
-    ),
     "no_common_start": Text(
         "We found no time at which {needed} of the {able} technicians who may take it could start together.",
         "未找到可承担的 {able} 名技术员中 {needed} 名能同时开始的时间。",

@@ -8,7 +8,8 @@ before it counts. The differences, each for speed or because the solver has no w
 - a commitment that can be kept is a hard deadline here, and a visit that misses it is left out, to be put in late by
   the insertion scan: so the solver's own search is over plans that keep commitments;
 - the step in the price of a broken promise is a slope;
-- a customer told of a time is charged for another shift, not for another time on the same shift.
+- a customer told of a time is charged for another shift, not for another time on the same shift;
+- all hours have the same pace, and parts are at hand.
 """
 
 from collections.abc import Callable, Sequence
@@ -77,8 +78,8 @@ def first_routes(instance: Instance, lot: Lot, limits: Limits) -> Answer | None:
 def improved_routes(instance: Instance, lot: Lot, routes: Sequence[Sequence[int]], limits: Limits) -> Answer | None:
     """Return the best that guided local search finds from `routes`, or without seconds the first local optimum.
 
-    Visits of the lot that are not in `routes` are free.
-    None when `routes` are no solution of the model, or nothing was found within the limits.
+    Visits of the lot that are not in `routes` are free. None when `routes` are no solution of the model, or nothing was
+    found within the limits.
     """
     model = _Model(instance, lot)
     parameters = _parameters(limits)

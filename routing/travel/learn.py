@@ -110,8 +110,8 @@ def learn(trips: Trips, learner: Learner = ESTIMATE) -> Learnt:
 
 def predicted(trips: Trips, learnt: Learnt) -> NDArray[np.float64]:
     """Return what the trips should have taken, in seconds; what they took is not looked at."""
-    drive = learnt.overhead_seconds + learnt.scale * _zone_factors(trips, learnt) * trips.base
-    return drive / _pace(trips, learnt)
+    drive = learnt.overhead_seconds + learnt.scale * _factors_of(trips, learnt.zones) * trips.base
+    return drive / _pace_of(trips, learnt.per_mille)
 
 
 def error(trips: Trips, learnt: Learnt) -> float:
@@ -233,17 +233,9 @@ def _medians(
     return [(float(np.median(part)) * len(part) / (len(part) + half_at), len(part)) for part in parts if len(part)]
 
 
-def _zone_factors(trips: Trips, learnt: Learnt) -> NDArray[np.float64]:
-    return _factors_of(trips, learnt.zones)
-
-
 def _factors_of(trips: Trips, zones: dict[tuple[int, int], tuple[float, int]]) -> NDArray[np.float64]:
     pairs = zip(trips.origin_zones.tolist(), trips.destination_zones.tolist(), strict=True)
     return np.array([zones.get(pair, (1.0, 0))[0] for pair in pairs], dtype=np.float64)
-
-
-def _pace(trips: Trips, learnt: Learnt) -> NDArray[np.float64]:
-    return _pace_of(trips, learnt.per_mille)
 
 
 def _pace_of(trips: Trips, hours: dict[int, tuple[int, int]]) -> NDArray[np.float64]:

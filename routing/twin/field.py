@@ -125,7 +125,7 @@ class Calendar:
 
 
 class Field(Calendar):
-    """The simulated service at one moment, `now`. Policies read it, and act on it through `send` and `tell` alone."""
+    """The simulated service at one moment, `now`. Policies read it, and act on it as `Policy` says."""
 
     def __init__(self, world: World) -> None:
         super().__init__()

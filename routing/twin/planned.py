@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from routing.backlog import Backlog
 from routing.insertion import propose
 from routing.plan import Cost, Plan, Route, Stop
@@ -113,7 +115,7 @@ class Planned:
     def tick(self, field: Field) -> None:
         """Re-plan while anybody works, or is about to."""
         soon = field.now + self._planning.every
-        if field.waiting and any(shift.start <= soon for shift, _ in self._working(field)):
+        if field.waiting and any(shift.start <= soon for shift in self._working(field)):
             self._plan(field)
 
     def holds(self, worker: Worker) -> bool:
@@ -177,9 +179,6 @@ class Planned:
         if not found or found[0].late_seconds:
             return False
         changed = found[0].route
-        kept = [route for route in routes if route.shift != changed.shift]
-        for shift in (changed.shift, *(route.shift for route in kept)):
-            self._routes.setdefault(shift, [])
         self._routes[changed.shift] = [Due(int(stop.visit), field.now + stop.start) for stop in changed.stops]
         self._tell(field)
         return True
@@ -200,7 +199,7 @@ class Planned:
 
     def _problem(self, field: Field) -> Problem:
         """Return what is to be planned now, in seconds from now."""
-        shifts = [shift for shift, _ in self._working(field)]
+        shifts = list(self._working(field))
         usable = {shift.id: shift for shift in shifts}
         in_force = {due.case: (shift, due.start) for shift, route in self._routes.items() for due in route}
         admitted = self._admitted(field, shifts)
@@ -235,7 +234,7 @@ class Planned:
             room -= case.call.planned_seconds
         return admitted
 
-    def _working(self, field: Field) -> Iterator[tuple[Shift, Worker | None]]:
+    def _working(self, field: Field) -> Iterator[Shift]:
         """Yield what is left of each shift within the look-ahead, from when and where its technician will be free."""
         until = field.now + self._planning.look_ahead
         for shift in field.world.shifts:
@@ -246,7 +245,7 @@ class Planned:
                 continue
             left = shift if worker is None else _left(field, worker)
             if left.start < left.end:
-                yield left, worker
+                yield left
 
     def _visit(self, field: Field, case: Case, due: tuple[str, int] | None, shifts: dict[str, Shift]) -> Visit:
         now, call, planning = field.now, case.call, self._planning
@@ -292,22 +291,15 @@ def _left(field: Field, worker: Worker) -> Shift:
             free += pause.duration  # taken as soon as they are free
         else:
             coming.append(pause)
-    return Shift(
-        id=shift.id, technician=shift.technician, start=free, end=shift.end, start_place=worker.place,
-        end_place=shift.end_place, overtime_allowed=shift.overtime_allowed, skills=shift.skills,
-        breaks=tuple(pause for pause in coming if pause.earliest >= free),
-    )  # fmt: skip
+    still_ahead = tuple(pause for pause in coming if pause.earliest >= free)
+    return msgspec.structs.replace(shift, start=free, start_place=worker.place, breaks=still_ahead)
 
 
 def _shifted(shift: Shift, by: int) -> Shift:
     breaks = tuple(
         Break(earliest=pause.earliest + by, latest=pause.latest + by, duration=pause.duration) for pause in shift.breaks
     )
-    return Shift(
-        id=shift.id, technician=shift.technician, start=shift.start + by, end=shift.end + by,
-        start_place=shift.start_place, end_place=shift.end_place, breaks=breaks,
-        overtime_allowed=shift.overtime_allowed, skills=shift.skills,
-    )  # fmt: skip
+    return msgspec.structs.replace(shift, start=shift.start + by, end=shift.end + by, breaks=breaks)
 
 
 def _ends(shift: Shift) -> tuple[str, str]:

@@ -9,7 +9,10 @@ from routing.twin.world import DAY, World
 
 
 class Policy(Protocol):
-    """Decides who goes where, and when. It may read all of `Field` but the fates of its cases, and only `send`s."""
+    """Decides who goes where, and when. It may read all of `Field` but the fates of its cases.
+
+    It acts through `send`, `tell` and, to be asked again at a moment, `plan_event` alone.
+    """
 
     def called(self, field: Field, case: Case) -> None:
         """A call came in."""
