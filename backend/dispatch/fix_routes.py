@@ -75,7 +75,7 @@ async def apply_fix(
     Refused with what changed if the board moved on, and with what has to be done first where somebody else decides.
     """
     async with database.read() as read:
-        await live.unit_of_visit(read, principal, "write", visit_id)
+        await live.unit_of_visit(read, principal, "write", visit_id=visit_id, now=now)
         earlier = await once.earlier(read)
         if earlier is not None:
             return earlier

@@ -50,6 +50,7 @@ from backend.dispatch.schemas import HORIZON_HOURS_MAXIMUM
 from backend.dispatch.travel import Roads
 from backend.jobs.history import SYSTEM_NAME, last_mover
 from backend.jobs.models import Assignment, Visit, WorkOrder
+from backend.jobs.queries import orders_within
 from backend.people.models import Person, Shift, Skill, Unit
 from backend.people.sign_in import unit_trees
 from backend.sites.models import Site
@@ -146,9 +147,15 @@ async def units_of(session: AsyncSession, principal: Principal, level: str, unit
     return (await unit_trees(session, {unit_id}))[unit_id] & mine
 
 
-async def unit_of_visit(session: AsyncSession, principal: Principal, level: str, visit_id: UUID) -> UUID:
-    """Return the unit a visit's order belongs to; raises not_found for one the person does not dispatch for."""
+async def unit_of_visit(
+    session: AsyncSession, principal: Principal, level: str, *, visit_id: UUID, now: datetime
+) -> UUID:
+    """Return the unit a visit's order belongs to; raises not_found for one the person does not dispatch.
+
+    They dispatch for the unit, and orders of this queue.
+    """
     wanted = select(WorkOrder.unit_id).join(Visit, Visit.work_order_id == WorkOrder.id).where(Visit.id == visit_id)
+    wanted = wanted.where(orders_within(principal, "dispatch", level, now))
     unit_id = (await session.execute(wanted)).scalar_one_or_none()
     if unit_id is None or unit_id not in principal.units("dispatch", level):
         raise Problem(NOT_FOUND)
@@ -163,7 +170,7 @@ async def situation_of_visit(
 
     It looks `hours` ahead, and as far as the shift somebody is put on, if it is one of these units.
     """
-    unit_id = await unit_of_visit(session, principal, level, visit_id)
+    unit_id = await unit_of_visit(session, principal, level, visit_id=visit_id, now=now)
     units = await units_of(session, principal, level, unit_id)
     until = now + timedelta(hours=hours)
     if shift_id is not None:

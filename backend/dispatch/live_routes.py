@@ -86,7 +86,7 @@ async def place_visit(
     What it comes to is worked out before the transaction that writes it, and holds only if nothing changed between.
     """
     async with database.read() as read:
-        await live.unit_of_visit(read, principal, "write", visit_id)
+        await live.unit_of_visit(read, principal, "write", visit_id=visit_id, now=now)
         earlier = await once.earlier(read)
         if earlier is not None:
             return earlier

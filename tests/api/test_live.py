@@ -315,6 +315,20 @@ async def asked(desk: Desk, office: Office, visit: str, shift: UUID) -> dict[str
     return {name: (answer.status_code, answer.json().get("code", "")) for name, answer in answers.items()}
 
 
+@pytest.mark.rule("A052")
+async def test_a_repair_dispatcher_does_not_place_what_is_installed(sqlite: Office) -> None:
+    wang_fang, chen_jing = await sqlite.sign_in(WANG_FANG), await sqlite.sign_in(CHEN_JING)
+    shift = await shift_of(sqlite, LI_WEI)
+    visit = (await opened(chen_jing, sqlite, kind="install"))["visits"][0]["id"]
+    for path in ("proposals", "fixes", "why"):
+        refused(await wang_fang.get(f"/visits/{visit}/{path}"), "not_found")
+    body = {"shift_id": str(shift)}
+    refused(await wang_fang.post(f"/visits/{visit}/what-if", body), "not_found")
+    refused(await wang_fang.post(f"/visits/{visit}/place", body | {"base": "0"}), "not_found")
+    refused(await wang_fang.post(f"/visits/{visit}/fixes/{'0' * 16}/apply", {"base": "0"}), "not_found")
+    refused(await chen_jing.get(f"/visits/{visit}/proposals"), "not_in_plan")  # hers, and not approved yet
+
+
 async def test_each_role_reaches_what_it_should(sqlite: Office) -> None:
     wang_fang = await sqlite.sign_in(WANG_FANG)
     shift, (visit,) = await day_of(wang_fang, sqlite, LI_WEI, "东楼")
