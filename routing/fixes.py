@@ -21,7 +21,7 @@ from routing.explain import Explainer
 from routing.in_force import draft_of
 from routing.ortools.exact import solver
 from routing.plan import Plan
-from routing.problem import Problem, ProblemError, Visit
+from routing.problem import Problem, ProblemError, Visit, visit_number
 from routing.relax import LEVERS, QUARTER, Lever, Place, Relaxation
 from routing.scan import candidates, inserted
 from routing.witness import Fix, Witnesses, agreed_price
@@ -29,8 +29,6 @@ from routing.witness import Fix, Witnesses, agreed_price
 MOST_FIXES: Final = 5
 FIX_SECONDS: Final = 0.5
 """Searching for the fixes of one visit; half of it is left to the exchange of visits."""
-PLAN_SECONDS: Final = 10.0
-"""Searching for the fixes of all visits of a plan."""
 BEST_EACH: Final = 2
 """Fixes of one kind, for different technicians."""
 SIMULATED_EACH: Final = 40
@@ -63,21 +61,9 @@ def fixes(
     `plan` is a legal plan of `problem` with reasons (`explained`), `draft` the draft equal to it. Raises `ProblemError`
     'visit_unknown', 'visit_planned' (it has a place and is in time) or 'plan_contradicts_problem'.
     """
-    index = next((number for number, known in enumerate(problem.visits) if known.id == visit), None)
-    if index is None:
-        raise ProblemError("visit_unknown", f"visit '{visit}'")
+    index = visit_number(problem, visit)
     draft = draft_of(problem, plan) if draft is None else draft
     return _Search(problem, plan, draft, index, seconds).found()
-
-
-def all_fixes(problem: Problem, plan: Plan, *, seconds: float = PLAN_SECONDS) -> tuple[Fixes, ...]:
-    """Return the fixes of every unplanned and late visit of `plan`; where time runs out, only places as it is."""
-    draft, until = draft_of(problem, plan), time.monotonic() + seconds
-    names = [*(one.visit for one in plan.unplanned), *(one.visit for one in plan.late)]
-    return tuple(
-        fixes(problem, plan, name, draft=draft, seconds=min(FIX_SECONDS, max(0.0, until - time.monotonic())))
-        for name in names
-    )
 
 
 def explained(problem: Problem, plan: Plan) -> Plan:

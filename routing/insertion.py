@@ -14,7 +14,7 @@ from routing.explain import Explainer
 from routing.finish import passed
 from routing.in_force import draft_of
 from routing.plan import Late, Plan, Route
-from routing.problem import Problem, ProblemError, told_anew
+from routing.problem import Problem, ProblemError, told_anew, visit_number
 from routing.scan import Insertion, candidates, inserted
 
 MAX_PROPOSALS = 20
@@ -109,9 +109,7 @@ def insert(problem: Problem, plan: Plan, proposal: Proposal) -> Plan:
 
 def _draft_of(problem: Problem, plan: Plan, visit: str) -> tuple[Draft, int]:
     """Return the draft that equals `plan`, and the index of the unplanned `visit`."""
-    index = next((number for number, known in enumerate(problem.visits) if known.id == visit), None)
-    if index is None:
-        raise ProblemError("visit_unknown", f"visit '{visit}'")
+    index = visit_number(problem, visit)
     draft = draft_of(problem, plan)
     if index not in draft.unplanned:
         raise ProblemError("visit_planned", f"visit '{visit}'")

@@ -21,7 +21,7 @@ from routing.insertion import Moved, Proposal, in_order, moved, ranked
 from routing.instance import Instance, with_day
 from routing.obstacles import obstacle
 from routing.plan import Cost, Plan, Route, Stop
-from routing.problem import Problem, ProblemError, Shift, Visit
+from routing.problem import Problem, ProblemError, Shift, Visit, visit_number
 from routing.scan import candidates, inserted
 from routing.simulate import RouteTimes, arrival, simulated
 from routing.stays import coupled
@@ -101,9 +101,10 @@ def what_if(problem: Problem, plan: Plan, placement: Placement, *, draft: Draft 
 
     Raises `ProblemError` 'visit_unknown' or 'plan_contradicts_problem' (a shift or a neighbour that is not there).
     """
-    visit = _visit(problem, placement.visit)
+    index = visit_number(problem, placement.visit)
+    visit = problem.visits[index]
     draft = draft_of(problem, plan) if draft is None else draft
-    move = _Move(problem, plan, draft, placement, visit, problem.visits.index(visit))
+    move = _Move(problem, plan, draft, placement, visit, index)
     without, broken = move.without()
     if broken is not None:
         return WhatIf(placement=placement, broken=broken)
@@ -124,11 +125,11 @@ def proposals(
 
     Nothing is proposed for a visit that is frozen, or that several come to together. Raises as `propose` does.
     """
-    wanted = _visit(problem, visit)
+    index = visit_number(problem, visit)
+    wanted = problem.visits[index]
     if wanted.frozen or wanted.technicians > 1:
         return ()
     draft = draft_of(problem, plan) if draft is None else draft
-    index = problem.visits.index(wanted)
     if index not in draft.unplanned:
         draft, broken = _Move(problem, plan, draft, Placement(visit=visit), wanted, index).without()
         if broken is not None:
@@ -275,13 +276,6 @@ class _Move:
         if promise is None or stop is None or not stop.promise_late_seconds:
             return None
         return Broken(code="promise_missed", facts={"closes": promise.end, "earliest": stop.start}, soft=True)
-
-
-def _visit(problem: Problem, name: str) -> Visit:
-    found = next((visit for visit in problem.visits if visit.id == name), None)
-    if found is None:
-        raise ProblemError("visit_unknown", f"visit '{name}'")
-    return found
 
 
 def _shift(problem: Problem, name: str) -> Shift:

@@ -287,6 +287,14 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     away: tuple[Away, ...] = ()
 
 
+def visit_number(problem: Problem, name: str) -> int:
+    """Return which visit of `problem` has this id; raise `ProblemError` 'visit_unknown' where none has."""
+    found = next((number for number, visit in enumerate(problem.visits) if visit.id == name), None)
+    if found is None:
+        raise ProblemError("visit_unknown", f"visit '{name}'")
+    return found
+
+
 def delay_second(visit: Visit, prices: Prices) -> int:
     """Return the price of each second that service of `visit` starts later than it could."""
     return prices.delay_second.of(visit.priority) * visit.delay_per_mille // 1_000

@@ -10,7 +10,7 @@ from routing.eligible import exclusion
 from routing.in_force import draft_of
 from routing.live import Placement, WhatIf, what_if
 from routing.plan import Plan
-from routing.problem import Problem, ProblemError, Shift
+from routing.problem import Problem, ProblemError, Shift, visit_number
 from routing.scan import candidates
 
 MOST_ALTERNATIVES: Final = 30
@@ -44,9 +44,7 @@ def why(problem: Problem, plan: Plan, visit: str, *, draft: Draft | None = None)
 
     Raises `ProblemError` 'visit_unknown', or 'plan_contradicts_problem' for a visit without a place.
     """
-    index = next((number for number, known in enumerate(problem.visits) if known.id == visit), None)
-    if index is None:
-        raise ProblemError("visit_unknown", f"visit '{visit}'")
+    index = visit_number(problem, visit)
     draft = draft_of(problem, plan) if draft is None else draft
     held = next((number for number, route in enumerate(draft.routes) if index in route.visits), None)
     if held is None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from routing.check import violations
 from routing.draft import simulate_route
 from routing.exchange import exchanges
-from routing.fixes import Fix, Fixes, all_fixes, explained, fixes
+from routing.fixes import Fix, Fixes, explained, fixes
 from routing.in_force import draft_of, plan_of
 from routing.ortools.exact import Column, smallest_relaxation
 from routing.plan import Plan
@@ -300,13 +300,6 @@ def test_what_is_planned_and_in_time_or_unknown_is_refused() -> None:
         with pytest.raises(ProblemError) as refusal:
             fixes(whole, plan, name)
         assert refusal.value.code == code
-
-
-def test_all_of_a_plan_are_answered_in_its_time() -> None:
-    whole = problem((shift(),), tuple(visit(f"v{n}", skills=("crane",)) for n in range(3)), travel=line(4, 600))
-    plan = solve(whole, QUICK)
-    assert [one.outcome for one in all_fixes(whole, plan)] == ["fixed"] * 3
-    assert [one.visit for one in all_fixes(whole, plan, seconds=0.001)] == ["v0", "v1", "v2"]
 
 
 def test_the_fewest_rules_come_before_the_price() -> None:
