@@ -22,6 +22,7 @@ from backend.core.errors import (
     Problem,
 )
 from backend.core.findings import findings_of
+from backend.core.reading import query_taken
 from backend.core.transience import may_pass
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -63,9 +64,9 @@ def answer_unreadable(_request: Request[Any, Any, Any], error: Exception) -> Res
     return _answer(Problem(MALFORMED))
 
 
-def answer_validation(_request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
-    """Answer input of the wrong shape, naming each field."""
-    return _answer(Problem(INVALID, *findings_of(error)))
+def answer_validation(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
+    """Answer input of the wrong shape, naming each field, and the values there are where it takes one of a few."""
+    return _answer(Problem(INVALID, *findings_of(error, query_taken(request.route_handler))))
 
 
 def answer_missing(_request: Request[Any, Any, Any], _error: NoResultFound) -> Response[bytes]:

@@ -1,6 +1,7 @@
 """Reading requests strictly: a body has the types it says, a query the names its address knows."""
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -11,6 +12,7 @@ from litestar.exceptions import ValidationException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 
+from backend.core.allowed import Taken, with_allowed
 from backend.core.errors import INVALID, Finding, Problem
 
 HANDLERS_KNOWN: Final = 1024
@@ -29,12 +31,14 @@ class StrictRequest(Request[Any, Any, Any]):
     async def json(self) -> Any:
         """Return the body; raises ValidationException naming the field, DecodeError for what is not JSON."""
         taken = self.route_handler.parsed_fn_signature.parameters.get("data")
+        kind = taken.annotation if taken else Any
         try:
-            return msgspec.json.decode(await self.body() or b"null", type=taken.annotation if taken else Any)
+            return msgspec.json.decode(await self.body() or b"null", type=kind)
         except msgspec.ValidationError as error:
             place = PLACE.match(str(error))
-            said, field = (place["said"], place["field"] or "data") if place else (str(error), "data")
-            raise ValidationException(extra=[{"key": field, "message": said}]) from error
+            said, field = (place["said"], place["field"] or "") if place else (str(error), "")
+            told = {"key": field or "data", "message": with_allowed(said, kind, field)}
+            raise ValidationException(extra=[told]) from error
 
 
 async def refuse_unknown_query(request: Request[Any, Any, Any]) -> None:
@@ -44,22 +48,22 @@ async def refuse_unknown_query(request: Request[Any, Any, Any]) -> None:
     if not query or handler.include_in_schema is False:
         return
     asked = {name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)}
-    unknown = sorted(asked - _query_names(handler))
+    unknown = sorted(asked - {taken.name for taken in query_taken(handler).values()})
     if unknown:
         wordings = ("没有这个查询参数", "this address has no such query parameter")
         raise Problem(INVALID, *(Finding(name, *wordings) for name in unknown))
 
 
 @lru_cache(maxsize=HANDLERS_KNOWN)
-def _query_names(handler: HTTPRouteHandler) -> frozenset[str]:
-    """Return what the handler and the dependencies it uses take from the query."""
+def query_taken(handler: HTTPRouteHandler) -> Mapping[str, Taken]:
+    """Return what the handler and the dependencies it uses take from the query, by what the code calls it."""
     dependencies = handler.resolve_dependencies()
-    names: set[str] = set()
+    taken: dict[str, Taken] = {}
     waiting = list(handler.parsed_fn_signature.parameters.items())
     while waiting:
         name, field = waiting.pop()
         if name in dependencies:
             waiting += dependencies[name].parsed_fn_signature.parameters.items()
         elif isinstance(field.kwarg_definition, QueryParameter):
-            names.add(field.kwarg_definition.name or name)
-    return frozenset(names)
+            taken[name] = Taken(field.kwarg_definition.name or name, field.annotation)
+    return taken

@@ -35,8 +35,7 @@ from backend.jobs.rules import CLOSED, OrderState, VisitState
 from backend.jobs.schemas import NewVisit, NewWorkOrder, PartUseEntry, Tell, VisitPatch, WorkOrderPatch
 from backend.jobs.visit_events import cancel_one_visit, follow_visits, record_visit_event
 from backend.parts.actions import take_from_van
-from backend.people.models import Skill
-from backend.people.queries import no_such
+from backend.people.queries import must_know_skills, no_such
 from backend.requests.faults import must_be_open
 from backend.requests.models import ServiceRequest
 from backend.sites.models import Asset, Site
@@ -80,7 +79,7 @@ async def open_work_order(session: AsyncSession, *, now: datetime, actor: Actor,
     asset = await _asset_at(session, new.asset_id or (request and request.asset_id), site)
     priority = new.priority or (request and request.priority) or _default_priority(kind)
     skills = new.required_skills if new.required_skills is not None else (request.required_skills if request else [])
-    await _must_know_skills(session, skills)
+    await must_know_skills(session, skills)
     order = WorkOrder(
         id=new.id or new_id(), unit_id=site.unit_id, number=await next_number(session, "WO"),
         device_number=new.device_number, request_id=new.request_id, site_id=site.id, asset_id=asset and asset.id,
@@ -116,7 +115,7 @@ async def patch_work_order(
         values["asset_id"] = asset and asset.id
     if "priority" in values:
         await known_priority(session, values["priority"])
-    await _must_know_skills(session, values.get("required_skills", []))
+    await must_know_skills(session, values.get("required_skills", []))
     before, after = changed(order, values)
     if after:
         record(session, now=now, actor=actor, action="work_order.changed", row=order, before=before, after=after)
@@ -344,17 +343,6 @@ async def _asset_at(session: AsyncSession, asset_id: UUID | None, site: Site) ->
     if asset.site_id != site.id:
         raise Problem(INVALID, Finding("asset_id", "设备属于另一站点", "the asset is at another site"))
     return asset
-
-
-async def _must_know_skills(session: AsyncSession, keys: list[Any]) -> None:
-    if not keys:
-        return
-    known = set((await session.execute(select(Skill.key).where(Skill.key.in_(keys)))).scalars())
-    unknown = [key for key in keys if key not in known]
-    if unknown:
-        raise Problem(
-            INVALID, *(Finding("required_skills", f"没有技能“{key}”", f"there is no skill {key!r}") for key in unknown)
-        )
 
 
 async def _template_for(

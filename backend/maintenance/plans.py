@@ -20,7 +20,7 @@ from backend.jobs.presets import preset_body, work_order_kind
 from backend.maintenance.models import MaintenancePlan
 from backend.maintenance.rules import BadRecurrence, CarePlan, check_recurrence
 from backend.maintenance.schemas import MaintenancePlanPatch, NewMaintenancePlan
-from backend.people.models import Skill
+from backend.people.queries import must_know_skills
 from backend.sites.models import Site
 
 EARLIEST: Final = date(1990, 1, 1)
@@ -80,9 +80,7 @@ async def move_plans(session: AsyncSession, merged: Event, now: datetime) -> Non
 
 
 async def _must_be_sound(session: AsyncSession, plan: MaintenancePlan) -> None:
-    known = set((await session.execute(select(Skill.key).where(Skill.key.in_(plan.required_skills)))).scalars())
-    if set(plan.required_skills) - known:
-        raise _invalid("required_skills", "有未知的技能", "there is a skill nobody knows")
+    await must_know_skills(session, plan.required_skills)
     if not EARLIEST <= plan.starts_on <= LATEST:
         raise _invalid("starts_on", f"须在 {EARLIEST} 与 {LATEST} 之间", f"must be between {EARLIEST} and {LATEST}")
     if plan.ends_on is not None and plan.ends_on < plan.starts_on:

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.core.allowed import listed
 from backend.core.auth import Principal
 from backend.core.db import Row
 from backend.core.errors import INVALID, NOT_FOUND, Fault, Finding, Problem
@@ -241,6 +242,24 @@ async def members_of(session: AsyncSession, crew_id: UUID) -> list[CrewMemberVie
 async def skills(session: AsyncSession) -> list[SkillView]:
     """Return every skill."""
     return [shown(skill, SkillView) for skill in (await session.execute(select(Skill).order_by(Skill.key))).scalars()]
+
+
+async def must_know_skills(session: AsyncSession, keys: Sequence[str]) -> None:
+    """Refuse required skills nobody can hold, saying which there are; raises invalid."""
+    if not keys:
+        return
+    known = list((await session.execute(select(Skill.key).order_by(Skill.key))).scalars())
+    there_are = listed(known, "GET /skills")
+    unknown = [
+        Finding(
+            f"required_skills.{place}", f"没有技能“{key}”,应为以下之一:{there_are}",
+            f"there is no skill {key!r}; allowed: {there_are}",
+        )
+        for place, key in enumerate(keys)
+        if key not in known
+    ]  # fmt: skip
+    if unknown:
+        raise Problem(INVALID, *unknown)
 
 
 async def skills_of(session: AsyncSession, person_id: UUID) -> list[PersonSkillView]:

@@ -18,12 +18,12 @@ from backend.core.errors import INVALID, Finding, Problem
 from backend.core.etags import given, set_fields
 from backend.core.events import tell
 from backend.core.presets import Preset
-from backend.people.queries import no_such
+from backend.people.queries import must_know_skills, no_such
 from backend.requests.faults import must_be_open, refuse
 from backend.requests.intake import ask_for_fact, open_request, patch_request
 from backend.requests.models import ServiceRequest
 from backend.requests.owners import accept_case, decline_case, escalate_request, hand_over, note_owner
-from backend.requests.queries import EVIDENCE, known_preset, must_know_skills, owner_of
+from backend.requests.queries import EVIDENCE, known_preset, owner_of
 from backend.requests.rules import Move, RequestState, Resolution, after, may_close
 from backend.requests.schemas import (
     AnswerEntry,

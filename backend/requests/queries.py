@@ -22,7 +22,7 @@ from backend.core.paging import Page, PageRequest, fetch_rows
 from backend.core.presets import Preset
 from backend.customers.models import Customer
 from backend.customers.queries import Reached
-from backend.people.models import CrewMember, Person, Role, RoleGrant, Skill, Unit
+from backend.people.models import CrewMember, Person, Role, RoleGrant, Unit
 from backend.people.queries import DUTIES_SHOWN, in_effect
 from backend.people.schemas import Duty
 from backend.requests.models import Escalation, RequestInquiry, RequestOwner, ServiceRequest
@@ -271,18 +271,6 @@ async def known_preset(session: AsyncSession, kind: str, key: str, field: str) -
         keys = ", ".join(sorted(newest))
         raise Problem(INVALID, Finding(field, f"应为以下之一:{keys}", f"must be one of {keys}"))
     return newest[key]
-
-
-async def must_know_skills(session: AsyncSession, keys: Sequence[str]) -> None:
-    """Refuse skills nobody can hold; raises invalid."""
-    known = set((await session.execute(select(Skill.key).where(Skill.key.in_(keys)))).scalars())
-    unknown = [
-        Finding(f"required_skills.{place}", "没有这项技能", "there is no such skill")
-        for place, key in enumerate(keys)
-        if key not in known
-    ]
-    if unknown:
-        raise Problem(INVALID, *unknown)
 
 
 async def may_own_cases(

@@ -1,9 +1,12 @@
 """Requests are read as they are written: a text is no number, a number no instant, a misspelt filter no filter."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import pytest
 
+from backend.core.allowed import VALUES_NAMED, with_allowed
+from backend.jobs.rules import VisitState
 from tests.answers import code_of, fields_of, new_person
 from tests.make import Office
 from tests.personas import CHEN_JING, LI_WEI, LIN_LI, WANG_FANG
@@ -38,6 +41,57 @@ async def test_an_instant_is_a_text_with_an_offset(sqlite_office: Office, wrong:
     }  # fmt: skip
     answer = await desk.post("/absences", absence)
     assert (answer.status_code, fields_of(answer)) == (422, ["starts_at"])
+
+
+class Pet(msgspec.Struct):
+    kind: Literal["cat", "dog"]
+    legs: Annotated[Literal[2, 4] | None, msgspec.Meta(title="legs")] = None
+
+
+class Owner(msgspec.Struct, rename="camel"):
+    all_pets: list[Pet]
+    by_name: dict[str, Pet]
+    letter: Literal["a", "b", "c", "d", "e", "f", "g", "h", "i"]
+    state: VisitState
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("allPets[1].kind", "cat, dog"),
+        ("byName[...].legs", "2, 4"),
+        ("letter", "a, b, c, d, e, f, g, h, … (/docs)"),
+        ("state", ", ".join(list(VisitState)[:VALUES_NAMED]) + ", … (/docs)"),
+        ("allPets", None),
+        ("nothing.here", None),
+    ],
+)
+def test_the_values_there_are_are_found_wherever_one_is_refused(path: str, allowed: str | None) -> None:
+    said = "Invalid enum value 'x'"
+    assert with_allowed(said, Owner, path) == (said if allowed is None else f"{said}; allowed: {allowed}")
+    assert with_allowed("Expected `int`, got `str`", Owner, path) == "Expected `int`, got `str`"
+
+
+async def test_who_names_what_is_none_of_a_few_is_told_them(sqlite_office: Office) -> None:
+    desk = await sqlite_office.sign_in(WANG_FANG)
+    instants = {"starts_at": "2026-03-02T08:00:00Z", "ends_at": "2026-03-03T08:00:00Z"}
+    absence = {"person_id": str(sqlite_office.house.id_of(LI_WEI)), "kind": "sick", **instants}
+    order = {"site_id": str(sqlite_office.house.site), "kind": "repair", "title": "x", "required_skills": ["barrier"]}
+    answers = [
+        await desk.post("/absences", absence), await desk.get("/maintenance/ledger?state=late"),
+        await desk.post("/work-orders", order),
+    ]  # fmt: skip
+    found = [answer.json()["findings"][0] for answer in answers]
+    known = [one["key"] for one in (await desk.get("/skills")).json()]
+    skills = f"{', '.join(known[:VALUES_NAMED])}, … (GET /skills)"
+    assert [(one["field"], one["zh"], one["en"]) for one in found] == [
+        ("kind", "不能是 'sick',应为以下之一:ill, leave, other, training",
+         "Invalid enum value 'sick'; allowed: ill, leave, other, training"),
+        ("state", "不能是 'late',应为以下之一:done, due, missed, waived",
+         "Invalid enum value 'late'; allowed: done, due, missed, waived"),
+        ("required_skills.0", f"没有技能“barrier”,应为以下之一:{skills}",
+         f"there is no skill 'barrier'; allowed: {skills}"),
+    ]  # fmt: skip
 
 
 async def test_the_field_is_named_also_inside_lists(sqlite_office: Office) -> None:
