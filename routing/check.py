@@ -296,7 +296,7 @@ def _together(case: Case, plan: Plan) -> Iterator[Violation]:
         if len({stay.start for stay in crew}) > 1:
             yield Violation("crew_apart", name, f"{sorted(stay.start for stay in crew)}")
         follows = case.visits[name].follows
-        if follows is None:
+        if follows is None or case.visits[name].frozen:
             continue
         if follows.visit not in stays:
             yield Violation("follows_nothing", name, follows.visit)

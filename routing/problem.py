@@ -129,8 +129,8 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     `windows`: service starts inside one of them (none given: at any time).
     `earliest`: service starts no sooner.
-    `parts`: what the technician must have with him. Before `parts_ready` (None: within the horizon never) that is only
-    somebody whose van still has all of it; from then on it is at hand for everybody.
+    `parts`: what the technician, and each of a crew, must have with him. Before `parts_ready` (None: within the horizon
+    never) that is only somebody whose van still has all of it; from then on it is at hand for everybody.
     `technicians`: how many different technicians start it together and leave it together.
     `load`: what it takes of `Shift.capacity`.
     `delay_per_mille`: how much a second of its delay counts, per mille of its priority's `Prices.delay_second`.
@@ -141,8 +141,8 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     minutes early is already taken off by who builds the problem.
     `told`: a person was told of the time in `previous`; moving it costs `Prices.told_moved`.
     `frozen`: stays on `previous.shift`, before everything that is not frozen, in the order of `previous.start`, and
-    starts then or as soon after as can be. Reality has decided it, so its windows and skills are not asked again, and
-    where it runs past the end of its shift or over a break, that end or that break gives way.
+    starts then or as soon after as can be. Reality has decided it, so its windows, its skills and what it follows are
+    not asked again, and where it runs past the end of its shift or over a break, that end or that break gives way.
     """
 
     id: str

@@ -90,10 +90,13 @@ class Stays:
 def apart(problem: Problem) -> Stays:
     """Return `problem` with each technician's stay as a visit of its own; what binds them is for others to see to.
 
-    The first stay of a crew carries what names one technician or shift: a pin, the plan in force, what was told.
+    The first stay of a crew carries what names one technician or shift: a pin, the plan in force, what was told. What
+    is frozen follows nothing any more.
     """
     if not coupled(problem):
         return Stays(problem, problem, tuple((index,) for index in range(len(problem.visits))))
+    begun = (msgspec.structs.replace(visit, follows=None) if visit.frozen else visit for visit in problem.visits)
+    problem = msgspec.structs.replace(problem, visits=tuple(begun))
     firsts, others = list(problem.visits), list[Visit]()
     of: list[tuple[int, ...]] = []
     for index, visit in enumerate(problem.visits):

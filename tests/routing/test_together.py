@@ -198,6 +198,19 @@ def test_who_follows_waits_for_what_is_late_and_a_crew_for_the_last_of_it() -> N
     assert violations(waited.problem, waited.plan) == []
 
 
+def test_what_is_under_way_stays_so_whatever_becomes_of_what_it_follows() -> None:
+    never, later = visit("first", skills=("crane",)), visit("first", "depot", earliest=4 * HOUR)
+    under_way = visit(
+        "after", "depot", follows=Follows(visit="first"), frozen=True, previous=Previous(shift=LI_WEI, start=0)
+    )
+    for first in (never, later):
+        case = day(first, under_way, visit("third", follows=Follows(visit="after")))
+        plan = solve(case, SOON)  # judged by the referee
+        assert starts(plan, "after") == {LI_WEI: 0}
+        assert starts(plan, "third")
+        assert starts(in_force(case).plan, "after") == {LI_WEI: 0}
+
+
 def test_a_visit_in_a_plan_more_often_than_it_needs_people_is_refused() -> None:
     case = day(visit("pair", technicians=2))
     plan = solve(case, SOON)
