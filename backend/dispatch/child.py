@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import sys
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import PIPE, Process
@@ -21,7 +22,9 @@ STOP_SECONDS: Final = 10
 """How long a cancelled child may take to hand over its best plan before it is ended."""
 BYTES_A_MB: Final = 1024 * 1024
 LAST_WORDS: Final = 2000
-"""Characters of a failing child's error output that are kept."""
+"""Characters of a failing child's error output that are logged."""
+
+log = logging.getLogger(__name__)
 
 
 class Planner:
@@ -66,12 +69,13 @@ class Planner:
     async def _died(self) -> Fault:
         words = (await self._complaints.read()).decode(errors="replace")[-LAST_WORDS:]
         status = await self._process.wait()
+        log.error("a planner ended with status %s: %s", status, words)  # of this machine, nothing for a dispatcher
         return Fault(
             code="planner_died",
             where="process",
             facts={"status": status},
-            zh=f"计划进程意外退出 (状态 {status})。请缩短计划期或减少上门数后重试。{words}",
-            en=f"The planner ended unexpectedly (status {status}). Plan fewer days or visits and try again. {words}",
+            zh=f"计划进程意外退出 (状态 {status}),服务器日志里有详情。请缩短计划期或减少上门数后重试。",
+            en=f"The planner ended unexpectedly (status {status}); the server's log has more. Plan less and try again.",
         )
 
 
