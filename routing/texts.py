@@ -268,8 +268,8 @@ REASON_TEXTS: Final[Mapping[str, Text]] = {
     ),
     "not_looked_at": Text(
         "No rule excludes it, but so many others had to be explained that time ran out before it was tried anywhere."
-        " Plan again.",
-        "没有规则排除它，但需说明的上门太多，时间用完前未能尝试任何位置。请重新计划。",
+        " Look at its fixes, or plan again for longer or for fewer at once.",
+        "没有规则排除它，但需说明的上门太多，时间用完前未能尝试任何位置。请查看其办法，或延长时间、分单位重排。",
     ),
     "overdue": Text(
         "Its commitment ran out {overdue} s before planning began; it is planned as soon as we found possible.",

@@ -86,7 +86,8 @@ RULES: Final[Mapping[str, Words]] = {
                             "{other} after it opens until {closes}, the earliest arrival would be {earliest}"),
     "promise_missed": ("客户的约定时间截至 {closes},最早 {earliest} 才能到",
                        "the customer's window ends at {closes}, earliest arrival {earliest}"),
-    "van_full": ("{who}的车装不下{visit}所需的东西", "what {visit} needs does not fit into {who}'s van as well"),
+    "van_full": ("{who}的车装不下{visit}所需的东西,请改派他人,或先撤下当天别的上门",
+                 "{who}'s van cannot take what {visit} needs as well; choose somebody else, or take another visit off"),
     "does_not_fit": ("{who}当天排不下{visit}", "{visit} does not fit into {who}'s day"),
     "rule": ("违反排程规则({rule}:{detail})", "it breaks a rule of planning ({rule}: {detail})"),
 }  # fmt: skip
@@ -106,13 +107,22 @@ NO_PLACE_YET: Final[Words] = (
     "{visit}在计划中还没有位置;可查看建议 (proposals) 或办法 (fixes)",
     "{visit} has no place in the plan yet; look at its proposals or its fixes",
 )
+IN_TIME: Final[Words] = (
+    "{visit}已在计划中且能按时到场,无需放宽;换人请看 why",
+    "{visit} has its place in the plan in time, so nothing need give way; see its `why` for somebody else",
+)
 
 
 def refusal_words(fault: Fault, naming: Naming) -> Words:
     """Return why the planner does not answer a question, with sites where it knows ids, ready to end in a full stop."""
+    said = None
     if fault.code == "plan_contradicts_problem" and fault.facts.get("detail") == "unplanned":
+        said = NO_PLACE_YET
+    elif fault.code == "visit_planned":
+        said = IN_TIME
+    if said is not None:
         named = fault.where.partition("'")[2].rstrip("'")
-        zh, en = (words.format(visit=naming.site(named)) for words in NO_PLACE_YET)
+        zh, en = (words.format(visit=naming.site(named)) for words in said)
         return zh, en
     zh, en = (QUOTED.sub(lambda found: naming.site(found["visit"]), words) for words in (fault.zh, fault.en))
     return zh.rstrip("。"), en.rstrip(".")

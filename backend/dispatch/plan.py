@@ -48,8 +48,11 @@ LEFT_OUT_TEXTS: Final = {
         "The work order is not approved yet. Have the head approve it first.",
     ),
     "crew_in_large_plan": (
-        f"需要多人同时上门;待排上门超过 {MAX_COUPLED_VISITS} 次时须人工指派,或按下级单位分别排程。",
-        f"It needs several people at once; among more than {MAX_COUPLED_VISITS} visits that is left to people.",
+        f"需要多人同时上门;待排上门超过 {MAX_COUPLED_VISITS} 次时不自动组队。请人工指派,或按下级单位分别排程。",
+        (
+            f"It needs several people at once, who are not brought together in plans of over {MAX_COUPLED_VISITS} visits."
+            " Assign them by hand, or plan the units below one by one."
+        ),
     ),
 }
 MOVED_PRICE: Final = 90_000

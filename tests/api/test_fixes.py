@@ -275,7 +275,7 @@ async def test_a_plan_is_explained_before_it_is_published_to_those_who_dispatch(
     assert "no room was found" in why["sentence_en"]
     for visit, asked, said in (
         (network, "why", "机房 has no place in the plan yet; look at its proposals or its fixes."),
-        (planned, "fixes", "东楼 already has its place in the plan. Take it out first."),
+        (planned, "fixes", "nothing need give way; see its `why` for somebody else."),
     ):
         path = f"/plans/{made['id']}/visits/{visit}/{asked}"
         assert refused(await wang_fang.get(path), "not_in_plan")["detail"].endswith(said)
