@@ -50,7 +50,7 @@ LEFT_OUT_TEXTS: Final = {
     "crew_in_large_plan": (
         f"需要多人同时上门;待排上门超过 {MAX_COUPLED_VISITS} 次时不自动组队。请人工指派,或按下级单位分别排程。",
         (
-            f"It needs several people at once, who are not brought together in plans of over {MAX_COUPLED_VISITS} visits."
+            f"It needs several people at once, whom no plan of over {MAX_COUPLED_VISITS} visits brings together."
             " Assign them by hand, or plan the units below one by one."
         ),
     ),
