@@ -49,7 +49,6 @@ MAY_BE_BASIC = {
 
 NOT_IMPORTED = {
     "aiosqlite": "SQLAlchemy loads it by the database's URL",
-    "asyncpg": "SQLAlchemy loads it by the database's URL",
     "httptools": "uvicorn uses it when it is there",
     "uvloop": "uvicorn uses it when it is there",
     "tzdata": "zoneinfo reads it where the system has no time zones",
