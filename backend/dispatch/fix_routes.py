@@ -20,6 +20,8 @@ from backend.dispatch.live_schemas import PlacementOutcome
 from backend.dispatch.travel import Roads
 
 Read = NamedDependency[AsyncSession]
+Rows = NamedDependency[Database]
+"""Where rows are read before the desk is asked, which may take long, and nobody's connection is held for it."""
 Me = NamedDependency[Principal]
 Now = NamedDependency[datetime]
 Asked = NamedDependency[Desk]
@@ -29,19 +31,21 @@ FixName = FromPath[Annotated[str, msgspec.Meta(min_length=1, max_length=FIX_NAME
 
 @get("/visits/{visit_id:uuid}/fixes", guards=[requires("dispatch", "read")])
 async def get_fixes(
-    *, visit_id: FromPath[UUID], read: Read, principal: Me, now: Now, desk: Asked, roads: ByRoad
+    *, visit_id: FromPath[UUID], database: Rows, principal: Me, now: Now, desk: Asked, roads: ByRoad
 ) -> FixesView:
     """Say what could give way so that a visit has a place in the plan in force, or comes in time; cheapest first."""
-    seen = await fixes.situation_of(read, desk, roads, principal, "read", visit_id=visit_id, now=now)
+    async with database.read() as read:
+        seen = await fixes.situation_of(read, desk, roads, principal, "read", visit_id=visit_id, now=now)
     return fixes.fixes_view(await fixes.fixes_in_force(seen, visit_id), seen.naming, seen.base)
 
 
 @get("/visits/{visit_id:uuid}/why", guards=[requires("dispatch", "read")])
 async def get_why(
-    *, visit_id: FromPath[UUID], read: Read, principal: Me, now: Now, desk: Asked, roads: ByRoad
+    *, visit_id: FromPath[UUID], database: Rows, principal: Me, now: Now, desk: Asked, roads: ByRoad
 ) -> WhyView:
     """Say why this technician has a visit: who else could at what price, and who could not by which rule."""
-    seen = await fixes.situation_of(read, desk, roads, principal, "read", visit_id=visit_id, now=now)
+    async with database.read() as read:
+        seen = await fixes.situation_of(read, desk, roads, principal, "read", visit_id=visit_id, now=now)
     return fixes.why_view(await fixes.why_in_force(seen, visit_id), seen.naming)
 
 
@@ -68,7 +72,7 @@ async def get_plan_why(
 @post("/visits/{visit_id:uuid}/fixes/{fix:str}/apply", guards=[requires("dispatch", "write")], status_code=201)
 async def apply_fix(
     *, visit_id: FromPath[UUID], fix: FixName, data: JSONBody[AppliedFix], principal: Me, now: Now,
-    once: NamedDependency[Once], desk: Asked, roads: ByRoad, database: NamedDependency[Database],
+    once: NamedDependency[Once], desk: Asked, roads: ByRoad, database: Rows,
 ) -> Response[Any]:  # fmt: skip
     """Carry out a fix as it was shown: overtime, shift or appointment change, and only visits that move are assigned.
 
@@ -80,8 +84,9 @@ async def apply_fix(
         if earlier is not None:
             return earlier
         seen = await fixes.situation_of(read, desk, roads, principal, "write", visit_id=visit_id, now=now)
-        found = await fixes.fixes_in_force(seen, visit_id, fixes.APPLY_SECONDS)
-        taken = fixing.chosen(seen, found, fix, data)
+    found = await fixes.fixes_in_force(seen, visit_id, fixes.APPLY_SECONDS)
+    taken = fixing.chosen(seen, found, fix, data)
+    async with database.read() as read:
         await fixing.must_rest(read, seen, taken, data.base)
 
     async with database.write() as write:

@@ -403,10 +403,12 @@ def _proposal(proposal: Proposal, naming: Naming) -> ProposalView:
 # --- the days as they go ------------------------------------------------------------------------------------------
 
 
-async def live_days(session: AsyncSession, seen: Situation) -> LiveDays:
-    """Return every day of the plan in force from now on: who is behind, who comes late, whose day gets too long."""
+async def live_days(seen: Situation, states: Mapping[UUID, str]) -> LiveDays:
+    """Return every day of the plan in force from now on: who is behind, who comes late, whose day gets too long.
+
+    `states`: those of the visits, see `states_of`.
+    """
     followed: InForce = await seen.ask(Follow())
-    states = await _states(session, {label.visit for label in seen.naming.visits.values()})
     routes = {route.shift: route for route in followed.plan.routes}
     warned: dict[str, list[DayWarning]] = {}
     for misfit in followed.misfits:
@@ -455,8 +457,10 @@ def _stop(stop: Stop, seen: Situation, states: Mapping[UUID, str]) -> LiveStop:
     )  # fmt: skip
 
 
-async def _states(session: AsyncSession, visit_ids: Iterable[UUID]) -> dict[UUID, str]:
-    listed = select(Visit.id, Visit.state).where(Visit.id.in_(list(visit_ids)))
+async def states_of(session: AsyncSession, seen: Situation) -> dict[UUID, str]:
+    """Return the state of each visit."""
+    visits = {label.visit for label in seen.naming.visits.values()}
+    listed = select(Visit.id, Visit.state).where(Visit.id.in_(visits))
     return {row.id: row.state for row in await session.execute(listed)}
 
 

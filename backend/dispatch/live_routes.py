@@ -35,6 +35,8 @@ from backend.jobs.schemas import ExpectedEndEntry, ExpectedEndView
 from backend.settings import Settings
 
 Read = NamedDependency[AsyncSession]
+Rows = NamedDependency[Database]
+"""Where rows are read before the desk is asked, which may take long, and nobody's connection is held for it."""
 Me = NamedDependency[Principal]
 Now = NamedDependency[datetime]
 WithinHours = FromQuery[Annotated[int, msgspec.Meta(ge=1, le=HORIZON_HOURS_MAXIMUM)]]
@@ -43,43 +45,48 @@ Limit = FromQuery[Annotated[int, msgspec.Meta(ge=1, le=PROPOSALS_MAXIMUM)]]
 
 @get("/live/days", guards=[requires("dispatch", "read")])
 async def get_live_days(
-    *, unit_id: FromQuery[UUID], read: Read, principal: Me, now: Now, desk: NamedDependency[Desk],
+    *, unit_id: FromQuery[UUID], database: Rows, principal: Me, now: Now, desk: NamedDependency[Desk],
     roads: NamedDependency[Roads], hours: WithinHours = LIVE_HOURS,
 ) -> LiveDays:  # fmt: skip
     """Show each technician's day as it goes from now on: who is behind, who will be late, before anybody re-plans."""
-    units = await live.units_of(read, principal, "read", unit_id)
     until = now + timedelta(hours=hours)
-    seen = await live.situation(read, desk, roads, now=now, units=units, until=until)
-    return await live.live_days(read, seen)
+    async with database.read() as read:
+        units = await live.units_of(read, principal, "read", unit_id)
+        seen = await live.situation(read, desk, roads, now=now, units=units, until=until)
+        states = await live.states_of(read, seen)
+    return await live.live_days(seen, states)
 
 
 @get("/visits/{visit_id:uuid}/proposals", guards=[requires("dispatch", "read")])
 async def get_proposals(
-    *, visit_id: FromPath[UUID], read: Read, principal: Me, now: Now, desk: NamedDependency[Desk],
+    *, visit_id: FromPath[UUID], database: Rows, principal: Me, now: Now, desk: NamedDependency[Desk],
     roads: NamedDependency[Roads], hours: WithinHours = LIVE_HOURS, limit: Limit = 5,
 ) -> Proposals:  # fmt: skip
     """Offer places for an urgent visit in the plan in force, best first: who, when, and what else moves by how much."""
-    seen = await live.situation_of_visit(read, desk, roads, principal, "read", visit_id=visit_id, now=now, hours=hours)
+    async with database.read() as read:
+        seen = await live.situation_of_visit(
+            read, desk, roads, principal, "read", visit_id=visit_id, now=now, hours=hours
+        )
     return await live.proposals(seen, visit_id, limit)
 
 
 @post("/visits/{visit_id:uuid}/what-if", guards=[requires("dispatch", "read")], status_code=200)
 async def try_placement(
-    *, visit_id: FromPath[UUID], data: JSONBody[WantedPlacement], read: Read, principal: Me, now: Now,
+    *, visit_id: FromPath[UUID], data: JSONBody[WantedPlacement], database: Rows, principal: Me, now: Now,
     desk: NamedDependency[Desk], roads: NamedDependency[Roads],
 ) -> WhatIfView:  # fmt: skip
     """Say what dragging a visit there comes to, or which rule breaks. Nothing is changed."""
-    seen = await live.situation_of_visit(
-        read, desk, roads, principal, "read", visit_id=visit_id, now=now, shift_id=data.shift_id
-    )
+    async with database.read() as read:
+        seen = await live.situation_of_visit(
+            read, desk, roads, principal, "read", visit_id=visit_id, now=now, shift_id=data.shift_id
+        )
     return live.what_if_view(seen, visit_id, await live.tried(seen, visit_id, data))
 
 
 @post("/visits/{visit_id:uuid}/place", guards=[requires("dispatch", "write")], status_code=201)
 async def place_visit(
     *, visit_id: FromPath[UUID], data: JSONBody[AcceptedPlacement], principal: Me, now: Now,
-    once: NamedDependency[Once], desk: NamedDependency[Desk], roads: NamedDependency[Roads],
-    database: NamedDependency[Database],
+    once: NamedDependency[Once], desk: NamedDependency[Desk], roads: NamedDependency[Roads], database: Rows,
 ) -> Response[Any]:  # fmt: skip
     """Put a visit where a proposal or a what-if showed it; only visits that move change. Refused if the board moved on.
 
@@ -93,11 +100,12 @@ async def place_visit(
         seen = await live.situation_of_visit(
             read, desk, roads, principal, "write", visit_id=visit_id, now=now, shift_id=data.shift_id
         )
-        tried = await live.tried(seen, visit_id, data)
+    tried = await live.tried(seen, visit_id, data)
+    async with database.read() as read:
         await live.must_rest_on(
             read, base=data.base, visits=placing.touched_visits(seen, tried), shifts=map(UUID, tried.shifts)
         )
-        placing.must_be_as_shown(seen, data, tried)
+    placing.must_be_as_shown(seen, data, tried)
 
     async with database.write() as write:
 

@@ -1,5 +1,6 @@
 """A dispatcher's morning: an urgent visit, a drag on the board, somebody behind; in sentences, changed in one call."""
 
+import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -8,6 +9,8 @@ from sqlalchemy import select
 
 from backend.core.changes import change
 from backend.core.clock import parse_instant
+from backend.core.sessions import READERS
+from backend.dispatch.desk import Desk as PlanDesk
 from backend.jobs.models import Assignment
 from tests.live import accepted, after, day_of, days, give_at, offers, published_day, tried, visit_at
 from tests.make import LAT, LON, Desk, Office
@@ -294,6 +297,28 @@ async def test_an_overrun_shows_who_will_be_late_before_anybody_plans(sqlite: Of
     refused(await zhou_tao.post(f"/visits/{first}/expected-end", {"expected_ends_at": due}), "not_found")
     past = {"expected_ends_at": after(hours=-1).isoformat()}
     assert refused(await li_wei.post(f"/visits/{first}/expected-end", past), "invalid")["findings"]
+
+
+async def test_questions_that_wait_hold_nobodys_connection(sqlite: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a large plan is asked about: whoever only reads rows is answered meanwhile."""
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    shift, (visit,) = await day_of(wang_fang, sqlite, LI_WEI, "东楼")
+    free, asked = asyncio.Event(), asyncio.Semaphore(0)
+    ask = PlanDesk.ask
+
+    async def slow(desk: PlanDesk, question: Any, **about: Any) -> Any:
+        asked.release()
+        await free.wait()
+        return await ask(desk, question, **about)
+
+    monkeypatch.setattr(PlanDesk, "ask", slow)
+    waiting = [asyncio.create_task(days(wang_fang, sqlite)) for _ in range(READERS)]
+    waiting.append(asyncio.create_task(tried(wang_fang, visit, shift_id=shift)))
+    for _ in waiting:
+        await asked.acquire()
+    assert ok(await wang_fang.get("/board"))["ok"]
+    free.set()
+    await asyncio.gather(*waiting)
 
 
 # --- who may ------------------------------------------------------------------------------------------------------
