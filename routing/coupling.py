@@ -30,30 +30,42 @@ class Couplings:
         self._arrays = instance.arrays
         self._anchors = Anchors(stays, instance)
         self._crews = Crews(instance, self._anchors)
+        self._at_home = False  # whether what is in force stays on its shift
 
     def stays(self) -> frozenset[int]:
         """Return the stays that only this places."""
         return frozenset(stay for visit in self._anchors.coupled for stay in self._stays.of[visit])
 
     def settle(self, draft: Draft, stop: Callable[[], bool]) -> None:
-        """Take every coupled visit out, one after the other, and put it where it is cheapest; then anchor all."""
+        """Take every coupled visit out, one after the other, and put it where it is cheapest; then anchor all.
+
+        Where more of the plan in force changes so than may, it is put on the shift it had, if there is room.
+        """
         for visit in self._anchors.coupled:
             if stop():
                 break
-            before = draft.copy()
-            self._anchors.hold(draft, visit)
-            self.take_out(draft, visit)
-            out = all(stay in draft.unplanned for stay in self._stays.of[visit])
-            placed = out and (self._place(draft, visit) or self._place_both(draft, visit))
-            if placed:
-                self._place_followers(draft, visit)
-            if not placed or not _better(self._stays.whole.most_changes, draft, before):
-                draft.routes, draft.unplanned = before.routes, before.unplanned
-                draft.forget_compiled()
+            self._place_anew(draft, visit)
+            if _too_many(self._stays.whole.most_changes, draft):
+                self._at_home = True
+                self._place_anew(draft, visit)
+                self._at_home = False
         self._drop_orphans(draft)
         self._anchors.hold(draft, None)
         for shift, route in enumerate(draft.routes):  # waiting for a told customer may cost less under the new anchors
             draft.replace(shift, driven(self._instance, shift, route.visits))
+
+    def _place_anew(self, draft: Draft, visit: int) -> None:
+        """Take a visit and what follows it out and put them in again, unless that is worse."""
+        before = draft.copy()
+        self._anchors.hold(draft, visit)
+        self.take_out(draft, visit)
+        out = all(stay in draft.unplanned for stay in self._stays.of[visit])
+        placed = out and (self._place(draft, visit) or self._place_both(draft, visit))
+        if placed:
+            self._place_followers(draft, visit)
+        if not placed or not _better(self._stays.whole.most_changes, draft, before):
+            draft.routes, draft.unplanned = before.routes, before.unplanned
+            draft.forget_compiled()
 
     def _place_followers(self, draft: Draft, visit: int) -> None:
         """Put in what follows a visit, directly or not, as far as there is room."""
@@ -147,6 +159,9 @@ class Couplings:
         """Return the shifts that may take each stay of a visit."""
         relation = self._stays.whole.visits[visit].follows
         allowed = [set(self._instance.eligible[stay]) for stay in self._stays.of[visit]]
+        for stay, shifts in zip(self._stays.of[visit], allowed, strict=True):
+            if self._at_home and self._instance.visits[stay].previous_shift >= 0:
+                shifts.intersection_update({self._instance.visits[stay].previous_shift})
         if relation is not None and relation.same_technician:
             first = starts_of(draft)[self._stays.of[self._anchors.after[visit]][0]].shift
             technician = self._instance.problem.shifts[first].technician
@@ -155,7 +170,11 @@ class Couplings:
 
 
 def _better(most_changes: int | None, draft: Draft, before: Draft) -> bool:
-    """Return whether a draft is no dearer than the one before, and changes no more of the plan in force than may."""
-    if draft.price() > before.price():
-        return False
-    return most_changes is None or draft.changes() <= max(most_changes, before.changes())
+    """Return whether a draft changes less than the one before of what may not change, or as much and is no dearer."""
+    over, was = _too_many(most_changes, draft), _too_many(most_changes, before)
+    return over < was if over != was else draft.price() <= before.price()
+
+
+def _too_many(most_changes: int | None, draft: Draft) -> int:
+    """Return by how many visits of the plan in force more than may a draft changes."""
+    return 0 if most_changes is None else max(0, draft.changes() - most_changes)

@@ -211,6 +211,17 @@ def test_what_is_under_way_stays_so_whatever_becomes_of_what_it_follows() -> Non
         assert starts(in_force(case).plan, "after") == {LI_WEI: 0}
 
 
+def test_a_crew_in_force_stays_where_no_more_may_change_though_others_are_nearer() -> None:
+    far = shift(LI_WEI, start_place="east", end_place="east")
+    before = Previous(shift=LI_WEI, start=2 * HOUR)
+    pair, after = visit("pair", "depot", technicians=2, previous=before), Follows(visit="pair")
+    case = problem((far, shift(ZHANG_QIANG), shift(WANG_LEI)), (pair, visit("after", "depot", follows=after)))
+    assert starts(solve(case, SOON), "pair").keys() == {ZHANG_QIANG, WANG_LEI}
+    kept = solve(msgspec.structs.replace(case, most_changes=0), SOON)
+    assert LI_WEI in starts(kept, "pair")
+    assert starts(kept, "after")
+
+
 def test_a_visit_in_a_plan_more_often_than_it_needs_people_is_refused() -> None:
     case = day(visit("pair", technicians=2))
     plan = solve(case, SOON)
