@@ -15,6 +15,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from routing.assemble import route_of
+from routing.differences import stops_of
 from routing.draft import Draft, empty_draft, simulate_route
 from routing.exchange import exchanges
 from routing.explain import Explainer
@@ -35,8 +36,9 @@ SIMULATED_EACH: Final = 40
 """Places simulated of those one lever allows, cheapest first."""
 WITNESSES_EACH: Final = 4
 
-Outcome: TypeAlias = Literal["fixed", "no_need", "none"]
-"""Fixes were found; or nothing need give way, there is a place; or we found neither."""
+Outcome: TypeAlias = Literal["fixed", "no_need", "misses_promise", "none"]
+"""Fixes were found; or nothing need give way, there is a place; or there is one, the first told, but after the promised
+window, and fixes for that follow where we found some; or we found neither place nor fix."""
 
 
 class Fixes(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +61,7 @@ def fixes(
     """Return what could give way so that the unplanned `visit` has a place, or a late one comes in time.
 
     `plan` is a legal plan of `problem` with reasons (`explained`), `draft` the draft equal to it. Raises `ProblemError`
-    'visit_unknown', 'visit_planned' (it has a place and is in time) or 'plan_contradicts_problem'.
+    'visit_unknown', 'visit_planned' (it has a place, in time and as promised) or 'plan_contradicts_problem'.
     """
     index = visit_number(problem, visit)
     draft = draft_of(problem, plan) if draft is None else draft
@@ -101,7 +103,9 @@ class _Search:
         if not self.witnesses.late:
             return self.draft, self.draft.instance.visits[self.index].unserved
         if not any(one.visit == self.visit.id for one in self.plan.late):
-            raise ProblemError("visit_planned", f"visit '{self.visit.id}'")
+            if not any(stop.promise_late_seconds for stop in stops_of(self.plan.routes) if stop.visit == self.visit.id):
+                raise ProblemError("visit_planned", f"visit '{self.visit.id}'")
+            self.witnesses.as_promised = True
         taken = self.draft.copy()
         shift = next(number for number, route in enumerate(taken.routes) if self.index in route.visits)
         old = taken.routes[shift]
@@ -116,13 +120,23 @@ class _Search:
         if self.visit.technicians > 1 or self.visit.frozen:
             return self._answer("none", ())  # who comes together, or is under way, is not searched
         place = next(self._of(()), None) or next(iter(self._exchanged(())), None)
-        if place is not None:
+        if place is None:
+            found = self._given_way()
+            return self._answer("fixed" if found else "none", found)
+        if not place.promise_late_seconds:
             return self._answer("no_need", (place,))
+        self.witnesses.as_promised = True
+        kept = next(self._of(()), None)
+        if kept is not None:
+            return self._answer("no_need", (kept,))
+        return self._answer("misses_promise", (place, *self._given_way()))
+
+    def _given_way(self) -> tuple[Fix, ...]:
+        """Return the fixes in which something gives way, those that ask least first."""
         singles = [fix for lever in LEVERS if self._in_time(self.half) for fix in self._of((lever,))]
-        if self.witnesses.late:
+        if any(one.visit == self.visit.id for one in self.plan.late):
             singles += self._later_deadline()
-        found = singles or self._pairs() or self._exchanged(LEVERS)
-        return self._answer("fixed" if found else "none", tuple(_ranked(found)))
+        return tuple(_ranked(singles or self._pairs() or self._exchanged(LEVERS)))
 
     def _answer(self, outcome: Outcome, found: tuple[Fix, ...]) -> Fixes:
         return Fixes(

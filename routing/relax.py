@@ -331,7 +331,7 @@ def _close_window(place: Place) -> Ways:
 
 def _close_promise(place: Place) -> Ways:
     promise = place.visit.promise
-    if promise is None or place.start >= promise.start:
+    if promise is None or promise.start <= place.start <= promise.end:
         return []
     window = _new_window(place.start, promise.end - promise.start)
     return [(Relaxation(kind="promise", visit=place.visit.id, window=window),)]

@@ -1,6 +1,7 @@
 """The plans that show what fixes come to: driven, passed by the referee, and compared with the plan as it is."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -12,17 +13,20 @@ from routing.differences import Placed, added_cost, driving, overtime, placement
 from routing.draft import Draft, DraftRoute, simulate_route
 from routing.insertion import Moved
 from routing.instance import Instance, moved_price, prepare
-from routing.plan import Cost, Late, Plan, Reason, Route
+from routing.plan import Cost, Late, Plan, Reason, Route, Stop
 from routing.problem import Prices, Problem, ProblemError, Visit, overdue, told_anew
 from routing.relax import Relaxation, relaxed
 from routing.validate import validate
+
+AGREED: Final = frozenset({"told", "deadline", "promise"})
+"""What a customer agrees to and what keeps its price."""
 
 
 class Fix(msgspec.Struct, frozen=True, kw_only=True):
     """What gives way (nothing, where there is a place as it is), and what then comes of the visit and of the others.
 
     `cost`: by term, the difference to the plan as it is; `price`: its sum but for `unserved`, in the unit of `Prices`.
-    What a customer agrees to keeps its price: being told anew, and coming after the deadline as it was.
+    What a customer agrees to keeps its price: being told anew, and coming after the deadline or window as it was.
     `routes`: those that differ; `shifts`: their shifts. `witness`: the whole plan, of `relaxed(problem, relaxations)`.
     """
 
@@ -47,7 +51,7 @@ class Witnesses:
     """Builds and checks the witnesses of one visit's fixes. `draft` is the draft equal to `plan`.
 
     `starts`: when each visit of the plan starts; `late`: the visit is among them, and is to come in time; `anchors`:
-    when visits that depend on others may start.
+    when visits that depend on others may start; `as_promised`: the visit is to come within its promised window, too.
     """
 
     def __init__(self, problem: Problem, plan: Plan, draft: Draft, index: int) -> None:
@@ -57,6 +61,7 @@ class Witnesses:
         self._unserved = draft.instance.visits[index].unserved
         self.starts = _starts(plan)
         self.late = self._visit.id in self.starts
+        self.as_promised = False
         self.anchors = _anchors(problem, plan)
 
     def fix(self, relaxations: tuple[Relaxation, ...], orders: Mapping[str, list[int]], *, tried: int) -> Fix | None:
@@ -101,7 +106,8 @@ class Witnesses:
         for visit, start in zip(route.visits, route.starts(), strict=True):
             if visit == self._index:
                 due = self._problem.visits[visit].commitment_due
-                if self.late and due is not None and start > due:
+                promise = instance.problem.visits[visit].promise if self.as_promised else None
+                if (self.late and due is not None and start > due) or (promise is not None and start > promise.end):
                     return False
             elif not _kept(self._problem.visits[visit], self.starts.get(instance.problem.visits[visit].id), start):
                 return False
@@ -129,6 +135,8 @@ class Witnesses:
         agreed = any(one.visit == self._visit.id for one in witness.late)
         if self._visit.id not in after or (self.late and due is not None and agreed):
             return False
+        if self.as_promised and _stop(witness, self._visit.id).promise_late_seconds:
+            return False
         return all(
             _kept(visit, self.starts.get(visit.id), after.get(visit.id))
             for visit in self._problem.visits
@@ -137,13 +145,14 @@ class Witnesses:
 
     def _described(self, relaxations: tuple[Relaxation, ...], witness: Plan) -> Fix:
         own = next(route for route in witness.routes if any(stop.visit == self._visit.id for stop in route.stops))
-        stop = next(stop for stop in own.stops if stop.visit == self._visit.id)
+        stop = _stop(witness, self._visit.id)
         cost = added_cost(self._plan.cost, witness.cost)
         unserved = 0 if self.late else -self._unserved
         agreed = agreed_price(self._problem, relaxations, witness)
         cost = msgspec.structs.replace(
-            cost, unserved=unserved, churn=cost.churn + agreed.churn, late=cost.late + agreed.late
-        )
+            cost, unserved=unserved, churn=cost.churn + agreed.churn, late=cost.late + agreed.late,
+            promise=cost.promise + agreed.promise,
+        )  # fmt: skip
         old = {route.shift: route for route in self._plan.routes}
         new = {route.shift: route for route in witness.routes}
         placed = placements(witness)
@@ -178,22 +187,30 @@ class Witnesses:
 def agreed_price(problem: Problem, relaxations: Sequence[Relaxation], witness: Plan) -> Cost:
     """Return what the customers' agreement took off the price of `witness`, by term.
 
-    The relaxed problem calls nobody told who agreed to another time, and nobody late who agreed to a later deadline;
-    `problem` is the one before.
+    The relaxed problem calls nobody told who agreed to another time, and nobody late who agreed to a later deadline or
+    window; `problem` is the one before.
     """
     visits, now = ({visit.id: visit for visit in one.visits} for one in (problem, relaxed(problem, relaxations)))
     placed = placements(witness)
-    late = churn = 0
-    for one in {one.visit or "" for one in relaxations if one.kind in {"told", "deadline"}} & placed.keys():
+    late = churn = promise = 0
+    for one in {one.visit or "" for one in relaxations if one.kind in AGREED} & placed.keys():
         at = placed[one]
         late += _late_price(visits[one], problem.prices, at.start) - _late_price(now[one], problem.prices, at.start)
         churn += _moved_price(visits[one], problem.prices, at) - _moved_price(now[one], problem.prices, at)
-    return Cost(late=late, churn=churn)
+        promise += _promise_price(visits[one], problem.prices, at.start) - _promise_price(
+            now[one], problem.prices, at.start
+        )
+    return Cost(late=late, churn=churn, promise=promise)
 
 
 def _late_price(visit: Visit, prices: Prices, start: int) -> int:
     late = overdue(visit, start)
     return prices.late.of(visit.priority) + prices.late_second.of(visit.priority) * late if late else 0
+
+
+def _promise_price(visit: Visit, prices: Prices, start: int) -> int:
+    late = 0 if visit.promise is None else max(0, start - visit.promise.end)
+    return prices.promise_broken + prices.promise_second * late if late else 0
 
 
 def _moved_price(visit: Visit, prices: Prices, placed: Placed) -> int:
@@ -230,6 +247,10 @@ def _anchors(problem: Problem, plan: Plan) -> dict[int, tuple[int, int]]:
             most = FOREVER if visit.follows.most_gap is None else before.departure + visit.follows.most_gap
             found[number] = before.departure + visit.follows.least_gap, most
     return found
+
+
+def _stop(plan: Plan, visit: str) -> Stop:
+    return next(stop for stop in stops_of(plan.routes) if stop.visit == visit)
 
 
 def _starts(plan: Plan) -> dict[str, int]:

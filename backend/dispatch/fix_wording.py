@@ -1,6 +1,6 @@
 """Fixes and comparisons as a dispatcher says them: people, places and clock times, Chinese and English."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from backend.dispatch.live_wording import Naming, Words, length_words, minutes, outcome_words
@@ -36,6 +36,10 @@ ASK_FIRST: Final[Words] = (
     "请先与客户商定,并在应用时填写 agreed(渠道、由谁提出)",
     "first agree on it with the customer, and say so in `agreed` (channel, by whose wish)",
 )
+
+
+NO_NEED: Final[Words] = ("无需放宽", "nothing need give way")
+MISSES: Final[Words] = ("不放宽则赶不上约定时间", "with nothing given way it misses the promised window")
 
 
 def relaxation_words(one: Relaxation, naming: Naming) -> Words:
@@ -92,14 +96,20 @@ def fix_words(fix: Fix, naming: Naming) -> Words:
     )  # fmt: skip
     parts = [relaxation_words(one, naming) for one in fix.relaxations]
     if not parts:
-        return f"无需放宽:{zh}", f"nothing need give way: {en}"
+        opening_zh, opening_en = MISSES if fix.promise_late_seconds else NO_NEED
+        return f"{opening_zh}:{zh}", f"{opening_en}: {en}"
     return f"{';'.join(part[0] for part in parts)}:{zh}", f"{'; '.join(part[1] for part in parts)}: {en}"
 
 
-def found_words(found: Fixes, best: Words | None) -> Words:
-    """Return what was found, in one sentence; where nothing was, what was tried."""
-    if best is not None:
-        return best
+def found_words(found: Fixes, shown: Sequence[Words]) -> Words:
+    """Return what was found, in one sentence, of the fixes as they are `shown`; where nothing was, what was tried."""
+    if found.outcome == "misses_promise":
+        (zh, en), (right_zh, right_en) = shown[0], shown[1] if len(shown) > 1 else _tried_words(found)
+        return f"{zh};要守约:{right_zh}", f"{en}; to put that right: {right_en}"
+    return shown[0] if shown else _tried_words(found)
+
+
+def _tried_words(found: Fixes) -> Words:
     zh, en = (
         f"在尝试的 {found.tried} 个位置、{found.levers} 种放宽中未找到办法",
         (f"no fix found among {found.tried} places tried with {found.levers} rules, or pairs of them, opened"),

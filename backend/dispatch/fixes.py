@@ -97,7 +97,7 @@ async def _ask_plan(session: AsyncSession, desk: Desk, run: PlanRun, question: Q
 def fixes_view(found: Fixes, naming: Naming, base: str | None) -> FixesView:
     """Return the fixes with names and sentences."""
     views = [_view(fix, naming) for fix in found.fixes]
-    zh, en = found_words(found, (views[0].sentence_zh, views[0].sentence_en) if views else None)
+    zh, en = found_words(found, [(view.sentence_zh, view.sentence_en) for view in views])
     return FixesView(
         visit_id=UUID(found.visit), at=naming.starts_at, base=base, outcome=found.outcome, fixes=views,
         tried=found.tried, rules=found.levers, exhausted=found.exhausted, sentence_zh=zh, sentence_en=en,

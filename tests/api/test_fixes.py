@@ -255,6 +255,14 @@ async def test_a_visit_that_has_room_needs_no_fix_and_who_has_one_is_compared(sq
     ok(await wang_fang.post(f"/visits/{urgent}/fixes/{fix['fix']}/apply", body(seen, fix)), 201)
     assert (await holder(wang_fang, urgent))["person_id"] == str(sqlite.house.id_of(LI_WEI))
 
+    missed = await visit_at(wang_fang, sqlite, "银行", lat=LAT + 0.3)
+    await window_of(wang_fang, missed, 0, 0.5)
+    seen = await fixes_of(wang_fang, missed)
+    assert (seen["outcome"], kinds(seen)) == ("misses_promise", [[], ["promise"]])
+    assert seen["fixes"][0]["promise_late_minutes"] > 0
+    assert seen["sentence_en"].startswith("with nothing given way it misses the promised window: 李伟 ")
+    assert "; to put that right: the appointment at 银行 moves to " in seen["sentence_en"]
+
     await shift_of(sqlite, ZHOU_TAO)
     why = ok(await wang_fang.get(f"/visits/{planned}/why"))
     assert (why["person_name"], why["able"]) == ("李伟", 2)

@@ -237,6 +237,25 @@ def test_a_visit_that_fits_as_it_is_needs_no_fix() -> None:
     assert found.fixes[0].relaxations == ()
 
 
+def test_a_place_after_the_promised_window_comes_with_what_would_put_that_right() -> None:
+    """Nobody is there within the window but who begins earlier; else the customer agrees to another."""
+    whole = of(shift(start=HOUR, end=9 * HOUR), promise=Window(start=0, end=HOUR + 300))
+    found = asked(whole, plan=explained(whole, _given(whole)))
+    assert found.outcome == "misses_promise"
+    as_it_is, earlier, agreed = found.fixes
+    assert [[one.kind for one in fix.relaxations] for fix in found.fixes] == [[], ["shift_earlier"], ["promise"]]
+    assert [fix.promise_late_seconds for fix in found.fixes] == [300, 0, 0]
+    assert earlier.price < agreed.price
+    assert earlier.cost.promise < agreed.cost.promise == as_it_is.cost.promise, "what is agreed to keeps its price"
+    window = the(found, "promise").window
+    assert window is not None
+    assert window.start <= agreed.start <= window.end
+    assert window.end - window.start == HOUR + 300
+
+    there = asked(whole)
+    assert (there.outcome, kinds(there)) == ("fixed", {frozenset({"shift_earlier"}), frozenset({"promise"})})
+
+
 def test_room_is_made_by_an_exchange_between_two_routes() -> None:
     """Only 周涛 may do v1; his day is full with a visit that 李伟 has room for. No one or two rules would make room."""
     days = (shift("li-wei/mon", end=5 * HOUR), shift("zhou-tao/mon", end=3 * HOUR, skills=("lift", "door")))

@@ -4,8 +4,10 @@ from uuid import UUID
 
 import pytest
 
+from backend.dispatch.fix_wording import found_words
 from backend.dispatch.live_wording import Label, Naming, broken_words, refusal_words
 from backend.dispatch.plan import LEFT_OUT_TEXTS
+from routing.fixes import Fixes
 from routing.live import Broken
 from routing.problem import ProblemError
 from routing.protocol import fault
@@ -51,3 +53,12 @@ def test_a_refusal_of_the_planner_names_the_place(refused: ProblemError, said: s
     zh, en = refusal_words(fault(refused), NAMING)
     assert en.startswith(said)
     assert "医院" in zh
+
+
+def test_a_place_that_misses_the_window_says_so_and_what_would_keep_it_or_that_nothing_was_found() -> None:
+    found = Fixes(visit="v1", outcome="misses_promise", fixes=(), tried=4, levers=3, exhausted=True)
+    place, fix = ("现状", "as it is"), ("办法", "the fix")
+    assert found_words(found, [place, fix]) == ("现状;要守约:办法", "as it is; to put that right: the fix")
+    zh, en = found_words(found, [place])
+    assert en.startswith("as it is; to put that right: no fix found among 4 places tried")
+    assert zh.startswith("现状;要守约:在尝试的 4 个位置")
