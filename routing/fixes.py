@@ -93,7 +93,7 @@ class _Search:
         anchored = self.witnesses.driven(problem, _orders(plan, problem)) if self.witnesses.anchors else None
         self.draft = anchored or draft
         self.without, self.limit = self._taken_out()
-        self.orders = {self._shift_id(self.without, at): route.visits for at, route in enumerate(self.without.routes)}
+        self.orders = {_shift_id(self.without, at): route.visits for at, route in enumerate(self.without.routes)}
         self.until = time.monotonic() + seconds
         self.half, self.fifth = self.until - seconds / 2, self.until - seconds * 4 / 5
         self.tried, self.opened_levers, self.exhausted = 0, 0, True
@@ -174,7 +174,7 @@ class _Search:
         for orders, places in exchanges(drafts, self.index, self.until if levers else self.fifth):
             self.tried += 1
             ways = [lever.closed(self._place(draft, shift, orders[shift])) or [()] for lever, draft, shift in places]
-            named = {self._shift_id(self.without, shift): visits for shift, visits in orders.items()}
+            named = {_shift_id(self.without, shift): visits for shift, visits in orders.items()}
             for way in product(*ways):
                 fix = self._fix(tuple(dict.fromkeys(one for part in way for one in part)), named)
                 if fix is not None and self._worth_it(fix):
@@ -255,9 +255,6 @@ class _Search:
         day = known.get(route.shift, draft.instance.problem.shifts[shift])
         return Place(self.problem, self.visit, day, route, start, changes)
 
-    def _shift_id(self, draft: Draft, shift: int) -> str:
-        return draft.instance.problem.shifts[shift].id
-
     def _fix(self, relaxations: tuple[Relaxation, ...], named: Mapping[str, list[int]]) -> Fix | None:
         """Return the fix in which the routes `named` are these and all others stay, or None where it is not legal."""
         return self.witnesses.fix(relaxations, self.orders | dict(named), tried=self.tried)
@@ -272,6 +269,10 @@ class _Search:
         one = Relaxation(kind="deadline", visit=self.visit.id, at=-(-start // QUARTER) * QUARTER)
         fix = self._fix((one,), _orders(self.plan, self.problem))
         return [] if fix is None else [fix]
+
+
+def _shift_id(draft: Draft, shift: int) -> str:
+    return draft.instance.problem.shifts[shift].id
 
 
 def _orders(plan: Plan, problem: Problem) -> dict[str, list[int]]:
