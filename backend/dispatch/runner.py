@@ -132,17 +132,17 @@ class PlanRunner:
             raise TaskRefusedError(f"{type(error).__name__}: {error}") from error
 
     async def _plan(self, run_id: UUID, claim: UUID) -> None:
-        now = self._clock.now().replace(microsecond=0)
+        began = self._clock.now()
         async with self._database.read() as session:
             run = await session.get_one(PlanRun, run_id)
-            task = await planning_task(session, run, now)
+            task = await planning_task(session, run, began.replace(microsecond=0))
         if task.standings and self._workshop.roads is not None:  # a what-if keeps the travel of the plan it began with
             task = replace(task, problem=await self._workshop.roads.on_roads(task.problem))
         async with self._database.read() as session:
             problems = await self._cut(session, run, task.problem)
         async with self._database.write() as session:
             run = await session.get_one(PlanRun, run_id, with_for_update=True)
-            if not await self._begin(session, run, claim):
+            if not await self._begin(session, run, claim, began):
                 return
             run.horizon_starts_at = task.starts_at
             run.problem = msgspec.to_builtins(task.problem)
@@ -161,8 +161,11 @@ class PlanRunner:
         groups = await plan_parts.groups(session, run.unit_id, problem)
         return await asyncio.to_thread(cut, problem, groups)
 
-    async def _begin(self, session: AsyncSession, run: PlanRun, claim: UUID) -> bool:
-        """Take the run, unless it is over, was cancelled or is in parts already; return whether it was taken."""
+    async def _begin(self, session: AsyncSession, run: PlanRun, claim: UUID, began: datetime) -> bool:
+        """Take the run, unless it is over, was cancelled or is in parts already; return whether it was taken.
+
+        `began`: when its rows were read. What is published after that, while roads are asked for, overtakes it.
+        """
         if run.state not in OPEN_STATES or await plan_parts.in_parts(session, run.id):
             return False
         if run.cancel_requested and run.state == "queued":
@@ -171,7 +174,7 @@ class PlanRunner:
         if run.starts >= STARTS_MAXIMUM:
             _end(run, self._clock.now(), INTERRUPTED)
             return False
-        run.state, run.started_at = "running", self._clock.now()
+        run.state, run.started_at = "running", began
         run.worker_id, run.starts = claim, run.starts + 1
         return True
 
