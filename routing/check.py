@@ -13,7 +13,7 @@ import msgspec
 
 from routing.case import PER_MILLE, Case
 from routing.plan import Plan, Reason, Route, Stop
-from routing.problem import Problem, Shift, Visit, delay_second, overdue
+from routing.problem import Problem, Shift, Visit
 from routing.texts import REASON_TEXTS
 from routing.travel import travel_between
 
@@ -239,6 +239,11 @@ def _overdue(visit: Visit, start: int) -> int:
     return 0 if visit.commitment_due is None else max(0, start - visit.commitment_due)
 
 
+def _past_margin(visit: Visit, start: int) -> int:
+    """Return for how long the price of being late is paid: it counts from the margin before the commitment on."""
+    return 0 if visit.commitment_due is None else max(0, start - (visit.commitment_due - visit.commitment_margin))
+
+
 def _past_promise(visit: Visit, start: int) -> int:
     return 0 if visit.promise is None else max(0, start - visit.promise.end)
 
@@ -401,7 +406,7 @@ def _costs(case: Case, plan: Plan) -> Iterator[Violation]:
 
 def _stop_cost(problem: Problem, visit: Visit, shift: Shift, start: int) -> dict[str, int]:
     prices = problem.prices
-    late, past = overdue(visit, start), _past_promise(visit, start)
+    late, past = _past_margin(visit, start), _past_promise(visit, start)
     preference = 0
     if visit.preferred_technician not in {None, shift.technician}:
         preference += prices.not_preferred
@@ -410,9 +415,13 @@ def _stop_cost(problem: Problem, visit: Visit, shift: Shift, start: int) -> dict
     return {
         "late": (prices.late.of(visit.priority) + prices.late_second.of(visit.priority) * late) if late else 0,
         "promise": (prices.promise_broken + prices.promise_second * past) if past else 0,
-        "delay": delay_second(visit, problem.prices) * max(0, start - _first_moment(visit)),
+        "delay": _delay_second(problem, visit) * max(0, start - _first_moment(visit)),
         "preference": preference,
     }
+
+
+def _delay_second(problem: Problem, visit: Visit) -> int:
+    return problem.prices.delay_second.of(visit.priority) * visit.delay_per_mille // PER_MILLE
 
 
 def _churn(problem: Problem, visit: Visit, shifts: set[str], start: int) -> int:
@@ -442,9 +451,9 @@ def _unserved_cost(problem: Problem, visit: Visit, horizon: int) -> int:
     """Return the price of leaving out: that of not serving, and all that serving at the horizon's end would cost."""
     prices = problem.prices
     cost = prices.unserved.of(visit.priority)
-    cost += delay_second(visit, problem.prices) * max(0, horizon - _first_moment(visit))
+    cost += _delay_second(problem, visit) * max(0, horizon - _first_moment(visit))
     if visit.commitment_due is not None:
-        cost += prices.late.of(visit.priority) + prices.late_second.of(visit.priority) * overdue(visit, horizon)
+        cost += prices.late.of(visit.priority) + prices.late_second.of(visit.priority) * _past_margin(visit, horizon)
     if visit.promise is not None:
         cost += prices.promise_broken + prices.promise_second * max(0, horizon - visit.promise.end)
     cost *= visit.technicians

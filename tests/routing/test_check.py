@@ -443,3 +443,6 @@ def test_nothing_of_the_search_is_used() -> None:
     lines = [line for source in sources for line in source.splitlines()]
     imported = {line.split()[1] for line in lines if line.startswith("from routing")}
     assert imported == {"routing.case", "routing.plan", "routing.problem", "routing.texts", "routing.travel"}
+    of_problem = [line for line in lines if line.startswith("from routing.problem import ")]
+    names = {name for line in of_problem for name in line.split(" import ")[1].split(", ")}
+    assert all(name[0].isupper() for name in names)  # data, and none of its formulas
