@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from typing import Final
 
 from bench.postgres import free_port
 
+KEPT: Final = (sys.executable, str(Path(__file__).with_name("kept.py")))
+"""Before a command: it ends when this process does, also if that is killed."""
 START_SECONDS: Final = 60
 """How long the demo city may take to be built and served; a few seconds are usual."""
 
@@ -36,12 +37,18 @@ def demo_server(folder: Path) -> Generator[str]:
 
     Raises ServerDidNotStart, and ServerEnded when it did not live to the end of the block.
     """
-    command = [sys.executable, "-u", "-m", "backend.cli", "demo", "--port", str(free_port())]
+    command = [*KEPT, sys.executable, "-u", "-m", "backend.cli", "demo", "--port", str(free_port())]
     said = folder / "server.log"
     with (
         said.open("wb") as log,
         subprocess.Popen(
-            command, cwd=folder, env=newcomers_environment(folder), stdout=log, stderr=subprocess.STDOUT
+            command,
+            cwd=folder,
+            env=newcomers_environment(folder),
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         ) as server,
     ):
         try:
@@ -49,7 +56,12 @@ def demo_server(folder: Path) -> Generator[str]:
             if server.poll() is not None:
                 raise ServerEnded(f"exit code {server.returncode}\n{said.read_text('utf-8', 'replace')}")
         finally:
-            server.send_signal(signal.SIGINT)
+            _let_go(server)
+
+
+def _let_go(server: subprocess.Popen[bytes]) -> None:
+    assert server.stdin is not None, "it is kept by a pipe"  # noqa: S101
+    server.stdin.close()
 
 
 def _address_said(log: Path, server: subprocess.Popen[bytes]) -> str:
