@@ -8,9 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from routing.check import violations
+from routing.draft import empty_draft
 from routing.insertion import Proposal, insert, propose
+from routing.instance import prepare
 from routing.plan import Plan
 from routing.problem import Previous, Problem, ProblemError, Visit, Window
+from routing.scan import candidates, cheapest_insertion
 from routing.solve import solve
 from routing.stop import StopWhen
 from tests.routing.make import DAY, HOUR, city_week, problem, problems, shift, visit
@@ -81,6 +84,19 @@ def test_every_proposal_on_any_plan_is_legal_and_keeps_the_others(random_problem
         assert violations(grown, changed) == []
         assert kept(plan) <= kept(changed)
         assert proposal.route in changed.routes
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@given(problems(frozen=True))
+def test_bounds_pass_over_no_place_that_is_cheaper(random_problem: Problem) -> None:
+    """The search simulates only places whose bound could still win; `candidates` simulates all."""
+    draft = empty_draft(prepare(random_problem))
+    for number in sorted(draft.unplanned):
+        cheapest = min((added for added, _, _ in candidates(draft, number)), default=None)
+        found = cheapest_insertion(draft, number)
+        assert (None if found is None else found.added) == cheapest
+        if found is not None:
+            draft.replace(found.shift, found.route)
 
 
 def test_a_proposal_says_what_moves_and_by_how_much() -> None:
