@@ -18,7 +18,7 @@ find-python = for p in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
 	  exit 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup runtime demo test check lint format types imports docs acceptance sim sim-bugs chaos bench-sync bench-memory bench-uploads bench-planner bench-explain bench-travel twin schemathesis lock
+.PHONY: help setup runtime demo test check lint format types imports docs acceptance sim sim-bugs chaos bench-sync bench-memory bench-uploads bench-planner bench-explain bench-referee bench-heavy bench-travel twin schemathesis lock
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 16
