@@ -5,7 +5,7 @@ border once lie in the middle next time.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from routing.eligible import exclusion
+from routing.eligible import exclusion, rules_about_people
 from routing.instance import Instance, Whole, prepare
 from routing.limits import FIRST_VISITS
 from routing.problem import Problem
@@ -180,12 +180,19 @@ def cut_along_routes(
     empty = [shift for shift, route in enumerate(routes) if not route]
     room = [most] * len(parts)
     left: list[int] = []
+    able: dict[Hashable, NDArray[np.bool_]] = {}
     for visit in _dearest_first(plane.problem, unplanned, turn):
+        wanted = plane.problem.visits[visit]
+        rules = rules_about_people(wanted)
+        if rules not in able:
+            able[rules] = np.array([exclusion(wanted, shift) is None for shift in plane.problem.shifts])
         away = ((centres - plane.places[plane.visit_place[visit]]) ** 2).sum(axis=1)
-        order: list[int] = np.argsort(away, kind="stable").tolist()
-        near = [used[index] for index in order] + empty
-        able = (shift for shift in near if exclusion(plane.problem.visits[visit], plane.problem.shifts[shift]) is None)
-        part = part_of[next(able, near[0])]
+        nearest = used[int(away.argmin())]
+        if able[rules][used].any():
+            nearest = used[int(np.where(able[rules][used], away, np.inf).argmin())]
+        elif able[rules][empty].any():
+            nearest = empty[int(able[rules][empty].argmax())]
+        part = part_of[nearest]
         (visits[part] if room[part] else left).append(visit)
         room[part] = max(0, room[part] - 1)
     cut_out = [(sorted(some), sorted(days)) for some, days in zip(visits, shifts, strict=True)]
