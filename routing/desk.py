@@ -1,6 +1,6 @@
 """Small questions about a plan in force, answered one by one by a process that stays (`python -m routing desk`).
 
-A new kind of question is one struct and one function, both in this file::
+A new kind of question is one struct, in `routing.questions`, and one function here::
 
     class Explain(Question[Explanation], frozen=True, kw_only=True, tag="explain"):
         visit: str
@@ -9,33 +9,45 @@ A new kind of question is one struct and one function, both in this file::
     def _explain(sheet: Sheet, question: Explain) -> Explanation:
         return explanation(sheet.problem, sheet.plan, question.visit)
 
-The type in brackets is what `backend.dispatch.desk.Desk.ask` returns to whoever asks; the function's own annotation is
-what its answer is read as, so the two are the same type. A function raises `ProblemError` for what it refuses. What is
-costly to derive from the problem and the plan alone is derived once a sheet: `sheet.derived(prepared)`.
+The type in brackets is what `backend.dispatch.desk.Desk.ask` returns to whoever asks, and what the function returns.
+Who asks does not load what answers. A function raises `ProblemError` for what it refuses. What is costly to derive from
+the problem and the plan alone is derived once a sheet: `sheet.derived(prepared)`.
 """
 
 import resource
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar, cast, get_type_hints
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
+from routing.answers import Fixes, InForce, Proposal, WhatIf, Why
 from routing.check import Violation, violations
 from routing.draft import Draft
-from routing.fixes import Fixes, explained, fixes, without_witness
-from routing.in_force import InForce, draft_of, in_force
-from routing.insertion import Proposal, propose
+from routing.fixes import explained, fixes, without_witness
+from routing.in_force import draft_of, in_force
+from routing.insertion import propose
 from routing.limits import DESK_SHEETS
-from routing.live import Placement, WhatIf, proposals, what_if
+from routing.live import proposals, what_if
 from routing.plan import Plan
 from routing.problem import Problem, ProblemError
 from routing.protocol import DeskAnswer, DeskRequest, fault
+from routing.questions import (
+    AskWhy,
+    FindFixes,
+    Follow,
+    Judge,
+    Offer,
+    PlanFixes,
+    PlanWhy,
+    Propose,
+    Question,
+    TryMove,
+)
 from routing.simulate import delay_price
-from routing.why import Why, why
+from routing.why import why
 
-A = TypeVar("A")
 Q = TypeVar("Q", bound="Question[Any]")
 T = TypeVar("T")
 
@@ -55,10 +67,6 @@ class Sheet:
         return cast("T", self._derived[make])
 
 
-class Question(msgspec.Struct, Generic[A], frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="ask"):
-    """Something to be answered about a sheet, by an `A`."""
-
-
 FUNCTIONS: Final[dict[type[Question[Any]], Callable[[Sheet, Any], Any]]] = {}
 """What answers each kind of question."""
 
@@ -73,25 +81,9 @@ def answers(kind: type[Q]) -> Callable[[Callable[[Sheet, Q], T]], Callable[[Shee
     return register
 
 
-def answer_type(question: Question[Any]) -> Any:
-    """Return the type of the answer to `question`."""
-    return get_type_hints(FUNCTIONS[type(question)])["return"]
-
-
-class Propose(Question[tuple[Proposal, ...]], frozen=True, kw_only=True, tag="propose"):
-    """Where an unplanned visit could go, cheapest first (`routing.insertion.propose`)."""
-
-    visit: str
-    limit: int = 5
-
-
 @answers(Propose)
 def _propose(sheet: Sheet, question: Propose) -> tuple[Proposal, ...]:
     return propose(sheet.problem, sheet.plan, question.visit, limit=question.limit)
-
-
-class Judge(Question[list[Violation]], frozen=True, kw_only=True, tag="judge"):
-    """What is wrong with the plan (`routing.check.violations`): the referee, in another process than the planner's."""
 
 
 @answers(Judge)
@@ -107,12 +99,6 @@ def _followed(problem: Problem, _plan: Plan) -> tuple[InForce, Draft]:
     return now, draft_of(now.problem, now.plan)
 
 
-class Follow(Question[InForce], frozen=True, kw_only=True, tag="follow"):
-    """What is published, from now on (`routing.in_force.in_force`); or what these `orders` of visits would be."""
-
-    orders: dict[str, list[str]] | None = None
-
-
 @answers(Follow)
 def _follow(sheet: Sheet, question: Follow) -> InForce:
     if question.orders is not None:
@@ -120,23 +106,10 @@ def _follow(sheet: Sheet, question: Follow) -> InForce:
     return sheet.derived(_followed)[0]
 
 
-class Offer(Question[tuple[Proposal, ...]], frozen=True, kw_only=True, tag="offer"):
-    """The best place of each shift for a visit in the plan in force (`routing.live.proposals`)."""
-
-    visit: str
-    limit: int = 5
-
-
 @answers(Offer)
 def _offer(sheet: Sheet, question: Offer) -> tuple[Proposal, ...]:
     problem, plan, draft = _about(sheet, question.visit)
     return proposals(problem, plan, question.visit, limit=question.limit, draft=draft)
-
-
-class TryMove(Question[WhatIf], frozen=True, kw_only=True, tag="try"):
-    """What a move in the plan in force comes to (`routing.live.what_if`)."""
-
-    placement: Placement
 
 
 @answers(TryMove)
@@ -148,13 +121,6 @@ def _try_move(sheet: Sheet, question: TryMove) -> WhatIf:
 def _explained(problem: Problem, _plan: Plan) -> Plan:
     now = in_force(problem)
     return explained(now.problem, now.plan)
-
-
-class FindFixes(Question[Fixes], frozen=True, kw_only=True, tag="fixes"):
-    """What could give way for a visit without a place, or late, in the plan in force (`routing.fixes.fixes`)."""
-
-    visit: str
-    seconds: float
 
 
 @answers(FindFixes)
@@ -176,12 +142,6 @@ def _delayed_since_released(sheet: Sheet, draft: Draft, visit: str) -> Plan:
     return msgspec.structs.replace(plan, cost=msgspec.structs.replace(plan.cost, delay=delay))
 
 
-class AskWhy(Question[Why], frozen=True, kw_only=True, tag="why"):
-    """Why this technician has a visit in the plan in force, and nobody else (`routing.why.why`)."""
-
-    visit: str
-
-
 @answers(AskWhy)
 def _ask_why(sheet: Sheet, question: AskWhy) -> Why:
     problem, plan, draft = _about(sheet, question.visit)
@@ -191,23 +151,10 @@ def _ask_why(sheet: Sheet, question: AskWhy) -> Why:
 # --- a plan that was made, with its reasons -----------------------------------------------------------------------
 
 
-class PlanFixes(Question[Fixes], frozen=True, kw_only=True, tag="plan_fixes"):
-    """What could give way for a visit without a place, or late, in the sheet's own plan."""
-
-    visit: str
-    seconds: float
-
-
 @answers(PlanFixes)
 def _plan_fixes(sheet: Sheet, question: PlanFixes) -> Fixes:
     draft = sheet.derived(draft_of)
     return without_witness(fixes(sheet.problem, sheet.plan, question.visit, draft=draft, seconds=question.seconds))
-
-
-class PlanWhy(Question[Why], frozen=True, kw_only=True, tag="plan_why"):
-    """Why this technician has a visit in the sheet's own plan."""
-
-    visit: str
 
 
 @answers(PlanWhy)

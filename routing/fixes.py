@@ -10,10 +10,11 @@ the time is not said to be impossible.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import msgspec
 
+from routing.answers import Fix, Fixes, Outcome
 from routing.assemble import route_of
 from routing.differences import stops_of
 from routing.draft import Draft, empty_draft, simulate_route
@@ -25,7 +26,7 @@ from routing.plan import Plan
 from routing.problem import Problem, ProblemError, Visit, visit_number
 from routing.relax import LEVERS, QUARTER, Lever, Place, Relaxation
 from routing.scan import candidates, inserted
-from routing.witness import Fix, Witnesses, agreed_price
+from routing.witness import Witnesses, agreed_price
 
 MOST_FIXES: Final = 5
 FIX_SECONDS: Final = 0.5
@@ -35,24 +36,6 @@ BEST_EACH: Final = 2
 SIMULATED_EACH: Final = 40
 """Places simulated of those one lever allows, cheapest first."""
 WITNESSES_EACH: Final = 4
-
-Outcome: TypeAlias = Literal["fixed", "no_need", "misses_promise", "none"]
-"""Fixes were found; or nothing need give way, there is a place; or there is one, the first told, but after the promised
-window, and fixes for that follow where we found some; or we found neither place nor fix."""
-
-
-class Fixes(msgspec.Struct, frozen=True, kw_only=True):
-    """The fixes found, cheapest first. `tried`: places priced, in the problem as it is and with rules opened.
-
-    `levers`: rules, and pairs of rules, that were opened. `exhausted`: all that we look at was looked at in time.
-    """
-
-    visit: str
-    outcome: Outcome
-    fixes: tuple[Fix, ...]
-    tried: int
-    levers: int
-    exhausted: bool
 
 
 def fixes(

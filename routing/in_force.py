@@ -11,6 +11,7 @@ import msgspec
 
 from routing import arrays as columns
 from routing.anchors import Anchors, starts_of
+from routing.answers import InForce, Misfit
 from routing.arrays import FOREVER
 from routing.assemble import assembled
 from routing.draft import Draft, empty_draft, overloaded, simulate_route
@@ -20,39 +21,12 @@ from routing.plan import Late, Plan, Route, Unplanned
 from routing.problem import Problem, ProblemError, Shift, Visit
 from routing.simulate import RouteTimes, simulated
 from routing.stays import Stays, apart, coupled
-from routing.texts import Facts
 from routing.travel import TravelTable
 from routing.validate import validate
 from routing.van_stock import from_vans
 
 Orders = Mapping[str, Sequence[str]]
 """The visits of each shift, in order, by name."""
-
-
-class Misfit(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule that the plan in force no longer keeps.
-
-    `code`: late_back (facts: back, last; the latest end of the shift), no_break (there is no time left for one) or
-    dropped (behind what comes before it `visit` can no longer be reached in time, or the van no longer has the room or
-    the parts for it). Instants are seconds.
-    """
-
-    code: str
-    shift: str
-    visit: str | None = None
-    facts: Facts = {}
-
-
-class InForce(msgspec.Struct, frozen=True, kw_only=True):
-    """The plan in force.
-
-    `problem` is the one given, but that nothing starts before the time it was published for, and that shifts are as
-    long as the plan needs them to be. `plan` gives no reasons for what is unplanned or late: nobody searched.
-    """
-
-    problem: Problem
-    plan: Plan
-    misfits: tuple[Misfit, ...]
 
 
 def published_orders(problem: Problem) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from routing.answers import Moved, Proposal
 from routing.assemble import assembled, route_of
 from routing.differences import driving, overtime
 from routing.draft import Draft, DraftRoute, empty_draft
@@ -18,36 +19,6 @@ from routing.problem import Problem, ProblemError, told_anew, visit_number
 from routing.scan import Insertion, candidates, inserted
 
 MAX_PROPOSALS = 20
-
-
-class Moved(msgspec.Struct, frozen=True, kw_only=True):
-    """Another visit that would start at another time. `told`: a person was told of a time, and not of this one."""
-
-    visit: str
-    shift: str
-    start_before: int
-    start_after: int
-    told: bool = False
-
-
-class Proposal(msgspec.Struct, frozen=True, kw_only=True):
-    """One place for the urgent visit: on `shift`, as stop number `position` (from 0), starting at `start`.
-
-    `added_cost` is in the unit of `Prices`; `added_travel_seconds` may be negative where travel is not a metric.
-    `promise_late_seconds`: start after the end of the promised window.
-    """
-
-    visit: str
-    shift: str
-    position: int
-    start: int
-    late_seconds: int
-    promise_late_seconds: int
-    added_cost: int
-    added_travel_seconds: int
-    added_overtime_seconds: int
-    moved: tuple[Moved, ...]
-    route: Route
 
 
 def propose(

@@ -11,16 +11,17 @@ from typing import Final
 import msgspec
 
 from routing import arrays as columns
+from routing.answers import Broken, Lateness, Overtime, Placement, Proposal, WhatIf
 from routing.arrays import FOREVER
 from routing.check import violations
 from routing.differences import added_cost, driving, overtime, stops_of
 from routing.draft import Draft, driven, simulate_route
 from routing.eligible import exclusion
 from routing.in_force import draft_of, left_out, plan_of, unbound
-from routing.insertion import Moved, Proposal, in_order, moved, ranked
+from routing.insertion import in_order, moved, ranked
 from routing.instance import Instance, with_day
 from routing.obstacles import obstacle
-from routing.plan import Cost, Plan, Route, Stop
+from routing.plan import Plan, Route, Stop
 from routing.problem import Problem, ProblemError, Shift, Visit, visit_number
 from routing.scan import candidates, inserted
 from routing.simulate import RouteTimes, arrival, simulated
@@ -29,71 +30,6 @@ from routing.texts import Facts
 
 OF_PLANS_ONLY: Final = frozenset({"unplanned_without_reason", "late_list_wrong", "late_without_reason", "cost_wrong"})
 """What the referee asks of a searched plan and not of a move: reasons."""
-
-
-class Placement(msgspec.Struct, frozen=True, kw_only=True):
-    """Where somebody puts a visit: on `shift` (None: on none), right behind `after` or right before `before`.
-
-    Or at its place in the order of the day so that it starts at `at` or as soon after as can be; with none of the
-    three, where it costs least.
-    """
-
-    visit: str
-    shift: str | None = None
-    after: str | None = None
-    before: str | None = None
-    at: int | None = None
-
-
-class Broken(msgspec.Struct, frozen=True, kw_only=True):
-    """The rule a placement breaks. `soft`: of a customer's window that was promised, which people may break.
-
-    `code` and facts (instants and lengths in seconds): frozen, pinned (pinned), no_skill (skills), not_allowed,
-    behind_frozen (other), van_full (load, capacity), late_back (back, last), no_break (earliest, latest), window_missed
-    and later_window_missed (visit, closes, earliest), promise_missed (closes, earliest), does_not_fit, rule (rule,
-    detail): one of the referee's (`routing.check`).
-    """
-
-    code: str
-    facts: Facts = {}
-    soft: bool = False
-
-
-class Lateness(msgspec.Struct, frozen=True, kw_only=True):
-    """A visit that misses its commitment, or its promised window, by another length than before; 0: kept."""
-
-    visit: str
-    promise: bool
-    before_seconds: int
-    after_seconds: int
-
-
-class Overtime(msgspec.Struct, frozen=True, kw_only=True):
-    """A shift whose overtime changes."""
-
-    shift: str
-    before_seconds: int
-    after_seconds: int
-
-
-class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
-    """What a placement comes to; without `broken` it can be carried out.
-
-    `shifts`: those it touches; `routes`: what is on them then, if anything. `start` is the visit's own. `added_cost` is
-    in the unit of `Prices`, `cost` the same by term, both differences to the plan as it is.
-    """
-
-    placement: Placement
-    broken: Broken | None = None
-    start: int | None = None
-    moved: tuple[Moved, ...] = ()
-    lateness: tuple[Lateness, ...] = ()
-    overtime: tuple[Overtime, ...] = ()
-    added_travel_seconds: int = 0
-    added_cost: int = 0
-    cost: Cost = Cost()
-    shifts: tuple[str, ...] = ()
-    routes: tuple[Route, ...] = ()
 
 
 def what_if(problem: Problem, plan: Plan, placement: Placement, *, draft: Draft | None = None) -> WhatIf:

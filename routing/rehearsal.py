@@ -1,7 +1,8 @@
 """A plan nobody asked for: what plans and proposals need is loaded, or compiled, on the way."""
 
+from routing.cutting import cut
 from routing.insertion import propose
-from routing.parts import cut, join
+from routing.parts import join
 from routing.problem import Place, Problem, Shift, Visit
 from routing.solve import solve
 from routing.stop import StopWhen

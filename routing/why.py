@@ -3,40 +3,17 @@
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
-
+from routing.answers import Alternative, Placement, Why
 from routing.draft import Draft, simulate_route
 from routing.eligible import exclusion
 from routing.in_force import draft_of
-from routing.live import Placement, WhatIf, what_if
+from routing.live import what_if
 from routing.plan import Plan
 from routing.problem import Problem, ProblemError, Shift, visit_number
 from routing.scan import candidates
 
 MOST_ALTERNATIVES: Final = 30
 """Other technicians that are compared, those with the cheapest places first."""
-
-
-class Alternative(msgspec.Struct, frozen=True, kw_only=True):
-    """Another technician's best shift for the visit, and what putting it there comes to, or the rule against it."""
-
-    technician: str
-    shift: str
-    what_if: WhatIf
-
-
-class Why(msgspec.Struct, frozen=True, kw_only=True):
-    """Who has the visit and when, and everybody else: who could at what price, cheapest first, then who could not.
-
-    `able`: how many technicians the rules about people allow, the one who has it included.
-    """
-
-    visit: str
-    technician: str
-    shift: str
-    start: int
-    able: int
-    alternatives: tuple[Alternative, ...]
 
 
 def why(problem: Problem, plan: Plan, visit: str, *, draft: Draft | None = None) -> Why:

@@ -6,45 +6,20 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from routing.answers import Fix, Moved
 from routing.arrays import FOREVER, OPENS_FROM, OPENS_UNTIL
 from routing.assemble import assembled
 from routing.check import violations
 from routing.differences import Placed, added_cost, driving, overtime, placements, stops_of
 from routing.draft import Draft, DraftRoute, simulate_route
-from routing.insertion import Moved
 from routing.instance import Instance, moved_price, prepare
-from routing.plan import Cost, Late, Plan, Reason, Route, Stop
+from routing.plan import Cost, Late, Plan, Reason, Stop
 from routing.problem import Prices, Problem, ProblemError, Visit, overdue, told_anew
 from routing.relax import Relaxation, relaxed
 from routing.validate import validate
 
 AGREED: Final = frozenset({"told", "deadline", "promise"})
 """What a customer agrees to and what keeps its price."""
-
-
-class Fix(msgspec.Struct, frozen=True, kw_only=True):
-    """What gives way (nothing, where there is a place as it is), and what then comes of the visit and of the others.
-
-    `cost`: by term, the difference to the plan as it is; `price`: its sum but for `unserved`, in the unit of `Prices`.
-    What a customer agrees to keeps its price: being told anew, and coming after the deadline or window as it was.
-    `routes`: those that differ; `shifts`: their shifts. `witness`: the whole plan, of `relaxed(problem, relaxations)`.
-    """
-
-    relaxations: tuple[Relaxation, ...]
-    visit: str
-    shift: str
-    technician: str
-    start: int
-    late_seconds: int
-    promise_late_seconds: int
-    price: int
-    cost: Cost
-    added_travel_seconds: int
-    added_overtime_seconds: int
-    moved: tuple[Moved, ...]
-    shifts: tuple[str, ...]
-    routes: tuple[Route, ...]
-    witness: Plan | None = None
 
 
 class Witnesses:

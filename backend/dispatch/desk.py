@@ -2,8 +2,8 @@
 
     proposals = await desk.ask(Propose(visit=str(visit_id)), key=f"{run.id}", sheet=lambda: sheet_line(problem, plan))
 
-What can be asked is in `routing.desk`. The problem and the plan go over the pipe once a `key`; another plan is another
-key. Questions wait for a free process, and one about a plan goes to a process that holds it where one is free.
+What can be asked is in `routing.questions`. The problem and the plan go over the pipe once a `key`; another plan is
+another key. Questions wait for a free process, and one about a plan goes to a process that holds it where one is free.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ import msgspec
 from backend.core.errors import Fault as Refusal
 from backend.core.errors import Problem as Refused
 from backend.dispatch import child
-from routing.desk import Question, answer_type
 from routing.limits import DESK_SECONDS
 from routing.protocol import DeskAnswer, Fault, decode_desk_answer
+from routing.questions import Question, answer_type
 
 DESK_PROCESSES: Final = 2
 """Processes that answer live questions; the second is started when the first is busy."""
@@ -146,7 +146,7 @@ async def _asked(clerk: "Clerk", question: Question[A], key: str, sheet: Sheet) 
         if said.error is not None:
             raise PlannerRefusedError(said.error)
         if said.answer is not msgspec.UNSET:
-            return msgspec.json.decode(said.answer, type=answer_type(question))
+            return msgspec.json.decode(said.answer, type=answer_type(type(question)))
     raise Refused(DESK_DOWN)
 
 

@@ -25,10 +25,10 @@ from backend.jobs.models import Visit
 from backend.people.models import Person
 from backend.people.sign_in import unit_trees
 from routing import problem as planning
-from routing.desk import Follow
+from routing.answers import InForce
 from routing.differences import Change, Placed, Terms, changes, terms
-from routing.in_force import InForce
 from routing.plan import Plan
+from routing.questions import Follow
 
 PLAN_MISSING = Fault(
     "plan_missing", 409, "计划尚未完成,没有可比较的内容。", "The plan is not made yet, so there is nothing to compare.",

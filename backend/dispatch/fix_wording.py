@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from backend.dispatch.live_wording import Naming, Words, length_words, minutes, outcome_words
-from routing.fixes import Fix, Fixes
-from routing.live import Lateness, Placement, WhatIf
+from routing.answers import Fix, Fixes, Lateness, Placement, WhatIf, Why
 from routing.relax import Relaxation
 from routing.texts import FIX_TEXTS
-from routing.why import Why
 
 OF_DISPATCHERS: Final = frozenset({"overtime", "shift_earlier", "shift_added", "pin"})
 OF_CUSTOMERS: Final = frozenset({"window", "promise", "deadline", "told"})

@@ -25,11 +25,10 @@ from backend.dispatch.fix_wording import (
 from backend.dispatch.live_wording import Naming, minutes, refusal_words
 from backend.dispatch.models import PlanRun
 from backend.dispatch.travel import Roads
-from routing.desk import AskWhy, FindFixes, PlanFixes, PlanWhy, Question
-from routing.fixes import Fix, Fixes
+from routing.answers import Alternative, Fix, Fixes, Why
 from routing.problem import Problem as PlanningProblem
+from routing.questions import AskWhy, FindFixes, PlanFixes, PlanWhy, Question
 from routing.relax import Relaxation
-from routing.why import Alternative, Why
 
 FIX_SECONDS: Final = 0.5
 """Searching for fixes to show."""

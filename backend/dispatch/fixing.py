@@ -24,8 +24,7 @@ from backend.people.roster_actions import add_shifts, edit_shift
 from backend.people.roster_queries import shift_within
 from backend.people.roster_schemas import Break, NewShift, ShiftPatch
 from backend.people.schemas import GeoPoint
-from routing.fixes import Fix, Fixes
-from routing.live import WhatIf
+from routing.answers import Fix, Fixes, WhatIf
 from routing.relax import QUARTER, Relaxation
 
 SHORTEST_APPOINTMENT: Final = timedelta(minutes=30)

@@ -54,12 +54,10 @@ from backend.jobs.queries import orders_within
 from backend.people.models import Person, Shift, Skill, Unit
 from backend.people.sign_in import unit_trees
 from backend.sites.models import Site
-from routing.desk import Follow, Offer, Question, TryMove
-from routing.in_force import InForce
-from routing.insertion import Moved, Proposal
-from routing.live import Broken, Placement, WhatIf
+from routing.answers import Broken, InForce, Moved, Placement, Proposal, WhatIf
 from routing.plan import Cost, Plan, Route, Stop
 from routing.problem import Problem as PlanningProblem
+from routing.questions import Follow, Offer, Question, TryMove
 
 NO_PLAN: Final = Plan(
     status="complete", seed=0, routes=(), unplanned=(), late=(), cost=Cost(), travel_source="", travel_estimated=False

@@ -9,9 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from backend.contracts.rules import span_words
-from routing.in_force import Misfit
-from routing.insertion import Moved, Proposal
-from routing.live import Broken, WhatIf
+from routing.answers import Broken, Misfit, Moved, Proposal, WhatIf
 from routing.protocol import Fault
 
 Words = tuple[str, str]

@@ -16,8 +16,8 @@ from backend.jobs.actions import assign_visit, withdraw_assignments
 from backend.jobs.models import Assignment, Visit, WorkOrder
 from backend.jobs.reclaiming import REPLANNED
 from backend.people.models import Shift
+from routing.answers import WhatIf
 from routing.differences import NOTICED_SECONDS
-from routing.live import WhatIf
 from routing.plan import Route, Stop
 
 SHOWN_TOLERANCE: Final = timedelta(minutes=5)

@@ -37,11 +37,11 @@ from backend.dispatch.travel import Roads
 from backend.dispatch.wording import FAILED, INTERRUPTED, NOT_LEGAL, named_fault, reason_words
 from routing.check import Violation
 from routing.check import violations as violations_of
-from routing.desk import Judge
-from routing.parts import cut
+from routing.cutting import cut
 from routing.plan import Plan, Progress
 from routing.problem import Problem
 from routing.protocol import Fault, Message
+from routing.questions import Judge
 
 STARTS_MAXIMUM: Final = 3
 """How often a plan, or a part of one, is begun before it is given up: whatever ends its workers may be in it."""

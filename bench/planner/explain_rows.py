@@ -20,11 +20,12 @@ from bench.planner.evaluate import evaluate
 from bench.planner.guaranteed import DAY, HOUR, SKILLS, Region, region
 from bench.planner.ours import answer_of, warm
 from bench.table import Figure, report
+from routing.answers import Fix
 from routing.assemble import assembled
 from routing.check import violations
 from routing.draft import Draft, empty_draft, simulate_route
 from routing.explain import Explainer
-from routing.fixes import Fix, fixes
+from routing.fixes import fixes
 from routing.in_force import draft_of
 from routing.instance import prepare
 from routing.plan import Plan, Reason, Unplanned

@@ -7,10 +7,8 @@ from typing import Final
 import msgspec
 
 from routing.backlog import Backlog
-from routing.insertion import propose
 from routing.plan import Cost, Plan, Route, Stop
 from routing.problem import Break, Pace, Previous, Prices, Problem, ProblemError, Shift, Visit
-from routing.solve import solve
 from routing.stop import StopWhen
 from routing.twin.field import TOLD_TOLERANCE, Case, Field, Told, Worker, expected_free
 from routing.twin.refusal import within
@@ -147,6 +145,8 @@ class Planned:
         return leave
 
     def _plan(self, field: Field) -> None:
+        from routing.solve import solve  # noqa: PLC0415 - what only names the policies does not load the search
+
         problem = self._problem(field)
         if not problem.visits or not problem.shifts:
             return
@@ -156,6 +156,8 @@ class Planned:
 
     def _insert(self, field: Field, case: Case) -> bool:
         """Put `case` into the plan in force, one route changed; return whether a place was found."""
+        from routing.insertion import propose  # noqa: PLC0415 - as in `_plan`
+
         problem = self._problem(field)
         visits = {visit.id for visit in problem.visits}
         shifts = {shift.id: shift for shift in problem.shifts}

@@ -15,11 +15,11 @@ from backend.dispatch.child import Spares, planner
 from backend.dispatch.desk import Desk, PlannerRefusedError, sheet_line
 from backend.dispatch.runner import referee
 from routing.check import violations
-from routing.desk import Judge, Propose
 from routing.insertion import propose
 from routing.limits import DESK_SHEETS
 from routing.plan import Plan
 from routing.problem import Problem
+from routing.questions import Judge, Propose
 from routing.solve import solve
 from routing.stop import StopWhen
 from tests.planning import children

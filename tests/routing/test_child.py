@@ -19,7 +19,8 @@ import pytest
 from routing import limits
 from routing.__main__ import Parent, answer
 from routing.check import violations
-from routing.parts import cut, join
+from routing.cutting import cut
+from routing.parts import join
 from routing.plan import Progress
 from routing.problem import Place, Problem, ProblemError
 from routing.protocol import Limits, Message, Request, decode_message, encode

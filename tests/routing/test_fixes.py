@@ -7,10 +7,11 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from routing.answers import Fix, Fixes
 from routing.check import violations
 from routing.draft import simulate_route
 from routing.exchange import exchanges
-from routing.fixes import Fix, Fixes, explained, fixes
+from routing.fixes import explained, fixes
 from routing.in_force import draft_of, plan_of
 from routing.ortools.exact import Column, smallest_relaxation
 from routing.plan import Plan

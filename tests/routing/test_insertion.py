@@ -7,9 +7,10 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from routing.answers import Proposal
 from routing.check import violations
 from routing.draft import empty_draft
-from routing.insertion import Proposal, insert, propose
+from routing.insertion import insert, propose
 from routing.instance import prepare
 from routing.plan import Plan
 from routing.problem import Previous, Problem, ProblemError, Visit, Window

@@ -1,18 +1,22 @@
 """The plan in force followed from now on, a move tried on it, and what differs between two plans."""
 
+from typing import get_type_hints
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from routing import questions
+from routing.answers import Placement, Proposal, WhatIf
 from routing.check import violations
-from routing.desk import FUNCTIONS, Offer, Sheet, TryMove
+from routing.desk import FUNCTIONS, Sheet
 from routing.differences import Placed, changes, placements, published, terms
 from routing.in_force import draft_of, in_force
-from routing.insertion import Proposal
-from routing.live import Placement, WhatIf, what_if
+from routing.live import what_if
 from routing.plan import Plan
 from routing.problem import Break, PerPriority, Pin, Previous, Prices, Problem, ProblemError, Shift, Visit, Window
+from routing.questions import Offer, Question, TryMove, answer_type
 from routing.solve import solve
 from routing.stop import StopWhen
 from tests.routing.make import DAY, HOUR, city_week, problem, shift, visit
@@ -296,3 +300,13 @@ def test_terms_are_what_the_routes_come_to() -> None:
     pair = problem((shift(LI_WEI), shift(ZHANG_QIANG)), (visit("pair", technicians=2, commitment_due=0),))
     said = terms(solve(pair, StopWhen(solutions=3)))
     assert (said.served, said.late, said.late_seconds) == (1, 1, said.travel_seconds // 4)  # two went there and back
+
+
+# --- what can be asked --------------------------------------------------------------------------------------------
+
+
+def test_every_question_is_answered_and_by_what_its_class_says() -> None:
+    kinds = {one for one in vars(questions).values() if isinstance(one, type) and issubclass(one, Question)}
+    assert set(FUNCTIONS) == kinds - {Question}
+    for kind, function in FUNCTIONS.items():
+        assert get_type_hints(function)["return"] == answer_type(kind), kind

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing.check import violations
-from routing.parts import REST, cut, groups_kept, join
+from routing.cutting import REST, cut, groups_kept
+from routing.parts import join
 from routing.plan import Plan
 from routing.problem import Follows, Pin, Previous, Problem
 from routing.solve import solve

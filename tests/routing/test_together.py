@@ -8,12 +8,14 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from routing.answers import Placement, WhatIf
 from routing.check import Violation, violations
+from routing.cutting import cut
 from routing.fixes import explained
 from routing.in_force import draft_of, in_force, plan_of
 from routing.insertion import insert, propose
-from routing.live import OF_PLANS_ONLY, Placement, WhatIf, proposals, what_if
-from routing.parts import cut, join
+from routing.live import OF_PLANS_ONLY, proposals, what_if
+from routing.parts import join
 from routing.plan import Plan, Progress, Unplanned
 from routing.problem import Follows, PartNeed, Pin, Previous, Problem, ProblemError, VanStock, Visit, Window
 from routing.solve import solve

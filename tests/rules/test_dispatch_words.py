@@ -7,8 +7,7 @@ import pytest
 from backend.dispatch.fix_wording import found_words
 from backend.dispatch.live_wording import Label, Naming, broken_words, refusal_words
 from backend.dispatch.plan import LEFT_OUT_TEXTS
-from routing.fixes import Fixes
-from routing.live import Broken
+from routing.answers import Broken, Fixes
 from routing.problem import ProblemError
 from routing.protocol import fault
 from routing.texts import reason_text

@@ -33,6 +33,7 @@ VIOLATIONS = [
     ("solver", "backend/dispatch/plan.py", "import ortools", "backend.dispatch.plan -> ortools"),
     ("solver", "routing/problem.py", "import ortools.sat", "routing.problem -> ortools"),
     ("compiler", "routing/draft.py", "import numba", "routing.draft -> numba"),
+    ("server", "backend/dispatch/desk.py", "import routing.desk", "routing.kernel.jit -> numba"),
     ("routing", "routing/check.py", "import routing.simulate", "routing.check -> routing.simulate"),
     ("routing", "routing/helpers.py", "", "routing.helpers"),
     ("sync", "sync/helpers.py", "", "sync.helpers"),
