@@ -35,6 +35,7 @@ from backend.dispatch.live_schemas import (
 )
 from backend.dispatch.live_wording import (
     NO_PLACE,
+    NONE_KEEPS,
     Label,
     Naming,
     broken_words,
@@ -303,6 +304,8 @@ async def proposals(seen: Situation, visit_id: UUID, limit: int) -> Proposals:
     followed: InForce = await seen.ask(Follow())
     views = [_proposal(one, seen.naming) for one in found]
     zh, en = (views[0].sentence_zh, views[0].sentence_en) if views else NO_PLACE
+    if found and all(one.promise_late_seconds for one in found):
+        zh, en = zh + NONE_KEEPS[0], en + NONE_KEEPS[1]
     return Proposals(
         visit_id=visit_id, at=seen.at, base=seen.base, travel_source=followed.plan.travel_source,
         travel_estimated=followed.plan.travel_estimated, proposals=views, sentence_zh=zh, sentence_en=en,

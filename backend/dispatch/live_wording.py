@@ -101,6 +101,10 @@ NO_PLACE: Final[Words] = (
 )
 
 
+NONE_KEEPS: Final[Words] = (
+    ";所列均赶不上约定时间,可查看办法 (fixes)",
+    "; none of these keeps the window, look at its fixes",
+)
 NO_PLACE_YET: Final[Words] = (
     "{visit}在计划中还没有位置;可查看建议 (proposals) 或办法 (fixes)",
     "{visit} has no place in the plan yet; look at its proposals or its fixes",

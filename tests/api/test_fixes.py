@@ -10,7 +10,7 @@ import pytest
 from backend.core.clock import parse_instant
 from backend.dispatch import plan
 from backend.people.models import Shift
-from tests.live import after, day_of, published_day, visit_at
+from tests.live import after, day_of, offers, published_day, visit_at
 from tests.make import LAT, START, Desk, Office
 from tests.personas import CHEN_JING, LI_WEI, TANG_MIN, WANG_FANG, ZHOU_TAO
 from tests.planning import absent, assignment, done, holder, shift_of, state_is, worker
@@ -262,6 +262,8 @@ async def test_a_visit_that_has_room_needs_no_fix_and_who_has_one_is_compared(sq
     assert seen["fixes"][0]["promise_late_minutes"] > 0
     assert seen["sentence_en"].startswith("with nothing given way it misses the promised window: 李伟 ")
     assert "; to put that right: the appointment at 银行 moves to " in seen["sentence_en"]
+    offered = (await offers(wang_fang, missed))["sentence_en"]
+    assert offered.endswith(" after the promised window; none of these keeps the window, look at its fixes")
 
     await shift_of(sqlite, ZHOU_TAO)
     why = ok(await wang_fang.get(f"/visits/{planned}/why"))
