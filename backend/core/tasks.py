@@ -28,6 +28,8 @@ ATTEMPTS: Final = 8
 FIRST_WAIT: Final = timedelta(seconds=1)
 WAIT_FACTOR: Final = 4
 ERROR_LENGTH: Final = 2000
+RETRY_SECONDS: Final = 2.0
+"""How long a worker waits for a database that does not answer."""
 DONE_KEPT: Final = timedelta(days=30)
 """How long a finished task is kept; until then its key cannot be used again."""
 
@@ -140,9 +142,19 @@ class Worker:
         self._me = new_id()
 
     async def run(self) -> None:
-        """Work until cancelled; a task interrupted by the cancellation is leased again later."""
+        """Work until cancelled; a task interrupted by the cancellation is leased again later.
+
+        Whatever the database or its driver says (restarted, locked, full) is logged, and the work goes on after a wait:
+        a task it happened to has a lease, after which it is run again.
+        """
         while True:
-            if not await self.run_one():
+            try:
+                worked = await self.run_one()
+            except Exception:
+                log.exception("tasks cannot be taken or settled now")
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if not worked:
                 await asyncio.sleep(self._poll_seconds)
 
     async def run_one(self) -> bool:

@@ -209,12 +209,16 @@ class QueueWorker:
 
         Raises ConnectionError for whatever the driver says, as the library passes its errors on as they are.
         """
-        from asyncpg import InterfaceError, PostgresError  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]
+        from asyncpg import (  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]
+            InterfaceError,
+            InternalClientError,
+            PostgresError,
+        )
 
         async with self._database.bare() as connection:
             try:
                 yield await queue_queries(connection)
-            except (InterfaceError, PostgresError, OSError) as error:
+            except (InterfaceError, InternalClientError, PostgresError, OSError) as error:
                 await connection.invalidate()
                 raise ConnectionError(f"{type(error).__name__}: {error}") from error
 

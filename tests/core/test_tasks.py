@@ -1,23 +1,32 @@
 """Background work: runs after its commit, once if it can, again if it must, and never by two at a time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import asyncpg
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.core import tasks
 from backend.core.clock import FileClock, SystemClock
 from backend.core.events import HANDLE_EVENT, Event, Reactions, event_task, tell
 from backend.core.numbers import next_number, next_numbers
 from backend.core.sessions import Database
 from backend.core.tasks import ATTEMPTS, LEASE, Task, TaskHandler, TaskRefusedError, Worker, add_task, ensure_task
+from backend.dispatch.queue import QueueWorker, enqueue_plan
 from backend.people.models import Skill
 from tests.make import START
+
+PATIENCE = 20.0
+"""Seconds a test waits for what has to come."""
 
 
 class Bench:
@@ -48,6 +57,20 @@ class Bench:
 
     async def note(self, payload: dict[str, Any]) -> None:
         self.did.append(payload["key"])
+
+
+@asynccontextmanager
+async def away(url: str) -> AsyncGenerator[None]:
+    """A PostgreSQL database that breaks every connection off and takes no new ones, until the end."""
+    elsewhere = make_url(url).set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
+    name, keeper = make_url(url).database, await asyncpg.connect(elsewhere)
+    try:
+        await keeper.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await keeper.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+        yield
+        await keeper.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    finally:
+        await keeper.close()
 
 
 @pytest.fixture
@@ -167,6 +190,58 @@ async def test_the_task_of_a_worker_that_died_is_taken_over_after_its_lease(benc
         await session.execute(update(Task).values(leased_until=SystemClock().now() - timedelta(seconds=1)))
     assert await other.run_one()
     assert bench.did == ["orphan"]
+
+
+async def test_a_worker_outlives_connections_that_break(
+    postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the database is restarted: for a while none is let in, and every connection there was is gone."""
+    monkeypatch.setattr(tasks, "RETRY_SECONDS", 0.05)
+    bench, did = Bench(postgresql_url, tmp_path), {key: asyncio.Event() for key in ("before", "after")}
+
+    async def note(payload: dict[str, Any]) -> None:
+        did[payload["key"]].set()
+
+    await bench.add("before")
+    await bench.add("after", after=timedelta(minutes=5))
+    working = asyncio.create_task(bench.worker(note).run())
+    try:
+        await asyncio.wait_for(did["before"].wait(), PATIENCE)
+        async with away(postgresql_url):
+            bench.move(timedelta(minutes=5))
+            await asyncio.sleep(0.2)  # a few tries in vain
+            assert not working.done()
+            assert not did["after"].is_set()
+        await asyncio.wait_for(did["after"].wait(), PATIENCE)
+    finally:
+        working.cancel()
+        await asyncio.wait([working], timeout=PATIENCE)
+        await bench.database.close()
+    assert working.cancelled()
+
+
+@pytest.mark.parametrize("kind", ["tasks", "plans"])
+async def test_what_a_server_works_at_ends_when_it_is_stopped_while_its_database_is_away(
+    postgresql_url: str, tmp_path: Path, kind: str
+) -> None:
+    """In the middle of its work, which can be neither settled nor given back then."""
+    bench, begun = Bench(postgresql_url, tmp_path), asyncio.Event()
+
+    async def hang(_payload: dict[str, Any]) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with bench.database.write() as session:
+        add_task(session, now=START, kind="say", key="long", payload={})
+        await enqueue_plan(session, now=START, run_id=UUID(int=1))
+    plans = QueueWorker(bench.database, hang, poll_seconds=0.01, lease_seconds=5)
+    working = asyncio.create_task((plans if kind == "plans" else bench.worker(hang)).run())
+    await asyncio.wait_for(begun.wait(), PATIENCE)
+    async with away(postgresql_url):
+        working.cancel()
+        await asyncio.wait([working], timeout=PATIENCE)
+        await bench.database.close()
+    assert working.cancelled()
 
 
 # --- events and numbers -----------------------------------------------------------------------------------------------
