@@ -151,11 +151,10 @@ async def publish_plan(session: AsyncSession, *, now: datetime, actor: Actor, ru
     """
     if run.publication is not None:
         return msgspec.convert(run.publication, Publication)
-    plan, seen = await _publishable(session, run)
-    visits = await _locked_visits(session, list(seen))
-    publishing = _Publishing(
-        session, now, actor, run, visits, seen, await standings(session, list(seen)), await _shifts(session, plan)
-    )
+    plan, seen = _publishable(run)
+    visits, shifts = await _locked_visits(session, list(seen)), await _shifts(session, plan)
+    await _must_be_newest(session, run)
+    publishing = _Publishing(session, now, actor, run, visits, seen, await standings(session, list(seen)), shifts)
     for parts in crews(msgspec.convert(run.problem, planning.Problem), plan).values():
         await publishing.place(parts)
     for unplanned in plan.unplanned:
@@ -288,12 +287,12 @@ def _wanted(run: PlanRun, route: Route, stop: Stop) -> dict[str, Any]:
     }
 
 
-async def _publishable(session: AsyncSession, run: PlanRun) -> tuple[Plan, Mapping[UUID, Standing]]:
+def _publishable(run: PlanRun) -> tuple[Plan, Mapping[UUID, Standing]]:
     if run.kind == WHAT_IF:
         raise Problem(PLAN_HYPOTHETICAL)
     if run.state != "done" or run.plan is None:
         raise Problem(PLAN_NOT_READY, Finding("state", run.state, run.state))
-    if run.standings is None or await _overtaken(session, run):
+    if run.standings is None:
         raise Problem(PLAN_OUTDATED)
     return msgspec.convert(run.plan, Plan), msgspec.convert(run.standings, dict[UUID, Standing])
 
@@ -305,12 +304,16 @@ async def _next_version(session: AsyncSession, unit_id: UUID) -> int:
     return ((await session.execute(newest)).scalar() or 0) + 1
 
 
-async def _overtaken(session: AsyncSession, run: PlanRun) -> bool:
-    """Whether a plan that shares a unit with this one was published since this one was made."""
+async def _must_be_newest(session: AsyncSession, run: PlanRun) -> None:
+    """Refuse a plan if one that shares a unit with it was published since it was made.
+
+    It is asked once the orders and shifts are locked: whoever published a related plan while we waited is seen then.
+    """
     newer = select(PlanRun.unit_id).where(PlanRun.id != run.id, PlanRun.published_at > run.started_at)
     units = set((await session.execute(newer)).scalars())
     trees = await unit_trees(session, {run.unit_id, *units})
-    return any(trees[unit] & trees[run.unit_id] for unit in units)
+    if any(trees[unit] & trees[run.unit_id] for unit in units):
+        raise Problem(PLAN_OUTDATED)
 
 
 async def _locked_visits(session: AsyncSession, visit_ids: list[UUID]) -> dict[UUID, Visit]:

@@ -27,7 +27,7 @@ from backend.jobs.models import WorkOrder
 from backend.settings import PREFIX, Settings
 from tests.make import Desk, Office, Offices
 from tests.personas import CHEN_JING, SUN_LEI, WANG_FANG
-from tests.planning import PATIENCE, much_work, run_of, shift_of, state_is, stops, wish
+from tests.planning import PATIENCE, done, much_work, run_of, shift_of, state_is, stops, wish
 from tests.work import ok
 
 pytestmark = pytest.mark.usefixtures("quick_planners")
@@ -180,6 +180,30 @@ async def test_a_wish_that_is_rolled_back_is_in_no_queue(postgresql: Office) -> 
             await enqueue_plan(session, now=postgresql.now, run_id=UUID(int=1))
             raise ZeroDivisionError
     assert await waiting(postgresql) == 0
+
+
+async def test_of_two_related_plans_published_at_the_same_moment_one_is_refused(postgresql: Office) -> None:
+    """Both wait for the same orders; who gets them second sees what the first published."""
+    wang_fang, chen_jing = await postgresql.sign_in(WANG_FANG), await postgresql.sign_in(CHEN_JING)
+    await much_work(wang_fang, postgresql, orders=2)
+    company = await done(chen_jing, postgresql, "company", seconds=SHORT)
+    department = await done(wang_fang, postgresql, seconds=SHORT)
+    postgresql.move_clock(seconds=5)
+    blocked = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with postgresql.database.write() as session:
+        await session.execute(select(WorkOrder.id).with_for_update())
+        asked = [asyncio.create_task(desk.post(f"/plans/{plan['id']}/publish"))
+                 for desk, plan in ((chen_jing, company), (wang_fang, department))]  # fmt: skip
+        deadline = time.monotonic() + PATIENCE
+        async with postgresql.database.bare() as connection:
+            while (await connection.execute(blocked)).scalar_one() < len(asked):
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.02)
+    answers = await asyncio.gather(*asked)
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    assert [answer.json()["code"] for answer in answers if answer.status_code == 409] == ["plan_outdated"]
 
 
 # --- machines, and their end ------------------------------------------------------------------------------------------
