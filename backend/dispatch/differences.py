@@ -12,6 +12,7 @@ from backend.contracts.rules import span_words
 from backend.core.auth import Principal
 from backend.core.errors import Fault, Problem
 from backend.core.paging import Page, PageRequest, fetch_rows
+from backend.core.sessions import Database
 from backend.dispatch.crews import crews
 from backend.dispatch.desk import Desk, sheet_line
 from backend.dispatch.live import NO_PLAN, naming
@@ -54,23 +55,25 @@ HOW: Final = {
 
 
 async def difference(
-    session: AsyncSession, desk: Desk, principal: Principal, *, plan_id: UUID, against: UUID | None
+    database: Database, desk: Desk, principal: Principal, *, plan_id: UUID, against: UUID | None
 ) -> Difference:
     """Return what a plan changes; a what-if is held against the plan it started from. Raises not_found, plan_missing.
 
     Both sides are followed in the plan's own problem, from its first second on, so that their terms can be compared.
     """
-    run = await plan_run(session, principal, plan_id, "read")
-    made, problem = _made(run)
-    base_id = against or (run.base_id if run.kind == WHAT_IF else None)
-    if base_id is None:
-        before, before_terms = await _in_force(session, desk, run, problem)
-    else:
-        before, before_terms = _other(run, await plan_run(session, principal, base_id, "read"))
-    everything = changes(problem, before, _placed_by(problem, made))
+    async with database.read() as session:
+        run = await plan_run(session, principal, plan_id, "read")
+        made, problem = _made(run)
+        base_id = against or (run.base_id if run.kind == WHAT_IF else None)
+        if base_id is None:
+            before, known = await _in_force(session, run, problem)
+        else:
+            before, known = _other(run, await plan_run(session, principal, base_id, "read"))
+        everything = changes(problem, before, _placed_by(problem, made))
+        found = await _of_visits(session, everything)
+        called = await _naming(session, run, problem, before)
+    before_terms = known if isinstance(known, Terms) else await _followed(desk, run, problem, known)
     counted = sum(one.counted for one in everything)
-    found = await _of_visits(session, everything)
-    called = await _naming(session, run, problem, before)
     views = [_change(one, called) for one in found]
     after_terms = terms(made)
     opening = _supposition(run, called) or _change_words(found, counted, run.most_changes)
@@ -143,9 +146,9 @@ def _made(run: PlanRun) -> tuple[Plan, planning.Problem]:
 
 
 async def _in_force(
-    session: AsyncSession, desk: Desk, run: PlanRun, problem: planning.Problem
-) -> tuple[dict[str, Placed], Terms]:
-    """Return where people were told each visit is now, and what following that comes to."""
+    session: AsyncSession, run: PlanRun, problem: planning.Problem
+) -> tuple[dict[str, Placed], dict[str, list[str]]]:
+    """Return where people were told each visit is now, and the visits of each shift in that order."""
     standing = await standings(session, [UUID(visit.id) for visit in problem.visits])
     technicians = {shift.id: shift.technician for shift in problem.shifts}
     numbers = {visit.id: visit.technicians for visit in problem.visits}
@@ -164,12 +167,17 @@ async def _in_force(
         together = [str(one.shift_id) for one in helpers if one.planned] if numbers[name] > 1 else []
         for shift in (before[name].shift, *together):
             orders.setdefault(shift, []).append(name)
+    return before, orders
+
+
+async def _followed(desk: Desk, run: PlanRun, problem: planning.Problem, orders: dict[str, list[str]]) -> Terms:
+    """Return what following the shifts' orders comes to."""
 
     async def sheet() -> bytes:
         return sheet_line(problem, NO_PLAN)
 
     followed: InForce = await desk.ask(Follow(orders=orders), key=f"problem {run.id}", sheet=sheet)
-    return before, terms(followed.plan)
+    return terms(followed.plan)
 
 
 def _published(standing: Standing, technicians: dict[str, str], run: PlanRun) -> Placed | None:

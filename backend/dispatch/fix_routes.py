@@ -8,18 +8,16 @@ import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.auth import Principal, requires
 from backend.core.once import Once
 from backend.core.sessions import Database
-from backend.dispatch import fixes, fixing, live, queries
+from backend.dispatch import fixes, fixing, live
 from backend.dispatch.desk import Desk
 from backend.dispatch.fix_schemas import FIX_NAME_LENGTH, AppliedFix, FixesView, WhyView
 from backend.dispatch.live_schemas import PlacementOutcome
 from backend.dispatch.travel import Roads
 
-Read = NamedDependency[AsyncSession]
 Rows = NamedDependency[Database]
 """Where rows are read before the desk is asked, which may take long, and nobody's connection is held for it."""
 Me = NamedDependency[Principal]
@@ -51,22 +49,22 @@ async def get_why(
 
 @get("/plans/{plan_id:uuid}/visits/{visit_id:uuid}/fixes", guards=[requires("dispatch", "read")])
 async def get_plan_fixes(
-    *, plan_id: FromPath[UUID], visit_id: FromPath[UUID], read: Read, principal: Me, desk: Asked
+    *, plan_id: FromPath[UUID], visit_id: FromPath[UUID], database: Rows, principal: Me, desk: Asked
 ) -> FixesView:
     """Say what could give way so that a visit has a place in a plan, or comes in time. Applied once it is in force."""
-    run = await queries.plan_run(read, principal, plan_id, "read")
-    found, naming = await fixes.of_plan(read, desk, run, visit_id)
-    return fixes.fixes_view(found, naming, None)
+    async with database.read() as read:
+        run, naming = await fixes.plan_that_was_made(read, principal, plan_id)
+    return fixes.fixes_view(await fixes.of_plan(desk, run, naming, visit_id), naming, None)
 
 
 @get("/plans/{plan_id:uuid}/visits/{visit_id:uuid}/why", guards=[requires("dispatch", "read")])
 async def get_plan_why(
-    *, plan_id: FromPath[UUID], visit_id: FromPath[UUID], read: Read, principal: Me, desk: Asked
+    *, plan_id: FromPath[UUID], visit_id: FromPath[UUID], database: Rows, principal: Me, desk: Asked
 ) -> WhyView:
     """Say why this technician has a visit in a plan."""
-    run = await queries.plan_run(read, principal, plan_id, "read")
-    why, naming = await fixes.why_of_plan(read, desk, run, visit_id)
-    return fixes.why_view(why, naming)
+    async with database.read() as read:
+        run, naming = await fixes.plan_that_was_made(read, principal, plan_id)
+    return fixes.why_view(await fixes.why_of_plan(desk, run, naming, visit_id), naming)
 
 
 @post("/visits/{visit_id:uuid}/fixes/{fix:str}/apply", guards=[requires("dispatch", "write")], status_code=201)

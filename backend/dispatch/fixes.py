@@ -24,6 +24,7 @@ from backend.dispatch.fix_wording import (
 )
 from backend.dispatch.live_wording import Naming, minutes, refusal_words
 from backend.dispatch.models import PlanRun
+from backend.dispatch.queries import plan_run
 from backend.dispatch.travel import Roads
 from routing.answers import Alternative, Fix, Fixes, Why
 from routing.problem import Problem as PlanningProblem
@@ -63,28 +64,33 @@ async def why_in_force(seen: live.Situation, visit_id: UUID) -> Why:
     return await seen.ask(AskWhy(visit=str(visit_id)))
 
 
-async def of_plan(session: AsyncSession, desk: Desk, run: PlanRun, visit_id: UUID) -> tuple[Fixes, Naming]:
-    """Return the fixes for a visit in a plan that was made; raises plan_without_answer and not_in_plan."""
-    return await _ask_plan(session, desk, run, PlanFixes(visit=str(visit_id), seconds=FIX_SECONDS))
-
-
-async def why_of_plan(session: AsyncSession, desk: Desk, run: PlanRun, visit_id: UUID) -> tuple[Why, Naming]:
-    """Return why this technician in a plan that was made; raises plan_without_answer and not_in_plan."""
-    return await _ask_plan(session, desk, run, PlanWhy(visit=str(visit_id)))
-
-
-async def _ask_plan(session: AsyncSession, desk: Desk, run: PlanRun, question: Question[Any]) -> tuple[Any, Naming]:
-    """Return the answer about a plan that was made, and what its ids are called."""
+async def plan_that_was_made(session: AsyncSession, principal: Principal, plan_id: UUID) -> tuple[PlanRun, Naming]:
+    """Return a plan run and what its ids are called; raises not_found and plan_without_answer."""
+    run = await plan_run(session, principal, plan_id, "read")
     if run.plan is None or run.problem is None:
         raise Problem(PLAN_WITHOUT_ANSWER)
-    problem, plan = run.problem, run.plan
-    naming = await live.naming(session, msgspec.convert(problem, PlanningProblem), run.horizon_starts_at, {run.unit_id})
+    problem = msgspec.convert(run.problem, PlanningProblem)
+    return run, await live.naming(session, problem, run.horizon_starts_at, {run.unit_id})
+
+
+async def of_plan(desk: Desk, run: PlanRun, naming: Naming, visit_id: UUID) -> Fixes:
+    """Return the fixes for a visit in a plan that was made; raises not_in_plan."""
+    return await _ask_plan(desk, run, naming, PlanFixes(visit=str(visit_id), seconds=FIX_SECONDS))
+
+
+async def why_of_plan(desk: Desk, run: PlanRun, naming: Naming, visit_id: UUID) -> Why:
+    """Return why this technician in a plan that was made; raises not_in_plan."""
+    return await _ask_plan(desk, run, naming, PlanWhy(visit=str(visit_id)))
+
+
+async def _ask_plan(desk: Desk, run: PlanRun, naming: Naming, question: Question[Any]) -> Any:
+    """Return the answer about a plan that was made."""
 
     async def sheet() -> bytes:
-        return sheet_line(problem, plan)
+        return sheet_line(run.problem, run.plan)
 
     try:
-        return await desk.ask(question, key=f"plan {run.id} {run.finished_at}", sheet=sheet), naming
+        return await desk.ask(question, key=f"plan {run.id} {run.finished_at}", sheet=sheet)
     except PlannerRefusedError as refused:
         zh, en = refusal_words(refused.fault, naming)
         raise Problem(live.NOT_IN_PLAN, detail=zh, detail_en=en) from refused

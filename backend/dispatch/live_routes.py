@@ -177,11 +177,11 @@ async def post_what_if(
 
 @get("/plans/{plan_id:uuid}/difference", guards=[requires("dispatch", "read")])
 async def get_difference(
-    *, plan_id: FromPath[UUID], read: Read, principal: Me, desk: NamedDependency[Desk],
+    *, plan_id: FromPath[UUID], database: Rows, principal: Me, desk: NamedDependency[Desk],
     against: FromQuery[UUID | None] = None,
 ) -> Difference:  # fmt: skip
     """Say what a plan changes against what is published now, or against another plan: who moves, who is told anew."""
-    return await differences.difference(read, desk, principal, plan_id=plan_id, against=against)
+    return await differences.difference(database, desk, principal, plan_id=plan_id, against=against)
 
 
 @get("/plan-versions", guards=[requires("dispatch", "read")])

@@ -302,7 +302,9 @@ async def test_an_overrun_shows_who_will_be_late_before_anybody_plans(sqlite: Of
 async def test_questions_that_wait_hold_nobodys_connection(sqlite: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when a large plan is asked about: whoever only reads rows is answered meanwhile."""
     wang_fang = await sqlite.sign_in(WANG_FANG)
-    shift, (visit,) = await day_of(wang_fang, sqlite, LI_WEI, "东楼")
+    shift, (visit,) = await published_day(wang_fang, sqlite, LI_WEI, "东楼")
+    plan = f"/plans/{ok(await wang_fang.get('/plans'))['items'][0]['id']}"
+    of_plan = [f"{plan}/difference", f"{plan}/visits/{visit}/fixes", f"{plan}/visits/{visit}/why"]
     free, asked = asyncio.Event(), asyncio.Semaphore(0)
     ask = PlanDesk.ask
 
@@ -313,6 +315,7 @@ async def test_questions_that_wait_hold_nobodys_connection(sqlite: Office, monke
 
     monkeypatch.setattr(PlanDesk, "ask", slow)
     waiting = [asyncio.create_task(days(wang_fang, sqlite)) for _ in range(READERS)]
+    waiting += [asyncio.create_task(wang_fang.get(path)) for path in of_plan for _ in range(READERS)]
     waiting.append(asyncio.create_task(tried(wang_fang, visit, shift_id=shift)))
     for _ in waiting:
         await asked.acquire()
