@@ -314,7 +314,7 @@ async def test_questions_that_wait_hold_nobodys_connection(sqlite: Office, monke
         return await ask(desk, question, **about)
 
     monkeypatch.setattr(PlanDesk, "ask", slow)
-    waiting = [asyncio.create_task(days(wang_fang, sqlite)) for _ in range(READERS)]
+    waiting: list[asyncio.Task[Any]] = [asyncio.create_task(days(wang_fang, sqlite)) for _ in range(READERS)]
     waiting += [asyncio.create_task(wang_fang.get(path)) for path in of_plan for _ in range(READERS)]
     waiting.append(asyncio.create_task(tried(wang_fang, visit, shift_id=shift)))
     for _ in waiting:
