@@ -14,9 +14,9 @@ from backend.core.errors import Fault, Problem
 from backend.core.paging import Page, PageRequest, fetch_rows
 from backend.core.sessions import Database
 from backend.dispatch.crews import crews
-from backend.dispatch.desk import Desk, sheet_line
+from backend.dispatch.desk import Desk, PlannerRefusedError, sheet_line
 from backend.dispatch.live import NO_PLAN, naming
-from backend.dispatch.live_wording import Naming, minutes
+from backend.dispatch.live_wording import Naming, minutes, refusal_words
 from backend.dispatch.models import PlanRun
 from backend.dispatch.open_visits import Standing, standings
 from backend.dispatch.queries import ONE_MORE, plan_run
@@ -34,6 +34,11 @@ from routing.questions import Follow
 PLAN_MISSING = Fault(
     "plan_missing", 409, "计划尚未完成,没有可比较的内容。", "The plan is not made yet, so there is nothing to compare.",
     "请等计划完成。", "Wait until it is done.",
+)  # fmt: skip
+NOT_COMPARABLE = Fault(
+    "not_comparable", 409, "无法在这个计划里推算现行安排:{detail}。",
+    "What is in force cannot be worked out within this plan: {detail_en}.",
+    "请重新计划,或与另一个计划比较。", "Plan again, or compare it with another plan.",
 )  # fmt: skip
 IN_FORCE: Final = "in_force"
 METRES_A_KM: Final = 1000
@@ -57,9 +62,10 @@ HOW: Final = {
 async def difference(
     database: Database, desk: Desk, principal: Principal, *, plan_id: UUID, against: UUID | None
 ) -> Difference:
-    """Return what a plan changes; a what-if is held against the plan it started from. Raises not_found, plan_missing.
+    """Return what a plan changes; a what-if is held against the plan it started from.
 
     Both sides are followed in the plan's own problem, from its first second on, so that their terms can be compared.
+    Raises not_found, plan_missing and not_comparable.
     """
     async with database.read() as session:
         run = await plan_run(session, principal, plan_id, "read")
@@ -72,7 +78,7 @@ async def difference(
         everything = changes(problem, before, _placed_by(problem, made))
         found = await _of_visits(session, everything)
         called = await _naming(session, run, problem, before)
-    before_terms = known if isinstance(known, Terms) else await _followed(desk, run, problem, known)
+    before_terms = known if isinstance(known, Terms) else await _followed(desk, run, problem, known, called)
     counted = sum(one.counted for one in everything)
     views = [_change(one, called) for one in found]
     after_terms = terms(made)
@@ -170,13 +176,19 @@ async def _in_force(
     return before, orders
 
 
-async def _followed(desk: Desk, run: PlanRun, problem: planning.Problem, orders: dict[str, list[str]]) -> Terms:
-    """Return what following the shifts' orders comes to."""
+async def _followed(
+    desk: Desk, run: PlanRun, problem: planning.Problem, orders: dict[str, list[str]], called: Naming
+) -> Terms:
+    """Return what following the shifts' orders comes to; raises not_comparable where the planner refuses."""
 
     async def sheet() -> bytes:
         return sheet_line(problem, NO_PLAN)
 
-    followed: InForce = await desk.ask(Follow(orders=orders), key=f"problem {run.id}", sheet=sheet)
+    try:
+        followed: InForce = await desk.ask(Follow(orders=orders), key=f"problem {run.id}", sheet=sheet)
+    except PlannerRefusedError as refused:
+        zh, en = refusal_words(refused.fault, called)
+        raise Problem(NOT_COMPARABLE, detail=zh, detail_en=en) from refused
     return terms(followed.plan)
 
 

@@ -14,7 +14,7 @@ from routing.protocol import Fault
 
 Words = tuple[str, str]
 """A sentence in Chinese and in English."""
-QUOTED: Final = re.compile(r"visit '(?P<visit>[^']+)'")
+QUOTED: Final = re.compile(r"visits?(\[\d+\])? '(?P<visit>[^']+)'")
 """How the planner names a visit."""
 NAMED: Final = 3
 """Visits a sentence names; of more it gives the number."""

@@ -1,11 +1,12 @@
 """Re-plans with a budget, what a plan changes, versions, and what other people would be worth."""
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from backend.core.clock import parse_instant
+from backend.dispatch.models import PlanRun
 from tests.live import after, day_of, published_day, visit_at
 from tests.make import LAT, Desk, Office
 from tests.personas import CHEN_JING, LI_WEI, MA_CHAO, SUN_LEI, TANG_MIN, WANG_FANG, ZHOU_TAO
@@ -152,6 +153,20 @@ async def test_a_plan_not_made_has_no_difference_and_one_of_others_is_not_found(
     stranger = {"person_id": str(uuid4()), "until": after(hours=9).isoformat()}
     body = {"unit_id": str(sqlite.house.service), "most_changes": 1, "away": stranger}
     refused(await wang_fang.post("/replans", body), "invalid")
+
+
+async def test_a_difference_the_planner_refuses_says_why(sqlite: Office) -> None:
+    """As of a plan whose problem was stored before a rule of today."""
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    await published_day(wang_fang, sqlite, LI_WEI, "东楼")
+    (plan,) = ok(await wang_fang.get("/plans"))["items"]
+    async with sqlite.database.write() as session:
+        run = await session.get_one(PlanRun, UUID(plan["id"]))
+        problem = run.problem or {}
+        run.problem = problem | {"visits": problem["visits"] * 2}
+    said = refused(await wang_fang.get(f"/plans/{plan['id']}/difference"), "not_comparable")
+    assert "东楼" in said["detail"]
+    assert "东楼" in said["detail_zh"]
 
 
 # --- what if there were other people ------------------------------------------------------------------------------
