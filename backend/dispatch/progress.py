@@ -59,7 +59,11 @@ class PlanWatch:
         self._closed = asyncio.Event()
 
     async def open(self, plan_id: UUID) -> AsyncGenerator[bytes]:
-        """Return the events of a plan the reader may see; raises busy when there are too many streams."""
+        """Return the events of a plan the reader may see; raises busy when there are too many streams.
+
+        A stream counts once it is begun, as one that never is would be counted for ever; so of many opened at the same
+        moment those beyond the limit are told where the plan stands, and end.
+        """
         if self._streams >= self._streams_most:
             raise Problem(BUSY, retry_after_seconds=RETRY_SECONDS)
         return self._events(plan_id, await self._look(plan_id))
@@ -71,7 +75,8 @@ class PlanWatch:
 
     async def _events(self, plan_id: UUID, event: PlanEvent) -> AsyncGenerator[bytes]:
         self._streams += 1
-        closed, until, number = self._closed, monotonic() + STREAM_SECONDS, 1
+        lasts = STREAM_SECONDS if self._streams <= self._streams_most else 0.0
+        closed, until, number = self._closed, monotonic() + lasts, 1
         try:
             yield b"retry: %d\n" % (RETRY_SECONDS * 1000) + _lines(event, number)
             said_at = monotonic()

@@ -127,8 +127,10 @@ async def test_the_number_of_streams_is_bounded_and_all_end_with_the_server(sqli
     await shift_of(office, LI_WEI)
     plan = UUID((await wish(wang_fang, office))["id"])
     watch = PlanWatch(office.database, streams_most=1)
-    stream = await watch.open(plan)
+    stream, at_the_same_moment = await watch.open(plan), await watch.open(plan)
     assert await anext(stream)
+    async with asyncio.timeout(PATIENCE):
+        assert len([one async for one in at_the_same_moment]) == 1
     with pytest.raises(Problem) as busy:
         await watch.open(plan)
     assert busy.value.fault.status == 503
