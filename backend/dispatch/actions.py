@@ -1,5 +1,6 @@
 """Asking for plans, stopping them, and publishing one as assignments."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -111,19 +112,32 @@ async def request_replan(
     )
 
 
-async def request_what_if(
-    session: AsyncSession, *, now: datetime, actor: Actor, base: PlanRun, hypothesis: Hypothesis
-) -> PlanRun:
-    """Queue a plan of the problem of `base` with other people; raises plan_not_ready, hypothesis and too_many_plans."""
-    if base.state != "done" or base.problem is None:
+async def problem_with(base: PlanRun, hypothesis: Hypothesis) -> dict[str, Any]:
+    """Return the problem of `base` with other people, as it is stored; raises plan_not_ready and hypothesis.
+
+    Of a large plan it takes long: hence in a thread, and ahead of the transaction that everybody waits for.
+    """
+    problem = base.problem
+    if base.state != "done" or problem is None:
         raise Problem(PLAN_NOT_READY, Finding("state", base.state, base.state))
+
+    def worked_out() -> dict[str, Any]:
+        return msgspec.to_builtins(supposed(msgspec.convert(problem, planning.Problem), hypothesis))
+
+    return await asyncio.to_thread(worked_out)
+
+
+async def request_what_if(
+    session: AsyncSession, *, now: datetime, actor: Actor, base: PlanRun, hypothesis: Hypothesis,
+    problem: dict[str, Any],
+) -> PlanRun:  # fmt: skip
+    """Queue a plan of what `problem_with` made of the problem of `base`; raises too_many_plans."""
     await _must_have_room(session, base.unit_id)
     run = PlanRun(
         unit_id=base.unit_id, horizon_starts_at=base.horizon_starts_at, horizon_ends_at=base.horizon_ends_at,
         seed=base.seed, seconds=base.seconds, state="queued", progress={}, cancel_requested=False,
         requested_by_id=actor.person_id, requested_at=now, violations=[], kind=WHAT_IF, base_id=base.id,
-        most_changes=base.most_changes, hypothesis=msgspec.to_builtins(hypothesis),
-        problem=msgspec.to_builtins(supposed(msgspec.convert(base.problem, planning.Problem), hypothesis)),
+        most_changes=base.most_changes, hypothesis=msgspec.to_builtins(hypothesis), problem=problem,
     )  # fmt: skip
     return await _queued(session, run, now, actor)
 

@@ -158,21 +158,30 @@ async def post_replan(
 
 @post("/plans/{plan_id:uuid}/what-ifs", guards=[requires("dispatch", "write")], status_code=201)
 async def post_what_if(
-    *, plan_id: FromPath[UUID], data: JSONBody[Hypothesis], write: NamedDependency[AsyncSession], principal: Me,
-    now: Now, once: NamedDependency[Once],
+    *, plan_id: FromPath[UUID], data: JSONBody[Hypothesis], database: Rows, principal: Me, now: Now,
+    once: NamedDependency[Once],
 ) -> Response[PlanView]:  # fmt: skip
     """Plan a plan's problem again without somebody, with one more person, or with a skill everybody has.
 
     Follow it at GET /plans/{id}, and see what it would bring at GET /plans/{id}/difference. It is never published.
     """
-    base = await queries.plan_run(write, principal, plan_id, "write")
+    async with database.read() as read:
+        base = await queries.plan_run(read, principal, plan_id, "read")
+        queries.must_plan_for(principal, base.unit_id)
+        earlier = await once.earlier(read)
+    if earlier is not None:
+        return earlier
+    problem = await actions.problem_with(base, data)
+    async with database.write() as write:
 
-    async def produce() -> PlanView:
-        run = await actions.request_what_if(write, now=now, actor=principal.actor, base=base, hypothesis=data)
-        await write.flush()
-        return await queries.plan(write, principal, run.id)
+        async def produce() -> PlanView:
+            run = await actions.request_what_if(
+                write, now=now, actor=principal.actor, base=base, hypothesis=data, problem=problem
+            )
+            await write.flush()
+            return await queries.plan(write, principal, run.id)
 
-    return await once.create(write, now, produce)
+        return await once.create(write, now, produce)
 
 
 @get("/plans/{plan_id:uuid}/difference", guards=[requires("dispatch", "read")])

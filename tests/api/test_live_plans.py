@@ -188,6 +188,11 @@ async def test_managers_see_what_a_person_more_or_less_or_a_skill_would_bring(sq
         refused(await chen_jing.post(f"/plans/{plan['id']}/publish"), "plan_hypothetical")
         return await difference(chen_jing, plan)
 
+    once = {"Idempotency-Key": str(uuid4())}
+    asked = [await chen_jing.post(f"/plans/{base['id']}/what-ifs", {"everybody_has": "network"}, headers=once)
+             for _ in range(2)]  # fmt: skip
+    assert ok(asked[0], 201) == ok(asked[1], 201), "asked for once, whatever became of the answer"
+    await made(chen_jing, sqlite, asked[1])
     more = await supposed(one_more={"skills": ["network"]})
     assert (more["against"], more["before"]["served"], more["after"]["served"]) == (base["id"], 1, 2)
     (added,) = [one for one in more["changes"] if one["kind"] == "added"]
