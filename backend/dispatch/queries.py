@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from backend.contracts.rules import moment_words
 from backend.core.auth import Principal
@@ -35,9 +36,15 @@ def must_plan_for(principal: Principal, unit_id: UUID) -> None:
         raise Problem(NOT_FOUND)
 
 
-async def plan_run(session: AsyncSession, principal: Principal, plan_id: UUID, level: str) -> PlanRun:
-    """Return a plan run of the person's units, locked for a change; raises not_found."""
-    run = await session.get(PlanRun, plan_id, with_for_update=level == "write")
+async def plan_run(
+    session: AsyncSession, principal: Principal, plan_id: UUID, level: str, *, large: bool = True
+) -> PlanRun:
+    """Return a plan run of the person's units, locked for a change; raises not_found.
+
+    What is `large` and only planning needs, its problem and standings, takes long to decode and may be left out.
+    """
+    left_out = () if large else (defer(PlanRun.problem), defer(PlanRun.standings))
+    run = await session.get(PlanRun, plan_id, with_for_update=level == "write", options=left_out)
     if run is None or run.unit_id not in principal.units("dispatch", level):
         raise Problem(NOT_FOUND)
     return run
@@ -52,10 +59,10 @@ async def plans(session: AsyncSession, principal: Principal, page: PageRequest) 
 
 async def plan(session: AsyncSession, principal: Principal, plan_id: UUID) -> PlanView:
     """Return a plan run with everything it says; raises not_found."""
-    run = await plan_run(session, principal, plan_id, "read")
+    run = await plan_run(session, principal, plan_id, "read", large=False)
     made = msgspec.convert(run.plan, Plan) if run.plan is not None else None
     stays = await _stays(session, made) if made else {}
-    lead = _leads(run, made) if made else {}
+    lead = await _leads(session, run.id, made) if made else {}
     called = await _called(session, made) if made else {}
     zh, en = _sentences(made, stays) if made else (None, None)
     return PlanView(
@@ -85,9 +92,13 @@ def _sentences(made: Plan, stays: Container[UUID]) -> tuple[str, str]:
     return zh, en
 
 
-def _leads(run: PlanRun, made: Plan) -> dict[str, str]:
-    """Return the shift of who leads each visit of a plan."""
-    problem = msgspec.convert(run.problem, planning.Problem)
+async def _leads(session: AsyncSession, run_id: UUID, made: Plan) -> dict[str, str]:
+    """Return the shift of who leads each visit of a plan; only where several come, the problem has to say who."""
+    shifts = {stop.visit: route.shift for route in made.routes for stop in route.stops}
+    if len(shifts) == sum(len(route.stops) for route in made.routes):
+        return shifts
+    stored = (await session.execute(select(PlanRun.problem).where(PlanRun.id == run_id))).scalar_one()
+    problem = msgspec.convert(stored, planning.Problem)
     return {visit: parts[0].route.shift for visit, parts in crews(problem, made).items()}
 
 

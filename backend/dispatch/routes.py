@@ -63,7 +63,7 @@ async def get_plan_events(
     plans: NamedDependency[PlanWatch],
 ) -> Stream:  # fmt: skip
     """Keep telling how a plan is coming along, as server-sent events: where it stands, each change, and its end."""
-    run = await queries.plan_run(read, principal, plan_id, "read")
+    run = await queries.plan_run(read, principal, plan_id, "read", large=False)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Stream(await plans.open(run.id), media_type=EVENTS, headers=headers)
 
@@ -74,7 +74,7 @@ async def cancel_plan(
     now: NamedDependency[datetime],
 ) -> PlanView:  # fmt: skip
     """Stop a plan; what was found so far is kept."""
-    run = await queries.plan_run(write, principal, plan_id, "write")
+    run = await queries.plan_run(write, principal, plan_id, "write", large=False)
     await actions.cancel_plan(write, now=now, actor=principal.actor, run=run)
     return await queries.plan(write, principal, plan_id)
 
