@@ -10,7 +10,7 @@ import pytest
 from backend.core.clock import parse_instant
 from backend.dispatch import plan
 from backend.people.models import Shift
-from tests.live import after, day_of, offers, published_day, visit_at
+from tests.live import after, day_of, give_at, offers, published_day, visit_at
 from tests.make import LAT, START, Desk, Office
 from tests.personas import CHEN_JING, LI_WEI, TANG_MIN, WANG_FANG, ZHOU_TAO
 from tests.planning import absent, assignment, done, holder, shift_of, state_is, worker
@@ -233,12 +233,15 @@ async def test_a_board_that_moved_on_is_refused(sqlite: Office) -> None:
     long = await visit_at(wang_fang, sqlite, "医院", duration_minutes=8 * 60)
     seen = await fixes_of(wang_fang, long)
     fix = with_kind(seen, "overtime")
+    apply = f"/visits/{long}/fixes/{fix['fix']}/apply"
+    await give_at(chen_jing, sqlite, first, LI_WEI, shift, hours=2.1)
+    (finding,) = refused(await wang_fang.post(apply, body(seen, fix)), "board_moved_on")["findings"]
+    assert "陈静" in finding["zh"]
     await give(chen_jing, sqlite, first, LI_WEI, shift_id=str(shift), arrives_at=after(hours=2).isoformat(),
                departs_at=after(hours=1.75).isoformat(), ends_at=after(hours=3).isoformat())  # fmt: skip
     moved = await chen_jing.post(f"/visits/{first}/withdraw", {"reason": "改派"})
     assert moved.status_code == 200
-    answer = await wang_fang.post(f"/visits/{long}/fixes/{fix['fix']}/apply", body(seen, fix))
-    refused(answer, "fix_gone")
+    refused(await wang_fang.post(apply, body(seen, fix)), "fix_gone")
     assert await assignment(wang_fang, long) is None
 
 
