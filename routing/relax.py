@@ -21,6 +21,7 @@ Kind: TypeAlias = Literal[
 ]  # fmt: skip
 
 QUARTER: Final = 900
+"""Times that are offered lie on so many seconds: on the quarters of an hour."""
 OVERTIME_STEP: Final = 1_800
 MOST_OVERTIME: Final = 7_200
 """More overtime than a shift allows is offered up to here, in half hours."""

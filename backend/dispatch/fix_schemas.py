@@ -1,7 +1,7 @@
 """Wire structs of explanations: what could give way for a visit, applying it, and why this technician."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -9,7 +9,8 @@ import msgspec
 from backend.dispatch.live_schemas import Base, MovedView
 from backend.jobs.schemas import Tell
 
-FIX_NAME_LENGTH = 40
+FIX_NAME_LENGTH: Final = 16
+"""Characters of what a fix is called (`fixes.fix_name`)."""
 
 Decides = Literal["dispatcher", "customer", "others"]
 """Who makes it so: the dispatcher by applying the fix, after the customer's agreement, or somebody else first."""

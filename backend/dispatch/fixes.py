@@ -12,7 +12,15 @@ from backend.core.auth import Principal
 from backend.core.errors import Fault, Problem
 from backend.dispatch import live
 from backend.dispatch.desk import Desk, PlannerRefusedError, sheet_line
-from backend.dispatch.fix_schemas import AlternativeView, Decides, FixesView, FixView, GivesWay, WhyView
+from backend.dispatch.fix_schemas import (
+    FIX_NAME_LENGTH,
+    AlternativeView,
+    Decides,
+    FixesView,
+    FixView,
+    GivesWay,
+    WhyView,
+)
 from backend.dispatch.fix_wording import (
     OF_CUSTOMERS,
     OF_DISPATCHERS,
@@ -29,15 +37,12 @@ from backend.dispatch.travel import Roads
 from routing.answers import Alternative, Fix, Fixes, Why
 from routing.problem import Problem as PlanningProblem
 from routing.questions import AskWhy, FindFixes, PlanFixes, PlanWhy, Question
-from routing.relax import Relaxation
+from routing.relax import QUARTER, Relaxation
 
 FIX_SECONDS: Final = 0.5
 """Searching for fixes to show."""
 APPLY_SECONDS: Final = 3.0
 """Searching for a fix that was shown and is to be applied: what was found in less is found again."""
-
-QUARTER: Final = 900
-"""Seconds: to so much, instants are part of a fix's name."""
 
 PLAN_WITHOUT_ANSWER = Fault(
     "plan_without_answer", 409, "计划尚未完成,无法解释。", "The plan is not finished, so nothing can be explained yet.",
@@ -110,7 +115,10 @@ def fixes_view(found: Fixes, naming: Naming, base: str | None) -> FixesView:
 
 
 def fix_name(fix: Fix, naming: Naming) -> str:
-    """Return what a fix is called: the same for what gives way by the same amount, whenever it is asked."""
+    """Return what a fix is called: the same for what gives way by the same amount, whenever it is asked.
+
+    Instants are part of it to the quarter of an hour.
+    """
 
     def quarter(second: int | None) -> int | None:
         return None if second is None else round(naming.at(second).timestamp() / QUARTER)
@@ -122,7 +130,7 @@ def fix_name(fix: Fix, naming: Naming) -> str:
         )
         for one in fix.relaxations
     ]
-    return hashlib.sha256(msgspec.json.encode([*subjects, fix.visit, fix.technician])).hexdigest()[:16]
+    return hashlib.sha256(msgspec.json.encode([*subjects, fix.visit, fix.technician])).hexdigest()[:FIX_NAME_LENGTH]
 
 
 def decides(one: Relaxation) -> Decides:

@@ -9,7 +9,9 @@ import msgspec
 LIVE_HOURS: Final = 48
 """How far ahead the board looks unless told otherwise; the shift somebody is put on is always looked at."""
 PROPOSALS_MAXIMUM: Final = 20
+"""Places one answer offers for a visit at most."""
 BASE_LENGTH: Final = 51
+"""Characters of a `Base`: a commit's number of up to 18 digits, a point, and an audit entry's id."""
 
 Base = Annotated[str, msgspec.Meta(min_length=1, max_length=BASE_LENGTH, pattern=r"^[0-9]{1,18}(\.[0-9a-f]{32})?$")]
 """What the board showed: everything committed up to here. Sent back, it is refused when what it rests on moved on."""

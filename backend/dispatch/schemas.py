@@ -9,11 +9,15 @@ import msgspec
 from backend.people.roster_schemas import AbsenceKind
 
 HORIZON_HOURS_MAXIMUM: Final = 14 * 24
+"""How far ahead is planned at most: two weeks."""
 SECONDS_MAXIMUM: Final = 300
+"""How long a plan may be searched for at most."""
 SEED_MAXIMUM: Final = 2**31 - 1
+"""The largest seed of a search."""
 CHANGES_MAXIMUM: Final = 20_000
 """Visits a re-plan may change at most."""
 NOTE_MAXIMUM: Final = 4_000
+"""Characters of the note on somebody who is away."""
 SKILLS_MAXIMUM: Final = 100
 """Skills one person of a what-if may have."""
 
