@@ -38,10 +38,10 @@ SCALES: Final = (
 )
 
 
-def _measured(name: str, options: Options, seeds: int | None = None) -> list[dict[str, Any]]:
+def _measured(name: str, options: Options) -> list[dict[str, Any]]:
     """Return what `bench.planner.measure` says for every seed, each from a process of its own."""
     found: list[dict[str, Any]] = []
-    for seed in range(1, (seeds or options.seeds) + 1):
+    for seed in range(1, options.seeds + 1):
         command = [sys.executable, "-m", "bench.planner.measure", name, str(seed)]
         done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, env=environment(len(cores())))
         found.append(msgspec.json.decode(done.stdout))
@@ -140,7 +140,7 @@ def scale(options: Options) -> Iterator[Figure]:
 
 def explain(options: Options) -> Iterator[Figure]:
     """Yield whether every visit without a place says why."""
-    found = _measured("explain", options, 1)
+    found = _measured("explain", options)
     unplanned = sum(one["unplanned"] for one in found)
     explained, proven = sum(one["explained"] for one in found), sum(one["proven"] for one in found)
     row = f"explanation, {unplanned} unplanned visits: with a reason marked proven or searched ({proven} proven)"
