@@ -117,9 +117,9 @@ async def build_problem(
         needs=await parts_needed(session, {row.work_order_id: row.parts_ready_at for row in plannable}, now),
     )  # fmt: skip
     if large:
-        apart = [row for row in plannable if seen.crew(row, settled=_set(row, now)) > 1]
-        left_out += [LeftOut(row.visit_id, "crew_in_large_plan") for row in apart]
-        plannable = [row for row in plannable if row not in apart]
+        apart = {row.visit_id for row in plannable if seen.crew(row, settled=_set(row, now)) > 1}
+        left_out += [LeftOut(row.visit_id, "crew_in_large_plan") for row in plannable if row.visit_id in apart]
+        plannable = [row for row in plannable if row.visit_id not in apart]
     places = {place.id: place for shift in shifts.values() for place in shift.places}
     places |= {stay.place.id: stay.place for stay in stays}
     places |= {str(row.site_id): place_of(row) for row in plannable}
