@@ -2,6 +2,7 @@
 
 VROOM runs first, on every core, until it has nothing more to try (or the limit); what it took is everybody's time.
 OR-Tools knows one thread, so it gets one process on each core, with different first solutions, and the better counts.
+Ours gets one core: every seed counts alone, and as many run side by side as there are cores.
 """
 
 import sys
@@ -86,9 +87,8 @@ def _all_cores(call: partial[Run]) -> Run:
 
 
 def _ours(problem: Problem, seconds: float, options: Options) -> list[Run]:
-    every = len(cores())
     seeds = range(1, options.seeds + 1)
-    return side_by_side([partial(run, "ours", problem, seconds, seed=seed, threads=every) for seed in seeds], every)
+    return side_by_side([partial(run, "ours", problem, seconds, seed=seed) for seed in seeds])
 
 
 def _figures(peer: str, one: Compared) -> Iterator[Figure]:

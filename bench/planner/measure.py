@@ -28,7 +28,7 @@ DAY: Final = 86_400
 FIRST: Final = Region(visits=300, technicians=30, days=3)
 FULL: Final = Region(visits=300, technicians=15, days=3, slack=0.08, overtime=3_600, spare=200)
 SEARCH_SECONDS: Final = 5.0
-REPAIR_SECONDS: Final = 0.7
+REPAIR_SECONDS: Final = 0.6
 """What a repair may search for, so that it is answered within a second."""
 BUDGETS: Final = (0, 3, 10, 30)
 URGENT_EACH: Final = 200

@@ -7,11 +7,13 @@ import pytest
 
 from bench.planner.evaluate import Answer, Line, evaluate
 from bench.planner.guaranteed import Region, region
+from bench.planner.referee_rows import compiled_orders
 from bench.planner.scenarios import all_scenarios, problem_of
 from bench.planner.vrptw import DISTANCE_ONLY, generated, read_instance
 from bench.planner.vrptw import problem_of as vrptw_problem
 from routing.problem import Break, GivenTravel, Place, Problem, Shift, Visit, Window
 from routing.validate import validate
+from tests.routing.brute import lowest_price
 
 INSTANCE = """tiny
 
@@ -131,3 +133,7 @@ def test_there_are_enough_scenarios_and_they_repeat() -> None:
     problem = problem_of(scenarios[-1])
     validate(problem)
     assert problem == problem_of(scenarios[-1])
+
+
+def test_brute_force_runs_compiled_and_finds_the_same_price() -> None:
+    assert lowest_price(PROBLEM, compiled_orders) == lowest_price(PROBLEM)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -29,19 +29,30 @@ from routing.problem import Problem, Visit
 from routing.simulate import advance, finish, set_off, unfair_price
 
 NEVER: Final = 1 << 60
-MASK, LOADED, SERVICE, MOVED, THERE, COUNT = range(6)
+MASK, LOADED, SERVICE, MOVED, THERE, COUNT = range(COLUMNS := 6)
 """Columns of what is known of a route so far."""
-Pricing: TypeAlias = Callable[[Arrays, int, Integers, Integers, Integers], None]
 
 
-def price_orders(arrays: Arrays, shift: int, frozen: Integers, able: Integers, cheapest: Integers) -> None:
+class Desk(NamedTuple):
+    """Room for `price_orders` to write in: compiled code makes no arrays (`routing.kernel.jit`)."""
+
+    labels: Integers
+    known: Integers
+    waiting: Integers
+
+
+Pricing: TypeAlias = Callable[[Arrays, int, Integers, Integers, Desk, Integers], None]
+
+
+def price_orders(
+    arrays: Arrays, shift: int, frozen: Integers, able: Integers, desk: Desk, cheapest: Integers
+) -> None:
     """Write to ``cheapest[mask, changes]`` the price of the cheapest order of exactly the visits of `mask` on `shift`.
 
     The `frozen` visits come first. Bit i of a mask stands for ``able[i]``; changes are counted where there is a column
     for them. Orders grow from the front, so that one which cannot be driven is not tried longer. Runs compiled, too.
     """
-    labels = np.zeros(((frozen.size + able.size + 2) * STAGE_ROWS, LABEL_COLUMNS), dtype=np.int64)
-    known, waiting = np.zeros((able.size + 1, 6), dtype=np.int64), np.zeros((able.size**2 + 1, 2), dtype=np.int64)
+    labels, known, waiting = desk
     place, count = arrays.shift[shift, START_PLACE], set_off(arrays, shift, labels, 0)
     for index in range(frozen.size):
         at, visit = index * STAGE_ROWS, int(frozen[index])
@@ -145,7 +156,12 @@ def _cheapest_routes(instance: Instance, shift: int, pricing: Pricing, *, counte
     changes = len(instance.visits) if counted else 0
     cheapest = np.full((1 << len(able), changes + 1), NEVER, dtype=np.int64)
     first, others = (np.array(visits, dtype=np.int64) for visits in (frozen, able))
-    pricing(instance.arrays, shift, first, others, cheapest)
+    desk = Desk(
+        np.zeros(((len(frozen) + len(able) + 2) * STAGE_ROWS, LABEL_COLUMNS), dtype=np.int64),
+        np.zeros((len(able) + 1, COLUMNS), dtype=np.int64),
+        np.zeros((len(able) ** 2 + 1, 2), dtype=np.int64),
+    )
+    pricing(instance.arrays, shift, first, others, desk, cheapest)
     always = _mask(frozen)
     return [
         (
