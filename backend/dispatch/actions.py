@@ -24,6 +24,7 @@ from backend.jobs.actions import assign_visit, withdraw_assignments
 from backend.jobs.models import Visit, WorkOrder
 from backend.jobs.reclaiming import REPLANNED
 from backend.people.models import Person, Shift, Unit
+from backend.people.queries import must_know_skills
 from backend.people.roster_actions import add_absence
 from backend.people.roster_schemas import NewAbsence
 from backend.people.sign_in import unit_trees
@@ -131,7 +132,11 @@ async def request_what_if(
     session: AsyncSession, *, now: datetime, actor: Actor, base: PlanRun, hypothesis: Hypothesis,
     problem: dict[str, Any],
 ) -> PlanRun:  # fmt: skip
-    """Queue a plan of what `problem_with` made of the problem of `base`; raises too_many_plans."""
+    """Queue a plan of what `problem_with` made of the problem of `base`; raises invalid and too_many_plans."""
+    if hypothesis.everybody_has is not None:
+        await must_know_skills(session, [hypothesis.everybody_has], "everybody_has")
+    if hypothesis.one_more is not None:
+        await must_know_skills(session, hypothesis.one_more.skills, "one_more.skills.{}")
     await _must_have_room(session, base.unit_id)
     run = PlanRun(
         unit_id=base.unit_id, horizon_starts_at=base.horizon_starts_at, horizon_ends_at=base.horizon_ends_at,

@@ -244,15 +244,15 @@ async def skills(session: AsyncSession) -> list[SkillView]:
     return [shown(skill, SkillView) for skill in (await session.execute(select(Skill).order_by(Skill.key))).scalars()]
 
 
-async def must_know_skills(session: AsyncSession, keys: Sequence[str]) -> None:
-    """Refuse required skills nobody can hold, saying which there are; raises invalid."""
+async def must_know_skills(session: AsyncSession, keys: Sequence[str], field: str = "required_skills.{}") -> None:
+    """Refuse skills nobody can hold, saying which there are; `field`: where they were given. Raises invalid."""
     if not keys:
         return
     known = list((await session.execute(select(Skill.key).order_by(Skill.key))).scalars())
     there_are = listed(known, "GET /skills")
     unknown = [
         Finding(
-            f"required_skills.{place}", f"没有技能“{key}”,应为以下之一:{there_are}",
+            field.format(place), f"没有技能“{key}”,应为以下之一:{there_are}",
             f"there is no skill {key!r}; allowed: {there_are}",
         )
         for place, key in enumerate(keys)

@@ -206,4 +206,9 @@ async def test_managers_see_what_a_person_more_or_less_or_a_skill_would_bring(sq
 
     for wrong in ({}, {"without_person_id": str(uuid4())}, {"everybody_has": "cctv", "one_more": {}}):
         refused(await chen_jing.post(f"/plans/{base['id']}/what-ifs", wrong), "hypothesis")
+    for wrong, field in (
+        ({"everybody_has": "netwrok"}, "everybody_has"), ({"one_more": {"skills": ["cctv", "x"]}}, "one_more.skills.1")
+    ):  # fmt: skip
+        (finding,) = refused(await chen_jing.post(f"/plans/{base['id']}/what-ifs", wrong), "invalid")["findings"]
+        assert (finding["field"], "allowed: " in finding["en"]) == (field, True)
     assert await assignment(wang_fang, plain) is None
