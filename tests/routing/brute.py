@@ -39,20 +39,19 @@ class Desk(NamedTuple):
     labels: Integers
     known: Integers
     waiting: Integers
+    cheapest: Integers
 
 
-Pricing: TypeAlias = Callable[[Arrays, int, Integers, Integers, Desk, Integers], None]
+Pricing: TypeAlias = Callable[[Arrays, int, Integers, Integers, Desk], None]
 
 
-def price_orders(
-    arrays: Arrays, shift: int, frozen: Integers, able: Integers, desk: Desk, cheapest: Integers
-) -> None:
-    """Write to ``cheapest[mask, changes]`` the price of the cheapest order of exactly the visits of `mask` on `shift`.
+def price_orders(arrays: Arrays, shift: int, frozen: Integers, able: Integers, desk: Desk) -> None:
+    """Write to ``desk.cheapest[mask, changes]`` the price of the cheapest order of exactly the visits of `mask`.
 
     The `frozen` visits come first. Bit i of a mask stands for ``able[i]``; changes are counted where there is a column
     for them. Orders grow from the front, so that one which cannot be driven is not tried longer. Runs compiled, too.
     """
-    labels, known, waiting = desk
+    labels, known, waiting, cheapest = desk
     place, count = arrays.shift[shift, START_PLACE], set_off(arrays, shift, labels, 0)
     for index in range(frozen.size):
         at, visit = index * STAGE_ROWS, int(frozen[index])
@@ -160,8 +159,9 @@ def _cheapest_routes(instance: Instance, shift: int, pricing: Pricing, *, counte
         np.zeros(((len(frozen) + len(able) + 2) * STAGE_ROWS, LABEL_COLUMNS), dtype=np.int64),
         np.zeros((len(able) + 1, COLUMNS), dtype=np.int64),
         np.zeros((len(able) ** 2 + 1, 2), dtype=np.int64),
+        cheapest,
     )
-    pricing(instance.arrays, shift, first, others, desk, cheapest)
+    pricing(instance.arrays, shift, first, others, desk)
     always = _mask(frozen)
     return [
         (
