@@ -101,7 +101,8 @@ class _Search:
     def found(self) -> Fixes:
         """Return what was found."""
         if self.visit.technicians > 1 or self.visit.frozen:
-            return self._answer("none", ())  # who comes together, or is under way, is not searched
+            self.exhausted = False
+            return self._answer("under_way" if self.visit.frozen else "crew", ())
         place = next(self._of(()), None) or next(iter(self._exchanged(())), None)
         if place is None:
             found = self._given_way()

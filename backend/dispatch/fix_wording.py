@@ -37,6 +37,16 @@ ASK_FIRST: Final[Words] = (
 
 
 NO_NEED: Final[Words] = ("无需放宽", "nothing need give way")
+NOT_SEARCHED: Final[Mapping[str, Words]] = {
+    "crew": (
+        "需要多人同时上门,不逐项查找办法;请重新计划,或逐一指派人员。",
+        "Several people are needed there at once, so no fixes are looked for: plan again, or assign each of them.",
+    ),
+    "under_way": (
+        "技术员已在途或已开工,计划不再变动;请直接联系技术员。",
+        "The technician is on the way or at work there, so plans leave it alone: call them.",
+    ),
+}
 MISSES: Final[Words] = ("不放宽则赶不上约定时间", "with nothing given way it misses the promised window")
 
 
@@ -104,7 +114,7 @@ def found_words(found: Fixes, shown: Sequence[Words]) -> Words:
     if found.outcome == "misses_promise":
         (zh, en), (right_zh, right_en) = shown[0], shown[1] if len(shown) > 1 else _tried_words(found)
         return f"{zh};要守约:{right_zh}", f"{en}; to put that right: {right_en}"
-    return shown[0] if shown else _tried_words(found)
+    return shown[0] if shown else NOT_SEARCHED.get(found.outcome) or _tried_words(found)
 
 
 def _tried_words(found: Fixes) -> Words:

@@ -34,10 +34,12 @@ from backend.dispatch.live_schemas import (
     WhatIfView,
 )
 from backend.dispatch.live_wording import (
+    CREW_TOGETHER,
     NO_PLACE,
     NONE_KEEPS,
     Label,
     Naming,
+    Words,
     broken_words,
     late_words,
     minutes,
@@ -112,6 +114,14 @@ class Situation:
         except PlannerRefusedError as refused:
             zh, en = refusal_words(refused.fault, self.naming)
             raise Problem(NOT_IN_PLAN, detail=zh, detail_en=en) from refused
+
+    def without_place(self, visit_id: UUID) -> Words:
+        """Return what to say of a visit for which no place is proposed."""
+        count = next(visit.technicians for visit in self.problem.visits if visit.id == str(visit_id))
+        if count == 1:
+            return NO_PLACE
+        zh, en = CREW_TOGETHER
+        return zh.format(count=count), en.format(count=count)
 
     def must_know(self, visit_id: UUID, shift_id: UUID | None = None, neighbour: UUID | None = None) -> None:
         """Refuse a visit or a shift that the plan does not have, and say which."""
@@ -303,7 +313,7 @@ async def proposals(seen: Situation, visit_id: UUID, limit: int) -> Proposals:
     found: tuple[Proposal, ...] = await seen.ask(Offer(visit=str(visit_id), limit=limit))
     followed: InForce = await seen.ask(Follow())
     views = [_proposal(one, seen.naming) for one in found]
-    zh, en = (views[0].sentence_zh, views[0].sentence_en) if views else NO_PLACE
+    zh, en = (views[0].sentence_zh, views[0].sentence_en) if views else seen.without_place(visit_id)
     if found and all(one.promise_late_seconds for one in found):
         zh, en = zh + NONE_KEEPS[0], en + NONE_KEEPS[1]
     return Proposals(

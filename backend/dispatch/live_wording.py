@@ -101,6 +101,10 @@ NO_PLACE: Final[Words] = (
 )
 
 
+CREW_TOGETHER: Final[Words] = (
+    "需要 {count} 人同时上门,不逐一建议位置;请重新计划,或逐一指派人员。",
+    "{count} people are needed there at once, for whom no places are proposed: plan again, or assign each of them.",
+)
 NONE_KEEPS: Final[Words] = (
     ";所列均赶不上约定时间,可查看办法 (fixes)",
     "; none of these keeps the window, look at its fixes",

@@ -100,6 +100,18 @@ async def two_hold(desk: Desk, office: Office, plan: dict[str, Any], visit_id: s
     return lead["person_id"]
 
 
+async def test_a_crew_without_a_place_is_told_to_be_planned_or_assigned(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    visit_id = (await opened(wang_fang, sqlite, technicians=3))["visits"][0]["id"]
+    offered = ok(await wang_fang.get(f"/visits/{visit_id}/proposals"))
+    assert offered["proposals"] == []
+    assert offered["sentence_zh"].startswith("需要 3 人同时上门")
+    assert offered["sentence_en"].endswith("plan again, or assign each of them.")
+    searched = ok(await wang_fang.get(f"/visits/{visit_id}/fixes"))
+    assert (searched["outcome"], searched["fixes"], searched["exhausted"]) == ("crew", [], False)
+    assert searched["sentence_en"].endswith("plan again, or assign each of them.")
+
+
 async def test_whom_a_dispatcher_sent_along_stays_and_the_plan_finds_the_others(sqlite: Office) -> None:
     wang_fang = await sqlite.sign_in(WANG_FANG)
     shifts = {persona.name: str(await shift_of(sqlite, persona)) for persona in (LI_WEI, ZHOU_TAO, WU_GANG)}
