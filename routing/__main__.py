@@ -4,7 +4,7 @@
 answers questions about plans until its pipe is closed (`routing.desk`), in BYTES of address space.
 
 It never hangs: its own time limit is followed by an alarm that ends it whatever it is doing, a closed pipe cancels
-it, and its memory is bounded. No thread is used: the search asks for itself, often, whether it was cancelled.
+it, and its memory is bounded. No thread waits for a wish to stop: the search asks for it, often.
 """
 
 import os
@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
+from threading import Lock
 from typing import Any, BinaryIO, Final
 
 from routing import limits
@@ -42,6 +43,8 @@ class Parent:
         self._writes = writes
         self._waiting = b""
         self._told = 0.0
+        self._cancelled = False
+        self._reading = Lock()
 
     def request(self) -> Request:
         """Return the request; raise `ProblemError` when none comes, or none that can be read."""
@@ -59,7 +62,15 @@ class Parent:
         return decode_request(line)
 
     def cancelled(self) -> bool:
-        """Return whether the parent asked to stop, or is gone."""
+        """Return whether the parent asked to stop, or is gone. Searches of several areas may ask at once; one looks."""
+        if not self._cancelled and self._reading.acquire(blocking=False):
+            try:
+                self._cancelled = self._told_to_stop()
+            finally:
+                self._reading.release()
+        return self._cancelled
+
+    def _told_to_stop(self) -> bool:
         while select.select([self._reads], [], [], 0)[0]:
             chunk = os.read(self._reads, CHUNK_BYTES)
             if not chunk:

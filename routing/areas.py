@@ -192,6 +192,9 @@ def cut_along_routes(
             nearest = used[int(np.where(able[rules][used], away, np.inf).argmin())]
         elif able[rules][empty].any():
             nearest = empty[int(able[rules][empty].argmax())]
+        else:
+            left.append(visit)  # nobody can do it, so it takes nobody's room
+            continue
         part = part_of[nearest]
         (visits[part] if room[part] else left).append(visit)
         room[part] = max(0, room[part] - 1)

@@ -31,6 +31,7 @@ class Couplings:
         self._anchors = Anchors(stays, instance)
         self._crews = Crews(instance, self._anchors)
         self._at_home = False  # whether what is in force stays on its shift
+        self._looked_at = set[int]()
 
     def stays(self) -> frozenset[int]:
         """Return the stays that only this places."""
@@ -39,12 +40,16 @@ class Couplings:
     def settle(self, draft: Draft, stop: Callable[[], bool]) -> None:
         """Take every coupled visit out, one after the other, and put it where it is cheapest; then anchor all.
 
-        Where more of the plan in force changes so than may, it is put on the shift it had, if there is room.
+        Where more of the plan in force changes so than may, it is put on the shift it had, if there is room: even
+        once it is time to stop, as a plan that changes too much is none.
         """
         for visit in self._anchors.coupled:
             if stop():
-                break
-            self._place_anew(draft, visit)
+                if not _too_many(self._stays.whole.most_changes, draft):
+                    break
+            else:
+                self._looked_at.add(visit)
+                self._place_anew(draft, visit)
             if _too_many(self._stays.whole.most_changes, draft):
                 self._at_home = True
                 self._place_anew(draft, visit)
@@ -53,6 +58,11 @@ class Couplings:
         self._anchors.hold(draft, None)
         for shift, route in enumerate(draft.routes):  # waiting for a told customer may cost less under the new anchors
             draft.replace(shift, driven(self._instance, shift, route.visits))
+
+    def not_looked_at(self) -> frozenset[int]:
+        """Return the stays for which there was no time to look for a place."""
+        waiting = (visit for visit in self._anchors.coupled if visit not in self._looked_at)
+        return frozenset(stay for visit in waiting for stay in self._stays.of[visit])
 
     def _place_anew(self, draft: Draft, visit: int) -> None:
         """Take a visit and what follows it out and put them in again, unless that is worse."""

@@ -32,10 +32,15 @@ class Explainer:
     """Explains the visits of one draft; `base` holds its frozen visits only.
 
     Where the draft is of one area, `whole` is the problem it is part of: what is called proven holds for all of it.
-    From `until` on (`time.monotonic`) nothing is tried any more, and what is left is said not to have been looked at.
+    From `until` on (`time.monotonic`) nothing is tried any more, and what is left is said not to have been looked at,
+    as are the visits that are `not_looked_at` already.
     """
 
-    def __init__(self, base: Draft, draft: Draft, whole: Problem | None = None, *, until: float | None = None) -> None:
+    def __init__(
+        self, base: Draft, draft: Draft, whole: Problem | None = None, *, until: float | None = None,
+        not_looked_at: frozenset[int] = frozenset(),
+    ) -> None:  # fmt: skip
+        self._not_looked_at = not_looked_at
         self._draft = draft
         self._instance = base.instance
         self._until = until
@@ -87,6 +92,8 @@ class Explainer:
     def _not_as_bound(self, visit: int) -> Reason | None:
         """Return that nothing was found for all of a crew at once, or behind what a visit must follow, if it has to."""
         wanted = self._instance.problem.visits[visit]
+        if visit in self._not_looked_at:
+            return NOT_LOOKED_AT
         if wanted.technicians > 1:
             facts: Facts = {"needed": wanted.technicians, "able": self._exclusions.able_in_a_crew(visit)}
             return Reason(code="no_common_start", basis="searched", facts=facts)

@@ -23,10 +23,14 @@ class PlanRefused(ProblemError):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The draft of a whole problem, or of one area of it; `base` holds its frozen visits only."""
+    """The draft of a whole problem, or of one area of it; `base` holds its frozen visits only.
+
+    `not_looked_at`: visits for which there was no time to look for a place.
+    """
 
     base: Draft
     draft: Draft
+    not_looked_at: frozenset[int] = frozenset()
 
 
 def finished(problem: Problem, parts: Sequence[Part], *, status: Status, seed: int, solutions: int) -> Plan:
@@ -41,7 +45,9 @@ def drawn_up(problem: Problem, parts: Sequence[Part], *, status: Status, seed: i
     visit_order = {visit.id: index for index, visit in enumerate(problem.visits)}
     hurried = status in {"seconds", "cancelled"}  # a run bounded by what it looks at explains all, so that it repeats
     until = time.monotonic() + EXPLAIN_SECONDS if hurried else None
-    explainers = [Explainer(part.base, part.draft, problem, until=until) for part in parts]
+    explainers = [
+        Explainer(part.base, part.draft, problem, until=until, not_looked_at=part.not_looked_at) for part in parts
+    ]
     pieces = [assembled(part.draft) for part in parts]
     travel = parts[0].draft.instance.travel
     return Plan(

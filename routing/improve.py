@@ -19,6 +19,11 @@ from routing.stop import Budget
 
 FAILED_SHARE: Final = 0.05
 """Visits without room, of all, at which building by insertion gives up: then choosing matters more than order."""
+BUILT_VISITS: Final = 700
+"""Visits for which OR-Tools is asked for a first plan at most: its time grows with their cube."""
+BUILT_SHARE: Final = 0.1
+"""Share of the time left that OR-Tools gets for it, and BUILT_SECONDS at most: it does not hear a wish to stop."""
+BUILT_SECONDS: Final = 5.0
 TRIED_WITHIN: Final = 40
 """Places tried for a visit where the changes are counted."""
 HOT_LEGS: Final = 2.0
@@ -82,7 +87,7 @@ def first_plan(start: Start, budget: Budget, *, ask_solver: bool) -> Draft:
         settle(draft, stop=budget.out_of_time)
         return draft
     draft = _inserted(start, free, budget)
-    if not ask_solver or budget.spent() or not _troubled(start, draft):
+    if not ask_solver or len(free) > BUILT_VISITS or budget.spent() or not _troubled(start, draft):
         return draft
     built = _built(start, free, budget)
     return built if built.price() < draft.price() else draft
@@ -94,9 +99,11 @@ def _within(start: Start, most_changes: int, budget: Budget) -> Draft:
     Raises `ProblemError` 'change_budget_too_small' when what has happened changes more than that already.
     """
     draft = plan_in_force(start)
-    needed = draft.changes() - sum(1 for visit in start.held if draft.instance.visits[visit].previous_shift >= 0)
+    held = sum(1 for visit in start.held if draft.instance.visits[visit].previous_shift >= 0)
+    needed = draft.changes() - held
     if needed > most_changes:
         raise ProblemError("change_budget_too_small", "most_changes", needed=needed, allowed=most_changes)
+    most_changes += held  # they are put in later, and count as changed till then
     for visit in sorted(draft.unplanned - start.hopeless, key=lambda index: urgency(draft.instance, index)):
         if budget.overdue():
             break
@@ -179,7 +186,8 @@ def plan_in_force(start: Start) -> Draft:
 
 def _built(start: Start, visits: list[int], budget: Budget) -> Draft:
     """Return a plan built by OR-Tools from the frozen visits up."""
-    limits = Limits(seconds=budget.seconds_left, solutions=None, cancelled=budget.cancelled)
+    seconds = None if budget.seconds_left is None else min(budget.seconds_left * BUILT_SHARE, BUILT_SECONDS)
+    limits = Limits(seconds=seconds, solutions=None, cancelled=budget.cancelled)
     answer = first_routes(start.base.instance, _lot(start, visits), limits)
     draft = start.base.copy() if answer is None else _taken_over(start, answer)
     fill(draft, draft.unplanned - start.hopeless, stop=budget.out_of_time)

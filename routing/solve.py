@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Final
 
 from routing.areas import Area, Map, cut_along_routes, first_cut, mapped
@@ -42,16 +43,19 @@ def solve(
     validate(problem)
     budget = Budget(stop)
 
-    def report(drafts: Sequence[Draft]) -> None:
+    def tell(so_far: _SoFar) -> None:
         if on_progress is not None:
-            on_progress(_progress(problem, drafts, budget))
+            on_progress(so_far.progress(problem, budget))
+
+    def report(draft: Draft) -> None:
+        tell(_SoFar.of([draft]))
 
     if coupled(problem):
-        return _coupled(problem, budget, seed, lambda draft: report([draft]))
+        return _coupled(problem, budget, seed, report)
     if len(problem.visits) <= in_one_piece(budget) or problem.most_changes is not None:
-        parts = [_in_one(problem, budget, seed, lambda draft: report([draft]))]
+        parts = [_in_one(problem, budget, seed, report)]
     else:
-        parts = _InAreas(problem, budget, seed, report).parts()
+        parts = _InAreas(problem, budget, seed, tell).parts()
     return finished(problem, parts, status=budget.spent() or "complete", seed=seed, solutions=budget.solutions)
 
 
@@ -86,7 +90,7 @@ def _coupled(problem: Problem, budget: Budget, seed: int, report: Report) -> Pla
     held = couplings.stays()
     start = replace(start, hopeless=start.hopeless | held, held=held)
     draft = first_plan(start, budget, ask_solver=True)
-    couplings.settle(draft, budget.out_of_time)
+    couplings.settle(draft, budget.overdue)
     if problem.most_changes is None:
         draft = _or_coupled_first(start, couplings, draft, budget)
     if problem.most_changes is not None and draft.changes() > problem.most_changes:
@@ -103,7 +107,8 @@ def _coupled(problem: Problem, budget: Budget, seed: int, report: Report) -> Pla
     stays.first_where_told(draft)
     report(draft)
     status = budget.spent() or "complete"
-    return finished(problem, [Part(start.base, draft)], status=status, seed=seed, solutions=budget.solutions)
+    part = Part(start.base, draft, couplings.not_looked_at())
+    return finished(problem, [part], status=status, seed=seed, solutions=budget.solutions)
 
 
 def _or_coupled_first(start: Start, couplings: Couplings, draft: Draft, budget: Budget) -> Draft:
@@ -116,14 +121,44 @@ def _or_coupled_first(start: Start, couplings: Couplings, draft: Draft, budget: 
     return chosen
 
 
+@dataclass(frozen=True, slots=True)
+class _SoFar:
+    """What is told of a search on its way: visits unplanned and late, and what the plan costs."""
+
+    unplanned: int
+    late: int
+    cost: int
+
+    @staticmethod
+    def of(drafts: Sequence[Draft]) -> "_SoFar":
+        missing = {draft.instance.problem.visits[index].id for draft in drafts for index in draft.unplanned}
+        late, cost = sum(draft.late() for draft in drafts), sum(draft.price() for draft in drafts)
+        return _SoFar(len(missing), late, cost)
+
+    def improved(self, before: Draft, after: Draft) -> "_SoFar":
+        """Return what is told once one of the drafts has become a better one."""
+        return _SoFar(
+            self.unplanned + len(after.unplanned) - len(before.unplanned),
+            self.late + after.late() - before.late(),
+            self.cost + after.price() - before.price(),
+        )
+
+    def progress(self, problem: Problem, budget: Budget) -> Progress:
+        return Progress(
+            elapsed_seconds=round(budget.elapsed, 3), served=len(problem.visits) - self.unplanned,
+            unplanned=self.unplanned, late=self.late, cost=self.cost, share=budget.share,
+        )  # fmt: skip
+
+
 class _InAreas:
     """A plan made area by area: a first one along the map, then rounds of improvement along its routes."""
 
-    def __init__(self, problem: Problem, budget: Budget, seed: int, report: Callable[[Sequence[Draft]], None]) -> None:
+    def __init__(self, problem: Problem, budget: Budget, seed: int, tell: Callable[[_SoFar], None]) -> None:
         self._problem = problem
         self._budget = budget
         self._seed = seed
-        self._report = report
+        self._tell = tell
+        self._so_far, self._telling = _SoFar(len(problem.visits), 0, 0), Lock()
         self._plane: Map = mapped(problem, whole_of(problem), travel_between(problem))
         self._routes: list[list[int]] = [[] for _ in problem.shifts]
 
@@ -158,6 +193,10 @@ class _InAreas:
         routes = [[local[visit] for visit in self._routes[shift]] for shift in area.shifts]
         draft = drafted(start, routes)
         better, steps = improve_slice(start, draft, self._budget, self._seed + number, share)
+        with self._telling:
+            self._so_far = self._so_far.improved(draft, better)
+            if self._budget.time_to_report():
+                self._tell(self._so_far)
         return (area, Part(start.base, better)), steps
 
     def _left_out(self) -> list[int]:
@@ -168,16 +207,5 @@ class _InAreas:
         for area, part in parts:
             for shift, route in zip(area.shifts, part.draft.routes, strict=True):
                 self._routes[shift] = [area.visits[visit] for visit in route.visits]
-        self._report([part.draft for _, part in parts])
-
-
-def _progress(problem: Problem, drafts: Sequence[Draft], budget: Budget) -> Progress:
-    missing = {draft.instance.problem.visits[index].id for draft in drafts for index in draft.unplanned}
-    return Progress(
-        elapsed_seconds=round(budget.elapsed, 3),
-        served=len(problem.visits) - len(missing),
-        unplanned=len(missing),
-        late=sum(draft.late() for draft in drafts),
-        cost=sum(draft.price() for draft in drafts),
-        share=budget.share,
-    )
+        self._so_far = _SoFar.of([part.draft for _, part in parts])
+        self._tell(self._so_far)

@@ -3,10 +3,14 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from routing.limits import FIRST_PLAN_GRACE, MAX_SOLUTIONS, MAX_SOLVE_SECONDS, REPORT_SECONDS
 from routing.plan import Status
 from routing.problem import ProblemError
+
+LEAST_SECONDS: Final = 0.001
+"""What a share of the time lasts at least: by the clock there may be nothing left of what there was a moment ago."""
 
 
 def _never() -> bool:
@@ -83,11 +87,11 @@ class Budget:
         return min(1.0, max(shares))
 
     def slice(self, rounds: int) -> "Budget":
-        """Return one of `rounds` equal shares of what is left; there must be something left."""
+        """Return one of `rounds` equal shares of what is left."""
         seconds, solutions = self.seconds_left, self.solutions_left
         return Budget(
             StopWhen(
-                seconds=None if seconds is None else seconds / rounds,
+                seconds=None if seconds is None else max(LEAST_SECONDS, seconds / rounds),
                 solutions=None if solutions is None else max(1, solutions // rounds),
                 cancelled=self.cancelled,
             )

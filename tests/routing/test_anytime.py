@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from routing.areas import cut_along_routes, mapped
 from routing.check import violations
+from routing.instance import whole_of
 from routing.plan import Plan, Progress
 from routing.problem import (
     Follows,
@@ -26,8 +28,9 @@ from routing.problem import (
     VanStock,
     Window,
 )
-from routing.solve import solve
-from routing.stop import StopWhen
+from routing.solve import ROUNDS, solve
+from routing.stop import Budget, StopWhen
+from routing.travel import travel_between
 from tests.routing.make import CITY, DAY, HOUR, city_week, line, problem, shift, visit
 from tests.routing.planned_in_areas import digest
 
@@ -56,6 +59,31 @@ def test_cancelled_at_any_moment_of_a_plan_made_in_areas(monkeypatch: pytest.Mon
     plan = solve(week, StopWhen(solutions=1_000_000, cancelled=Impatient(patience)))
     assert plan.status == "cancelled"
     assert violations(week, plan) == []
+
+
+def test_progress_is_told_while_areas_are_worked_on_not_only_between_rounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("routing.solve.AREA_VISITS", 20)
+    monkeypatch.setattr("routing.solve.FIRST_VISITS", 40)
+    monkeypatch.setattr("routing.stop.REPORT_SECONDS", 0.0)
+    told = list[Progress]()
+    solve(city_week(70, 6, 1), StopWhen(solutions=3_000), on_progress=told.append)
+    assert len(told) > 2 * (1 + ROUNDS)
+
+
+def test_visits_nobody_can_do_take_no_room_from_those_somebody_can() -> None:
+    """Of visits left out an area takes so many; urgent ones that nobody has the skill for were always the first."""
+    never = [visit(f"never{number}", skills=("diving",), priority=1) for number in range(9)]
+    case = problem((shift(),), (visit("planned"), *never, visit("possible")))
+    plane = mapped(case, whole_of(case), travel_between(case))
+    with_somebody = [visits for visits, shifts in cut_along_routes(plane, [[0]], range(1, 11), 4, 0) if shifts]
+    assert with_somebody == [[0, 10]]
+
+
+def test_a_share_of_no_time_at_all_is_no_fault() -> None:
+    budget = Budget(StopWhen(seconds=1e-9))
+    assert budget.slice(4).spent() in {None, "seconds"}
 
 
 @pytest.mark.parametrize("in_areas", [False, True])

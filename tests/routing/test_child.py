@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,28 @@ def test_a_request_may_come_in_pieces_and_with_the_wish_to_cancel(pipe: tuple[in
     assert parent.request().problem.visits[0].id == "v1"
     sender.join()
     assert parent.cancelled()
+    assert parent.cancelled(), "said once, it holds"
+
+
+def test_a_wish_to_cancel_said_once_is_heard_by_every_search_and_holds_none_up(pipe: tuple[int, int]) -> None:
+    reads, writes = pipe
+    parent, until = Parent(reads, io.BytesIO()), time.monotonic() + 20
+
+    def searching() -> bool:
+        while not parent.cancelled():
+            if time.monotonic() > until:
+                return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        searches = [pool.submit(searching) for _ in range(8)]
+        os.write(writes, b"cancel\n")
+        assert all(search.result() for search in searches)
+
+
+def test_a_parent_that_is_gone_wants_no_plan(pipe: tuple[int, int]) -> None:
+    reads, writes = pipe
+    parent = Parent(reads, io.BytesIO())
     assert not parent.cancelled()
     os.close(writes)
     assert parent.cancelled()

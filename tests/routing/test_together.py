@@ -224,6 +224,26 @@ def test_a_crew_in_force_stays_where_no_more_may_change_though_others_are_nearer
     assert starts(kept, "after")
 
 
+def test_who_stops_at_once_is_told_that_a_crew_was_not_looked_for() -> None:
+    case = day(visit("pair", "depot", technicians=2), visit("after", follows=Follows(visit="pair")))
+    plan = solve(case, StopWhen(seconds=60, cancelled=lambda: True))
+    told = {one.visit: one.reasons[0].code for one in plan.unplanned}
+    assert told == {"pair": "not_looked_at", "after": "follows_unplanned"}
+    assert violations(case, plan) == []
+
+
+def test_crews_in_force_use_up_no_budget_of_changes_by_being_looked_at_last() -> None:
+    previous = [Previous(shift=shift, start=2 * HOUR) for shift in (LI_WEI, ZHANG_QIANG)]
+    pairs = [visit(f"pair{number}", technicians=2, previous=previous[number]) for number in range(2)]
+    case = msgspec.structs.replace(day(*pairs, visit("new")), most_changes=0)
+    for stop in (StopWhen(seconds=60, cancelled=lambda: True), StopWhen(seconds=1e-6)):
+        kept = solve(case, stop)
+        assert violations(case, kept) == []
+        assert LI_WEI in starts(kept, "pair0")
+        assert ZHANG_QIANG in starts(kept, "pair1")
+    assert starts(kept, "new"), "out of time, what has come in is still put in"
+
+
 def test_a_visit_in_a_plan_more_often_than_it_needs_people_is_refused() -> None:
     case = day(visit("pair", technicians=2))
     plan = solve(case, SOON)
