@@ -79,6 +79,9 @@ def _check_sizes(problem: Problem) -> None:
     _check_count("shifts", len(problem.shifts), limits.MAX_SHIFTS)
     bound = any(visit.technicians > 1 or visit.follows is not None for visit in problem.visits)
     _check_count("visits", len(problem.visits), limits.MAX_COUPLED_VISITS if bound else limits.MAX_VISITS)
+    if bound or problem.most_changes is not None:
+        stays = sum(max(1, visit.technicians) for visit in problem.visits)
+        _check_count("visits × technicians", stays, limits.MAX_STAYS_IN_ONE_PIECE)
     for index, shift in enumerate(problem.shifts):
         where = _where("shifts", index, shift.id)
         _check_count(f"{where} .breaks", len(shift.breaks), limits.MAX_BREAKS_PER_SHIFT)

@@ -142,6 +142,12 @@ BAD: list[tuple[str, Callable[[], Problem], str]] = [
         "prices.late_second",
     ),
     ("too_many", lambda: problem((), tuple(visit(f"v{n}") for n in range(limits.MAX_VISITS + 1))), "visits"),
+    ("too_many", lambda: problem((), tuple(visit(f"v{n}", technicians=8) for n in range(700))), "visits × technicians"),
+    (
+        "too_many",
+        lambda: msgspec.structs.replace(problem((), tuple(visit(f"v{n}") for n in range(5_001))), most_changes=3),
+        "visits × technicians",
+    ),
     ("too_many", lambda: problem(tuple(shift(f"s{n}") for n in range(limits.MAX_SHIFTS + 1)), ()), "shifts"),
     (
         "too_many",
