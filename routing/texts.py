@@ -225,8 +225,8 @@ REASON_TEXTS: Final[Mapping[str, Text]] = {
         "已固定给 {pinned}，但其在计划内没有可承担的班次。",
     ),
     "too_long": Text(
-        "It takes {duration} s on site; the longest shift that may take it is {longest} s, overtime included.",
-        "现场需 {duration} 秒；可承担的最长班次（含加班）仅 {longest} 秒。",
+        "It takes {duration} on site; the longest shift that may take it is {longest}, overtime included.",
+        "现场需 {duration}；可承担的最长班次（含加班）仅 {longest}。",
     ),
     "no_shift_in_window": Text(
         "None of the {candidates} shifts that may take it works when its service may start and still end in time.",
@@ -257,10 +257,10 @@ REASON_TEXTS: Final[Mapping[str, Text]] = {
         "{van_full} 种超出车辆载量）。",
     ),
     "costs_more": Text(
-        "We found room only at a price above leaving it out: of {tried} insertions tried, the cheapest costs {price}"
-        " against {unserved_price}, and makes {made_late} other visits late.",
-        "仅找到代价高于不排的空档：在尝试的 {tried} 种插入中，最低代价为 {price}（不排为 {unserved_price}），"
-        "并使另外 {made_late} 次上门超时。",
+        "We found room only where it costs the rest of the plan (driving, overtime, visits late) more than leaving it"
+        " out does: {tried} insertions tried, of which the cheapest makes {made_late} other visits late.",
+        "仅找到对整个计划的代价（行车、加班、晚到）高于不排的空档：尝试 {tried} 种插入，"
+        "其中代价最低的使另外 {made_late} 次上门超时。",
     ),
     "not_settled": Text(
         "Room was found ({feasible} of {tried} insertions tried), but planning stopped before using it. Plan again.",
@@ -272,26 +272,26 @@ REASON_TEXTS: Final[Mapping[str, Text]] = {
         "没有规则排除它，但需说明的上门太多，时间用完前未能尝试任何位置。请查看其办法，或延长时间、分单位重排。",
     ),
     "overdue": Text(
-        "Its commitment ran out {overdue} s before planning began; it is planned as soon as we found possible.",
-        "其时限在计划开始前 {overdue} 秒已过；已尽早安排。",
+        "Its commitment ran out {overdue} before planning began; it is planned as soon as we found possible.",
+        "其时限在计划开始前 {overdue}已过；已尽早安排。",
     ),
     "due_before_reachable": Text(
-        "Nobody who may take it can be there before {earliest} s; its commitment runs out at {due} s.",
-        "可承担的人员最早 {earliest} 秒到达；其时限为 {due} 秒。",
+        "Nobody who may take it can be there before {earliest}; its commitment runs out at {due}.",
+        "可承担的人员最早 {earliest} 到达；其时限为 {due}。",
     ),
     "no_earlier_room": Text(
-        "We found no plan that arrives by {due} s and is better as a whole: {tried} insertions tried,"
+        "We found no plan that arrives by {due} and is better as a whole: {tried} insertions tried,"
         " {feasible} possible by then but at a higher price.",
-        "未找到在 {due} 秒前到达且整体更优的方案：尝试 {tried} 种插入，其中 {feasible} 种能按时但代价更高。",
+        "未找到在 {due} 前到达且整体更优的方案：尝试 {tried} 种插入，其中 {feasible} 种能按时但代价更高。",
     ),
     "promise_before_reachable": Text(
-        "Nobody who may take it can be there before {earliest} s; its appointment ends at {due} s.",
-        "可承担的人员最早 {earliest} 秒到达；其约定时间到 {due} 秒为止。",
+        "Nobody who may take it can be there before {earliest}; its appointment ends at {due}.",
+        "可承担的人员最早 {earliest} 到达；其约定时间到 {due} 为止。",
     ),
     "no_room_as_promised": Text(
-        "We found no plan that arrives within its appointment, which ends at {due} s, and is better as a whole: {tried}"
+        "We found no plan that arrives within its appointment, which ends at {due}, and is better as a whole: {tried}"
         " insertions tried, {feasible} possible by then but at a higher price.",
-        "未找到在约定时间（到 {due} 秒为止）内到达且整体更优的方案：尝试 {tried} 种插入，其中 {feasible} 种能按时"
+        "未找到在约定时间（到 {due} 为止）内到达且整体更优的方案：尝试 {tried} 种插入，其中 {feasible} 种能按时"
         "但代价更高。",
     ),
     "parts_missing": Text(
@@ -319,6 +319,8 @@ REASON_TEXTS: Final[Mapping[str, Text]] = {
     ),
 }
 """Why a visit is unplanned or late."""
+SECONDS: Final = frozenset({"duration", "longest", "overdue", "earliest", "due"})
+"""Facts of reasons in seconds: lengths, and moments since planning began. Who knows clocks gives words instead."""
 
 
 FIX_TEXTS: Final[Mapping[str, Text]] = {
@@ -369,5 +371,7 @@ def fix_text(kind: str, facts: Facts, language: Language) -> str:
 
 
 def reason_text(code: str, facts: Facts, language: Language) -> str:
-    """Return the sentence for a reason why a visit is unplanned or late."""
-    return _filled(REASON_TEXTS[code], facts, language)
+    """Return the sentence for a reason why a visit is unplanned or late; a number of seconds says that it is one."""
+    unit = "s" if language == "en" else "秒"
+    said = {key: f"{fact} {unit}" if key in SECONDS and isinstance(fact, int) else fact for key, fact in facts.items()}
+    return _filled(REASON_TEXTS[code], said, language)

@@ -21,11 +21,12 @@ from backend.dispatch.models import PlanRun
 from backend.dispatch.plan import build_problem
 from backend.dispatch.queue import QueueWorker
 from backend.jobs.models import Visit, WorkOrder
+from backend.parts.models import Part, StockLocation, StockMovement, StockReservation
 from backend.people.models import Absence
 from backend.sites.models import Site
 from routing.problem import Problem
 from routing.validate import validate
-from tests.make import LAT, LON, START, Desk, Office, add_all, add_shift
+from tests.make import LAT, LON, LONG_AGO, START, Desk, Office, add_all, add_shift
 from tests.personas import LI_WEI, ZHOU_TAO, Persona
 from tests.work import ok, opened
 
@@ -175,6 +176,34 @@ async def absent(office: Office, persona: Persona, *spans: tuple[float, float]) 
             )
             for start, end in spans
         )  # fmt: skip
+
+
+async def stocked(office: Office, order: dict[str, object], *places: tuple[str, Persona | None, int, int]) -> str:
+    """A part, so much of it in each place, and so much of that set aside for the order; its id."""
+    async with office.database.write() as session:
+        part = Part(
+            number=f"P-{new_id()}", name_zh="电源板", name_en="Power board", measure="piece", price_fen=12_000,
+            serialised=False, active=True,
+        )  # fmt: skip
+        await add_all(session, part)
+        for kind, persona, held, reserved in places:
+            owner = None if persona is None else office.house.id_of(persona)
+            place = StockLocation(unit_id=office.house.service, kind=kind, name=kind, person_id=owner)
+            await add_all(session, place)
+            session.add(
+                StockMovement(
+                    part_id=part.id, to_location_id=place.id, quantity=held, reason="receipt", happened_at=LONG_AGO,
+                    posted_at=LONG_AGO, went_negative=False,
+                )
+            )  # fmt: skip
+            if reserved:
+                session.add(
+                    StockReservation(
+                        part_id=part.id, location_id=place.id, quantity=reserved, subject_id=UUID(str(order["id"])),
+                        reserved_at=LONG_AGO,
+                    )
+                )  # fmt: skip
+    return str(part.id)
 
 
 async def problem_of(office: Office) -> Problem:

@@ -56,15 +56,17 @@ def relaxation_words(one: Relaxation, naming: Naming) -> Words:
     span = one.window
     values: dict[str, object] = {
         "visit": naming.site(one.visit or ""), "technician": naming.person(one.technician or ""),
-        "minutes": one.seconds // 60, "amount": one.amount, "parts": ", ".join(need.part for need in one.parts),
+        "minutes": one.seconds // 60, "amount": one.amount,
         "opens": naming.clock(span.start, one.visit) if span else "", "at": naming.clock(one.at or 0, one.visit),
         "closes": naming.clock(span.end, one.visit) if span else "",
     }  # fmt: skip
     skills = [naming.skills.get(key, (key, key)) for key in one.skills]
-    return (
-        text.zh.format_map(values | {"skills": "、".join(zh for zh, _ in skills)}),
-        text.en.format_map(values | {"skills": " and ".join(en for _, en in skills)}),
+    parts = [naming.parts.get(need.part, (need.part, need.part)) for need in one.parts]
+    zh, en = (
+        {"skills": "、".join(zh for zh, _ in skills), "parts": "、".join(zh for zh, _ in parts)},
+        {"skills": " and ".join(en for _, en in skills), "parts": " and ".join(en for _, en in parts)},
     )
+    return text.zh.format_map(values | zh), text.en.format_map(values | en)
 
 
 def first_words(one: Relaxation, naming: Naming) -> Words | None:

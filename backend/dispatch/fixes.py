@@ -1,6 +1,7 @@
 """Explanations on demand: what could give way for a visit without a place, or late, and why this technician."""
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -32,7 +33,7 @@ from backend.dispatch.fix_wording import (
 )
 from backend.dispatch.live_wording import Naming, minutes, refusal_words
 from backend.dispatch.models import PlanRun
-from backend.dispatch.queries import plan_run
+from backend.dispatch.queries import part_names, plan_run
 from backend.dispatch.travel import Roads
 from routing.answers import Alternative, Fix, Fixes, Why
 from routing.problem import Problem as PlanningProblem
@@ -56,7 +57,7 @@ async def situation_of(
     """Return what is in force in the unit a visit belongs to and below it; raises not_found and not_in_plan."""
     seen = await live.situation_of_visit(session, desk, roads, principal, level, visit_id=visit_id, now=now)
     seen.must_know(visit_id)
-    return seen
+    return replace(seen, naming=replace(seen.naming, parts=await part_names(session, seen.problem)))
 
 
 async def fixes_in_force(seen: live.Situation, visit_id: UUID, seconds: float = FIX_SECONDS) -> Fixes:
@@ -75,7 +76,8 @@ async def plan_that_was_made(session: AsyncSession, principal: Principal, plan_i
     if run.plan is None or run.problem is None:
         raise Problem(PLAN_WITHOUT_ANSWER)
     problem = msgspec.convert(run.problem, PlanningProblem)
-    return run, await live.naming(session, problem, run.horizon_starts_at, {run.unit_id})
+    naming = await live.naming(session, problem, run.horizon_starts_at, {run.unit_id})
+    return run, replace(naming, parts=await part_names(session, problem))
 
 
 async def of_plan(desk: Desk, run: PlanRun, naming: Naming, visit_id: UUID) -> Fixes:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -41,6 +41,8 @@ class Naming:
     skills: Mapping[str, Words]
     zone: str
     """Of the unit: for times that belong to no site."""
+    parts: Mapping[str, Words] = field(default_factory=dict[str, Words])
+    """Of fixes only: nothing else names parts."""
 
     def at(self, seconds: int) -> datetime:
         """Return the instant of a second of the problem."""
@@ -49,9 +51,7 @@ class Naming:
     def clock(self, seconds: int, visit: str | None = None) -> str:
         """Return the time of day, at the visit's site if one is given; with the date when it is not today."""
         label = self.visits.get(visit or "")
-        zone = ZoneInfo(label.zone if label else self.zone)
-        there, today = self.at(seconds).astimezone(zone), self.starts_at.astimezone(zone)
-        return f"{there:%H:%M}" if there.date() == today.date() else f"{there:%m-%d %H:%M}"
+        return clock_words(self.at(seconds), label.zone if label else self.zone, self.starts_at)
 
     def site(self, visit: str) -> str:
         """Return where a visit is."""
@@ -61,6 +61,13 @@ class Naming:
     def person(self, technician_or_shift: str) -> str:
         """Return who that is, or whose shift."""
         return self.people.get(technician_or_shift, technician_or_shift)
+
+
+def clock_words(instant: datetime, zone: str, today: datetime) -> str:
+    """Return the time of day on the clocks of `zone`; with the date when that is not the day of `today` there."""
+    there = instant.astimezone(ZoneInfo(zone))
+    same_day = there.date() == today.astimezone(ZoneInfo(zone)).date()
+    return f"{there:%H:%M}" if same_day else f"{there:%m-%d %H:%M}"
 
 
 RULES: Final[Mapping[str, Words]] = {

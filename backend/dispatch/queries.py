@@ -15,15 +15,17 @@ from backend.core.errors import NOT_FOUND, Problem
 from backend.core.paging import Page, PageRequest, fetch_rows
 from backend.dispatch.crews import crews
 from backend.dispatch.joining import joined_visits
+from backend.dispatch.live_wording import clock_words
 from backend.dispatch.models import PlanRun, UnplannedVisit
-from backend.dispatch.schemas import PlanSummary, PlanView, RouteView, StopView, UnplannedView
-from backend.dispatch.wording import Names
+from backend.dispatch.schemas import LateView, PlanSummary, PlanView, RouteView, StopView, UnplannedView
+from backend.dispatch.wording import Names, reason_words
 from backend.jobs.models import Visit, WorkOrder
+from backend.parts.models import Part
 from backend.people.models import Person, Skill, Unit
 from backend.sites.models import Site
 from routing import problem as planning
 from routing.differences import stops_of
-from routing.plan import Plan, Route, Stop
+from routing.plan import Late, Plan, Route, Stop
 
 SECONDS_A_MINUTE = 60
 ONE_MORE = ("增加的一人", "one more person")
@@ -71,9 +73,11 @@ async def plan(session: AsyncSession, principal: Principal, plan_id: UUID) -> Pl
         horizon_ends_at=run.horizon_ends_at, seconds=run.seconds, seed=run.seed, requested_at=run.requested_at,
         started_at=run.started_at, finished_at=run.finished_at, published_at=run.published_at, progress=run.progress,
         summary_zh=zh, summary_en=en, travel_source=made and made.travel_source,
+        travel_estimated=made and made.travel_estimated,
         cost=msgspec.to_builtins(made.cost) if made else None,
         routes=[_route(run, route, called, stays, lead) for route in made.routes] if made else [],
-        unplanned=await _unplanned(session, run.id), violations=run.violations, error=run.error,
+        unplanned=await _unplanned(session, run.id), late=await _late(session, run, made) if made else [],
+        violations=run.violations, error=run.error,
     )  # fmt: skip
 
 
@@ -145,8 +149,34 @@ async def _unplanned(session: AsyncSession, plan_id: UUID) -> list[UnplannedView
     ]
 
 
+async def _late(session: AsyncSession, run: PlanRun, made: Plan) -> list[LateView]:
+    """Return what the plan brings late, with reasons that say times of day as they are where the visit is."""
+    start = run.horizon_starts_at
+    listed = (
+        select(Visit.id, WorkOrder.id.label("work_order_id"), WorkOrder.number, Site.time_zone)
+        .join(WorkOrder, WorkOrder.id == Visit.work_order_id)
+        .join(Site, Site.id == WorkOrder.site_id)
+        .where(Visit.id.in_([UUID(one.visit) for one in made.late]))
+    )
+    rows = {str(row.id): row for row in await session.execute(listed)}
+
+    def view(late: Late) -> LateView:
+        row = rows[late.visit]
+
+        def clock(second: int) -> str:
+            return clock_words(start + timedelta(seconds=second), row.time_zone, start)
+
+        return LateView(
+            visit_id=row.id, work_order_id=row.work_order_id, number=row.number,
+            late_minutes=-(-late.late_seconds // SECONDS_A_MINUTE),
+            reasons=[reason_words(reason, {}, clock) for reason in late.reasons],
+        )  # fmt: skip
+
+    return [view(late) for late in made.late if late.visit in rows]
+
+
 async def names(session: AsyncSession, problem: planning.Problem, start: datetime) -> Names:
-    """Return what the shifts, people, visits, sites and skills of a problem that began at `start` are called."""
+    """Return what the shifts, people, visits, sites, skills and parts of a problem that began at `start` are called."""
     found = await _shift_names(session, problem, start)
     ids = [UUID(visit.id) for visit in problem.visits]
     stays = await joined_visits(session, ids)
@@ -162,7 +192,16 @@ async def names(session: AsyncSession, problem: planning.Problem, start: datetim
     found |= {str(stay): found[str(visit)] for stay, visit in stays.items()}
     for skill in await session.execute(select(Skill.key, Skill.name_zh, Skill.name_en)):
         found[skill.key] = (skill.name_zh, skill.name_en)
-    return found
+    return found | await part_names(session, problem)
+
+
+async def part_names(session: AsyncSession, problem: planning.Problem) -> dict[str, tuple[str, str]]:
+    """Return what the parts that visits of a problem wait for are called."""
+    needed = {UUID(need.part) for visit in problem.visits for need in visit.parts}
+    if not needed:
+        return {}
+    parts = select(Part.id, Part.name_zh, Part.name_en).where(Part.id.in_(needed))
+    return {str(row.id): (row.name_zh, row.name_en) for row in await session.execute(parts)}
 
 
 async def _shift_names(session: AsyncSession, problem: planning.Problem, start: datetime) -> dict[str, tuple[str, str]]:

@@ -156,6 +156,16 @@ class UnplannedView(msgspec.Struct, frozen=True):
     reasons: list[Any]
 
 
+class LateView(msgspec.Struct, frozen=True):
+    """A visit a plan brings after its commitment, with each reason's code, basis (proven or searched) and sentences."""
+
+    visit_id: UUID
+    work_order_id: UUID
+    number: str
+    late_minutes: int
+    reasons: list[Any]
+
+
 class StopView(msgspec.Struct, frozen=True):
     """One visit of a route. `slack_minutes` is the time left to the commitment, negative when late.
 
@@ -183,7 +193,10 @@ class RouteView(msgspec.Struct, frozen=True):
 
 
 class PlanView(msgspec.Struct, frozen=True):
-    """A plan run: how far it is, and what it says once it is done."""
+    """A plan run: how far it is, and what it says once it is done.
+
+    `travel_estimated`: its travel times are no roads' but reckoned from positions; `travel_source` says from what.
+    """
 
     id: UUID
     unit_id: UUID
@@ -205,9 +218,11 @@ class PlanView(msgspec.Struct, frozen=True):
     summary_zh: str | None
     summary_en: str | None
     travel_source: str | None
+    travel_estimated: bool | None
     cost: dict[str, Any] | None
     routes: list[RouteView]
     unplanned: list[UnplannedView]
+    late: list[LateView]
     violations: list[Any]
     error: dict[str, Any] | None
 

@@ -1,11 +1,13 @@
 """The planner's sentences with people, places and hours in them, where the planner knows ids only."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Final, TypeAlias
 
 import msgspec
 
+from backend.contracts.rules import span_words
 from routing.plan import Reason
 from routing.protocol import Fault
 from routing.texts import PROBLEM_TEXTS, Facts, Language, problem_text, reason_text
@@ -49,12 +51,23 @@ def named_fault(fault: Fault, names: Names) -> Fault:
     return msgspec.structs.replace(fault, zh=zh, en=en)
 
 
-def reason_words(reason: Reason, names: Names) -> dict[str, str]:
-    """Return a reason as it is stored: code, basis and both sentences, with names."""
-    zh, en = (reason_text(reason.code, _facts(reason.facts, names, language), language) for language in LANGUAGES)
+def reason_words(reason: Reason, names: Names, clock: Callable[[int], str] | None = None) -> dict[str, str]:
+    """Return a reason as people read it: code, basis and both sentences, with names, lengths and times of day.
+
+    `clock` says a second of the problem as the time where the visit is; only what comes late is told such times.
+    """
+    zh, en = (
+        reason_text(
+            reason.code, _facts(reason.facts, names, language) | _times(reason.facts, language, clock), language
+        )
+        for language in LANGUAGES
+    )
     return {"code": reason.code, "basis": reason.basis, "zh": zh, "en": en}
 
 
+LENGTHS: Final = frozenset({"duration", "longest", "overdue"})
+MOMENTS: Final = frozenset({"earliest", "due"})
+"""Facts of reasons that are seconds: how long something takes, and since the problem's second 0."""
 LANGUAGES: Final[tuple[Language, Language]] = ("zh", "en")
 
 
@@ -65,6 +78,17 @@ def _where(where: str, names: Names, language: Language) -> str:
 
 def _facts(facts: Facts, names: Names, language: Language) -> Facts:
     return {key: _named(value, names, language) for key, value in facts.items()}
+
+
+def _times(facts: Facts, language: Language, clock: Callable[[int], str] | None) -> Facts:
+    said: Facts = {}
+    for key, value in facts.items():
+        if isinstance(value, int) and key in LENGTHS:
+            zh, en = span_words(timedelta(seconds=value))
+            said[key] = zh if language == "zh" else en
+        elif isinstance(value, int) and key in MOMENTS and clock is not None:
+            said[key] = clock(value)
+    return said
 
 
 def _named(value: int | str | list[str], names: Names, language: Language) -> int | str | list[str]:

@@ -13,8 +13,8 @@ from backend.people.models import Shift
 from tests.live import after, day_of, give_at, offers, published_day, visit_at
 from tests.make import LAT, START, Desk, Office
 from tests.personas import CHEN_JING, LI_WEI, TANG_MIN, WANG_FANG, ZHOU_TAO
-from tests.planning import absent, assignment, done, holder, shift_of, state_is, worker
-from tests.work import change, give, ok, refused
+from tests.planning import absent, assignment, done, holder, shift_of, state_is, stocked, worker
+from tests.work import change, give, ok, order_of, refused
 
 pytestmark = pytest.mark.usefixtures("quick_planners")
 
@@ -135,6 +135,22 @@ async def test_a_customers_agreement_is_asked_for_and_written_down(sqlite: Offic
     opens, closes = (parse_instant(visit[name]) for name in ("window_starts_at", "window_ends_at"))
     assert opens <= parse_instant(given["arrives_at"]) <= closes
     assert closes - opens == timedelta(hours=2)
+
+
+async def test_parts_that_would_have_to_come_are_named(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    await shift_of(sqlite, LI_WEI)
+    visit = await visit_at(wang_fang, sqlite, "医院")
+    await stocked(sqlite, (await order_of(wang_fang, visit))["order"], ("van", ZHOU_TAO, 1, 1))
+    seen = await fixes_of(wang_fang, visit)
+    (ready,) = with_kind(seen, "part_ready")["gives_way"]
+    assert ready["zh"].startswith("医院 所需的电源板在 ")
+    assert ready["en"].startswith("Power board for 医院 is at hand by ")
+    (other,) = with_kind(seen, "part_van")["gives_way"]
+    assert other["en"] == "李伟's van gets Power board from another or from stock"
+    made = await done(wang_fang, sqlite, seconds=0.2)
+    of_plan = ok(await wang_fang.get(f"/plans/{made['id']}/visits/{visit}/fixes"))
+    assert with_kind(of_plan, "part_ready")["gives_way"][0]["en"].startswith("Power board ")
 
 
 async def test_a_late_visit_is_unpinned_reached_earlier_or_excused_by_its_customer(sqlite: Office) -> None:

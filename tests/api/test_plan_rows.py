@@ -5,15 +5,13 @@ from uuid import UUID
 
 import pytest
 
-from backend.core.ids import new_id
 from backend.dispatch.plan import build_problem
-from backend.parts.models import Part, StockLocation, StockMovement, StockReservation
 from backend.people.models import Territory, TerritoryMember
 from backend.sites.models import Site, SiteOwner
 from routing.problem import PartNeed, VanStock, Visit
 from tests.make import START, Office, add_all
 from tests.personas import LI_WEI, WANG_FANG, WU_GANG, ZHOU_TAO, Persona
-from tests.planning import problem_of, shift_of
+from tests.planning import done, problem_of, shift_of, stocked
 from tests.work import opened
 
 
@@ -85,34 +83,6 @@ async def test_who_looks_after_a_site_is_preferred_there_while_at_work(sqlite: O
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
-async def stocked(office: Office, order: dict[str, object], *places: tuple[str, Persona | None, int, int]) -> str:
-    """A part, so much of it in each place, and so much of that set aside for the order; its id."""
-    async with office.database.write() as session:
-        part = Part(
-            number=f"P-{new_id()}", name_zh="电源板", name_en="Power board", measure="piece", price_fen=12_000,
-            serialised=False, active=True,
-        )  # fmt: skip
-        await add_all(session, part)
-        for kind, persona, held, reserved in places:
-            owner = None if persona is None else office.house.id_of(persona)
-            place = StockLocation(unit_id=office.house.service, kind=kind, name=kind, person_id=owner)
-            await add_all(session, place)
-            session.add(
-                StockMovement(
-                    part_id=part.id, to_location_id=place.id, quantity=held, reason="receipt", happened_at=LONG_AGO,
-                    posted_at=LONG_AGO, went_negative=False,
-                )
-            )  # fmt: skip
-            if reserved:
-                session.add(
-                    StockReservation(
-                        part_id=part.id, location_id=place.id, quantity=reserved, subject_id=UUID(str(order["id"])),
-                        reserved_at=LONG_AGO,
-                    )
-                )  # fmt: skip
-    return str(part.id)
-
-
 async def test_what_lies_in_a_van_is_with_its_technician_only(office: Office) -> None:
     wang_fang = await office.sign_in(WANG_FANG)
     for persona in (LI_WEI, ZHOU_TAO):
@@ -146,6 +116,18 @@ async def test_what_lies_ready_in_a_warehouse_holds_nobody_up(sqlite: Office) ->
     await stocked(sqlite, order, ("warehouse", None, 4, 1))
     visit = await only_visit(sqlite)
     assert (visit.parts, visit.parts_ready, visit.earliest) == ((), 0, 0)
+
+
+@pytest.mark.usefixtures("quick_planners")
+async def test_parts_that_nobody_brings_are_named_in_the_reason(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    await shift_of(sqlite, LI_WEI)
+    order = (await opened(wang_fang, sqlite))["order"]
+    await stocked(sqlite, order, ("van", ZHOU_TAO, 1, 1))
+    ((reason,),) = [one["reasons"] for one in (await done(wang_fang, sqlite))["unplanned"]]
+    assert reason["code"] == "parts_missing"
+    assert reason["en"].startswith("It needs Power board: no van ")
+    assert reason["zh"].startswith("需要电源板：")
 
 
 # --- work for several -------------------------------------------------------------------------------------------------

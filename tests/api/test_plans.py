@@ -1,6 +1,7 @@
 """Plans over HTTP: made in a child process, passed by the referee, published beside what people decided."""
 
 import asyncio
+import re
 import time
 from datetime import timedelta
 
@@ -165,6 +166,24 @@ async def test_what_is_not_planned_says_why_in_both_languages(sqlite: Office) ->
     assert "周涛" in reasons[pinned]["zh"]
     assert "周涛" in reasons[pinned]["en"]
     assert "网络" in reasons[lan]["zh"]
+    assert reasons[long]["en"].startswith("It takes 10 h on site; the longest shift that may take it is 8 h,")
+
+
+async def test_what_comes_late_says_by_how_much_and_why_in_both_languages(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    await shift_of(sqlite, LI_WEI, after=4)
+    due_at = (START + timedelta(hours=1)).isoformat()
+    (visit,) = (order := await opened(wang_fang, sqlite, due_at=due_at))["visits"]
+    plan = await done(wang_fang, sqlite)
+    ((route,), (stop,), (late,)) = plan["routes"], plan["routes"][0]["stops"], plan["late"]
+    assert route["person_name"] == "李伟"
+    assert (late["visit_id"], late["number"]) == (visit["id"], order["order"]["number"])
+    assert late["late_minutes"] == -stop["slack_minutes"] > 3 * 60
+    (reason,) = late["reasons"]
+    assert (reason["code"], reason["basis"]) == ("due_before_reachable", "proven")
+    assert re.fullmatch(r"Nobody .* before 13:\d\d; its commitment runs out at 10:00\.", reason["en"])
+    assert "其时限为 10:00。" in reason["zh"]
+    assert plan["travel_estimated"] is True
 
 
 async def test_a_site_nobody_put_on_the_map_is_left_out_and_said(sqlite: Office) -> None:

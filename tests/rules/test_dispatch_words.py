@@ -1,22 +1,31 @@
 """What a dispatcher reads when something cannot be planned names people and places, and says what to do next."""
 
+import re
+from string import Formatter
+from typing import Final
 from uuid import UUID
 
 import pytest
 
-from backend.dispatch.fix_wording import found_words
+from backend.dispatch.fix_wording import found_words, relaxation_words
 from backend.dispatch.live_wording import Label, Naming, broken_words, refusal_words
 from backend.dispatch.plan import LEFT_OUT_TEXTS
+from backend.dispatch.wording import reason_words
 from routing.answers import Broken, Fixes
-from routing.problem import ProblemError
+from routing.plan import Reason
+from routing.problem import PartNeed, ProblemError
 from routing.protocol import fault
-from routing.texts import reason_text
+from routing.relax import Relaxation
+from routing.texts import REASON_TEXTS, Facts, reason_text
 from tests.make import START, ZONE
 
 HOSPITAL = UUID(int=1)
 NAMING = Naming(
-    starts_at=START, visits={"v1": Label("WO-1", "医院", ZONE, HOSPITAL)}, people={"s1": "李伟"}, skills={}, zone=ZONE
-)
+    starts_at=START, visits={"v1": Label("WO-1", "医院", ZONE, HOSPITAL)}, people={"s1": "李伟"}, skills={}, zone=ZONE,
+    parts={str(UUID(int=7)): ("电源板", "power board")},
+)  # fmt: skip
+OF_THE_SOLVER: Final = re.compile(r"\d+ (s|秒)\b|\d{6,}|[0-9a-f]{8}-[0-9a-f]{4}-")
+"""Seconds since planning began, prices, and ids: what only the planner can read."""
 
 
 @pytest.mark.parametrize("code", LEFT_OUT_TEXTS)
@@ -35,6 +44,38 @@ def test_a_full_van_and_a_visit_nobody_had_time_for_say_what_to_do() -> None:
     )
     assert "Look at its fixes, or plan again" in reason_text("not_looked_at", {}, "en")
     assert "请查看其办法" in reason_text("not_looked_at", {}, "zh")
+
+
+@pytest.mark.parametrize("code", REASON_TEXTS)
+def test_no_reason_is_in_the_planners_own_language(code: str) -> None:
+    mentioned = {name for _, name, _, _ in Formatter().parse(REASON_TEXTS[code].en) if name}
+    ids: Facts = {"parts": [str(UUID(int=7))], "pinned": str(HOSPITAL), "followed": str(HOSPITAL), "skills": ["cctv"]}
+    facts: Facts = {name: ids.get(name, 3_720) for name in mentioned}
+    facts |= {"price": 253_000_000, "unserved_price": 200_000_000}
+    names = {str(HOSPITAL): ("医院", "the hospital"), str(UUID(int=7)): ("电源板", "power board")}
+    said = reason_words(Reason(code=code, basis="searched", facts=facts), names, NAMING.clock)
+    for sentence in (said["zh"], said["en"]):
+        assert not OF_THE_SOLVER.search(sentence), sentence
+        assert "{" not in sentence
+
+
+def test_a_reason_says_lengths_times_of_day_and_parts_and_the_planner_alone_its_seconds() -> None:
+    long = Reason(code="too_long", basis="proven", facts={"duration": 36_000, "longest": 31_800})
+    assert reason_words(long, {})["en"] == (
+        "It takes 10 h on site; the longest shift that may take it is 8 h 50 m, overtime included."
+    )
+    assert "现场需 10 小时；" in reason_words(long, {})["zh"]
+    assert "It takes 36000 s on site" in long.sentence("en")
+    assert "现场需 36000 秒；" in long.sentence("zh")
+    late = Reason(code="due_before_reachable", basis="proven", facts={"due": 3_600, "earliest": 90_000})
+    assert reason_words(late, {}, NAMING.clock)["en"] == (
+        "Nobody who may take it can be there before 03-03 10:00; its commitment runs out at 10:00."
+    )
+    awaited = Relaxation(kind="part_ready", visit="v1", at=5_400, parts=(PartNeed(part=str(UUID(int=7))),))
+    assert relaxation_words(awaited, NAMING) == (
+        "医院 所需的电源板在 10:30 前备齐",
+        "power board for 医院 is at hand by 10:30",
+    )
 
 
 @pytest.mark.parametrize(
