@@ -83,7 +83,7 @@ class _Search:
 
     def _taken_out(self) -> tuple[Draft, int]:
         """Return the draft without the visit, and what a place for it may add to its price at most."""
-        if not self.witnesses.late:
+        if not self.witnesses.planned:
             return self.draft, self.draft.instance.visits[self.index].unserved
         if not any(one.visit == self.visit.id for one in self.plan.late):
             if not any(stop.promise_late_seconds for stop in stops_of(self.plan.routes) if stop.visit == self.visit.id):
@@ -103,23 +103,43 @@ class _Search:
         if self.visit.technicians > 1 or self.visit.frozen:
             self.exhausted = False
             return self._answer("under_way" if self.visit.frozen else "crew", ())
-        place = next(self._of(()), None) or next(iter(self._exchanged(())), None)
+        place = self._as_it_is()
         if place is None:
-            found = self._given_way()
+            found = self._given_way(None)
             return self._answer("fixed" if found else "none", found)
-        if not place.promise_late_seconds:
-            return self._answer("no_need", (place,))
-        self.witnesses.as_promised = True
-        kept = next(self._of(()), None)
-        if kept is not None:
-            return self._answer("no_need", (kept,))
-        return self._answer("misses_promise", (place, *self._given_way()))
+        while missed := self._missed(place):
+            better = self._as_it_is()
+            if better is None:
+                return self._answer(missed, (place, *self._given_way(place)))
+            place = better
+        return self._answer("no_need", (place,))
 
-    def _given_way(self) -> tuple[Fix, ...]:
-        """Return the fixes in which something gives way, those that ask least first."""
+    def _as_it_is(self) -> Fix | None:
+        """Return the cheapest place we find with no rule given way."""
+        return next(self._of(()), None) or next(iter(self._exchanged(())), None)
+
+    def _missed(self, place: Fix) -> Outcome | None:
+        """Return what a place misses, the commitment first, and let no place do so from now on.
+
+        A commitment that ran out before now is missed wherever the visit goes.
+        """
+        due = self.visit.commitment_due
+        if place.late_seconds and due is not None and due >= 0:
+            self.witnesses.in_time = True
+            return "misses_commitment"
+        if place.promise_late_seconds:
+            self.witnesses.as_promised = True
+            return "misses_promise"
+        return None
+
+    def _given_way(self, place: Fix | None) -> tuple[Fix, ...]:
+        """Return the fixes in which something gives way, those that ask least first.
+
+        `place`: the best one with nothing given way, if there is one.
+        """
         singles = [fix for lever in LEVERS if self._in_time(self.half) for fix in self._of((lever,))]
-        if any(one.visit == self.visit.id for one in self.plan.late):
-            singles += self._later_deadline()
+        if self.witnesses.in_time:
+            singles += self._later_deadline(self.plan if place is None or place.witness is None else place.witness)
         return tuple(_ranked(singles or self._pairs() or self._exchanged(LEVERS)))
 
     def _answer(self, outcome: Outcome, found: tuple[Fix, ...]) -> Fixes:
@@ -243,15 +263,19 @@ class _Search:
         """Return the fix in which the routes `named` are these and all others stay, or None where it is not legal."""
         return self.witnesses.fix(relaxations, self.orders | dict(named), tried=self.tried)
 
-    def _later_deadline(self) -> list[Fix]:
-        """Return the fix in which everybody stays and the commitment is moved to when somebody comes.
+    def _later_deadline(self, plan: Plan) -> list[Fix]:
+        """Return the fix in which everybody is where `plan` has them and the commitment moves to when somebody comes.
 
         In the plan in force that may be before the time that was published.
         """
-        route = next(route for route in self.draft.routes if self.index in route.visits)
+        orders = _orders(plan, self.problem)
+        draft = self.witnesses.driven(self.problem, orders)
+        route = next((one for one in draft.routes if self.index in one.visits), None) if draft else None
+        if route is None:
+            return []
         start = route.starts()[route.visits.index(self.index)]
         one = Relaxation(kind="deadline", visit=self.visit.id, at=-(-start // QUARTER) * QUARTER)
-        fix = self._fix((one,), _orders(self.plan, self.problem))
+        fix = self._fix((one,), orders)
         return [] if fix is None else [fix]
 
 

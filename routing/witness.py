@@ -25,8 +25,8 @@ AGREED: Final = frozenset({"told", "deadline", "promise"})
 class Witnesses:
     """Builds and checks the witnesses of one visit's fixes. `draft` is the draft equal to `plan`.
 
-    `starts`: when each visit of the plan starts; `late`: the visit is among them, and is to come in time; `anchors`:
-    when visits that depend on others may start; `as_promised`: the visit is to come within its promised window, too.
+    `starts`: when each visit of the plan starts; `planned`: the visit is among them; `in_time`, `as_promised`: it is to
+    keep its commitment, its promised window; `anchors`: when visits that depend on others may start.
     """
 
     def __init__(self, problem: Problem, plan: Plan, draft: Draft, index: int) -> None:
@@ -35,7 +35,8 @@ class Witnesses:
         self._travel = draft.instance.travel
         self._unserved = draft.instance.visits[index].unserved
         self.starts = _starts(plan)
-        self.late = self._visit.id in self.starts
+        self.planned = self._visit.id in self.starts
+        self.in_time = self.planned
         self.as_promised = False
         self.anchors = _anchors(problem, plan)
 
@@ -77,12 +78,12 @@ class Witnesses:
         return Draft(instance, routes, set(range(len(problem.visits))) - planned)
 
     def kept_on(self, instance: Instance, route: DraftRoute) -> bool:
-        """Return whether everybody else on the route is served in time if they were, and a late visit comes in time."""
+        """Return whether everybody else on the route keeps what they kept, and the visit what it is to keep."""
         for visit, start in zip(route.visits, route.starts(), strict=True):
             if visit == self._index:
                 due = self._problem.visits[visit].commitment_due
                 promise = instance.problem.visits[visit].promise if self.as_promised else None
-                if (self.late and due is not None and start > due) or (promise is not None and start > promise.end):
+                if (self.in_time and due is not None and start > due) or (promise is not None and start > promise.end):
                     return False
             elif not _kept(self._problem.visits[visit], self.starts.get(instance.problem.visits[visit].id), start):
                 return False
@@ -104,13 +105,12 @@ class Witnesses:
         return msgspec.structs.replace(self._plan, routes=routes, cost=cost, unplanned=unplanned, late=late)
 
     def _keeps(self, witness: Plan) -> bool:
-        """Return whether the visit has its place, in time if it was late, and nobody else loses anything."""
+        """Return whether the visit has its place and keeps what it is to keep, and nobody else loses anything."""
         after = _starts(witness)
-        due = self._problem.visits[self._index].commitment_due
-        agreed = any(one.visit == self._visit.id for one in witness.late)
-        if self._visit.id not in after or (self.late and due is not None and agreed):
+        if self._visit.id not in after:
             return False
-        if self.as_promised and _stop(witness, self._visit.id).promise_late_seconds:
+        own = _stop(witness, self._visit.id)
+        if (self.in_time and own.late_seconds) or (self.as_promised and own.promise_late_seconds):
             return False
         return all(
             _kept(visit, self.starts.get(visit.id), after.get(visit.id))
@@ -122,7 +122,7 @@ class Witnesses:
         own = next(route for route in witness.routes if any(stop.visit == self._visit.id for stop in route.stops))
         stop = _stop(witness, self._visit.id)
         cost = added_cost(self._plan.cost, witness.cost)
-        unserved = 0 if self.late else -self._unserved
+        unserved = 0 if self.planned else -self._unserved
         agreed = agreed_price(self._problem, relaxations, witness)
         cost = msgspec.structs.replace(
             cost, unserved=unserved, churn=cost.churn + agreed.churn, late=cost.late + agreed.late,

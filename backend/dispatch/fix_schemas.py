@@ -55,9 +55,9 @@ class FixesView(msgspec.Struct, frozen=True, kw_only=True):
     """What could give way for a visit without a place, or late.
 
     `base` is what to apply one with (None: of a plan that is not in force). `outcome`: fixed, no_need (there is a
-    place as it is), misses_promise (there is, but after the promised window: it comes first, and what would put that
-    right after it, if anything was found) or none; crew and under_way: none are looked for. `tried`: places priced
-    under `rules` opened rules.
+    place as it is), misses_commitment or misses_promise (there is, but after the commitment or the promised window: it
+    comes first, and what would put that right after it, if anything was found) or none; crew and under_way: none are
+    looked for. `tried`: places priced under `rules` opened rules.
     """
 
     visit_id: UUID

@@ -47,7 +47,8 @@ NOT_SEARCHED: Final[Mapping[str, Words]] = {
         "The technician is on the way or at work there, so plans leave it alone: call them.",
     ),
 }
-MISSES: Final[Words] = ("不放宽则赶不上约定时间", "with nothing given way it misses the promised window")
+MISSES_COMMITMENT: Final[Words] = ("不放宽则赶不上时限", "with nothing given way it misses its commitment")
+MISSES_PROMISE: Final[Words] = ("不放宽则赶不上约定时间", "with nothing given way it misses the promised window")
 
 
 def relaxation_words(one: Relaxation, naming: Naming) -> Words:
@@ -106,14 +107,21 @@ def fix_words(fix: Fix, naming: Naming) -> Words:
     )  # fmt: skip
     parts = [relaxation_words(one, naming) for one in fix.relaxations]
     if not parts:
-        opening_zh, opening_en = MISSES if fix.promise_late_seconds else NO_NEED
+        opening_zh, opening_en = _opening(fix)
         return f"{opening_zh}:{zh}", f"{opening_en}: {en}"
     return f"{';'.join(part[0] for part in parts)}:{zh}", f"{'; '.join(part[1] for part in parts)}: {en}"
 
 
+def _opening(fix: Fix) -> Words:
+    """Return what a fix with nothing given way is: a place, or one that misses something."""
+    if fix.late_seconds:
+        return MISSES_COMMITMENT
+    return MISSES_PROMISE if fix.promise_late_seconds else NO_NEED
+
+
 def found_words(found: Fixes, shown: Sequence[Words]) -> Words:
     """Return what was found, in one sentence, of the fixes as they are `shown`; where nothing was, what was tried."""
-    if found.outcome == "misses_promise":
+    if found.outcome in {"misses_commitment", "misses_promise"}:
         (zh, en), (right_zh, right_en) = shown[0], shown[1] if len(shown) > 1 else _tried_words(found)
         return f"{zh};要守约:{right_zh}", f"{en}; to put that right: {right_en}"
     return shown[0] if shown else NOT_SEARCHED.get(found.outcome) or _tried_words(found)

@@ -132,7 +132,7 @@ def ask(tally: Tally, random: Random, problem: Problem, plan: Plan) -> None:
     found = fixes(asked, base, visit.id, draft=draft)
     seconds = time.perf_counter() - began
     tally.asked += 1
-    if found.outcome in {"no_need", "misses_promise"}:
+    if found.outcome in {"no_need", "misses_commitment", "misses_promise"}:
         tally.no_need += 1
         tally.illegal += any(violations(relaxed(asked, fix.relaxations), _plan(fix)) != [] for fix in found.fixes)
         return

@@ -257,6 +257,38 @@ def test_a_place_after_the_promised_window_comes_with_what_would_put_that_right(
     assert (there.outcome, kinds(there)) == ("fixed", {frozenset({"shift_earlier"}), frozenset({"promise"})})
 
 
+def test_a_place_after_the_commitment_comes_with_what_would_keep_it() -> None:
+    """李伟's Monday is full and his Tuesday too late; half an hour of overtime keeps the commitment."""
+    days = (shift("li-wei/mon"), shift("li-wei/tue", start=DAY, end=DAY + 8 * HOUR))
+    full = visit("full", "depot", duration=8 * HOUR, windows=(Window(start=0, end=0),))
+    urgent = visit("v1", "depot", duration=1_800, commitment_due=8 * HOUR)
+    whole = problem(days, (full, urgent), travel=line(4, 600))
+    found = asked(whole, plan=explained(whole, _given(whole, [0])))
+    assert found.outcome == "misses_commitment"
+    assert [[one.kind for one in fix.relaxations] for fix in found.fixes] == [[], ["overtime"], ["deadline"]]
+    tomorrow, longer, excused = found.fixes
+    assert (tomorrow.start, tomorrow.late_seconds) == (DAY, DAY - 8 * HOUR)
+    assert (longer.start, longer.late_seconds) == (8 * HOUR, 0)
+    assert (excused.start, excused.late_seconds, excused.price) == (DAY, 0, tomorrow.price)
+
+    over = msgspec.structs.replace(urgent, commitment_due=-1)
+    whole = problem(days, (full, over), travel=line(4, 600))
+    assert asked(whole, plan=explained(whole, _given(whole, [0]))).outcome == "no_need", "nothing could keep it"
+
+
+def test_an_exchange_that_keeps_the_commitment_goes_before_any_rule() -> None:
+    """Only 周涛 may do v1, whose Monday is taken by a visit that 李伟 has room for."""
+    days = (
+        shift("li-wei/mon"), shift("zhou-tao/mon", end=4 * HOUR),
+        shift("zhou-tao/tue", start=DAY, end=DAY + 8 * HOUR),
+    )  # fmt: skip
+    other = visit("other", "depot", duration=4 * HOUR, commitment_due=4 * HOUR)
+    urgent = visit("v1", "depot", duration=4 * HOUR, commitment_due=4 * HOUR, allowed_technicians=("zhou-tao",))
+    whole = problem(days, (other, urgent), travel=line(4, 600))
+    found = asked(whole, plan=explained(whole, _given(whole, [], [0])))
+    assert (found.outcome, kinds(found), found.fixes[0].shift) == ("no_need", {frozenset()}, "zhou-tao/mon")
+
+
 def test_room_is_made_by_an_exchange_between_two_routes() -> None:
     """Only 周涛 may do v1; his day is full with a visit that 李伟 has room for. No one or two rules would make room."""
     days = (shift("li-wei/mon", end=5 * HOUR), shift("zhou-tao/mon", end=3 * HOUR, skills=("lift", "door")))

@@ -7,12 +7,12 @@ from uuid import UUID
 
 import pytest
 
-from backend.dispatch.fix_wording import found_words, relaxation_words
+from backend.dispatch.fix_wording import fix_words, found_words, relaxation_words
 from backend.dispatch.live_wording import Label, Naming, broken_words, refusal_words
 from backend.dispatch.plan import LEFT_OUT_TEXTS
 from backend.dispatch.wording import reason_words
-from routing.answers import Broken, Fixes
-from routing.plan import Reason
+from routing.answers import Broken, Fix, Fixes, Outcome
+from routing.plan import Cost, Reason
 from routing.problem import PartNeed, ProblemError
 from routing.protocol import fault
 from routing.relax import Relaxation
@@ -95,8 +95,29 @@ def test_a_refusal_of_the_planner_names_the_place(refused: ProblemError, said: s
     assert "医院" in zh
 
 
-def test_a_place_that_misses_the_window_says_so_and_what_would_keep_it_or_that_nothing_was_found() -> None:
-    found = Fixes(visit="v1", outcome="misses_promise", fixes=(), tried=4, levers=3, exhausted=True)
+@pytest.mark.parametrize(
+    ("late", "promise_late", "opening"),
+    [
+        (0, 0, "nothing need give way: 李伟 "),
+        (0, 60, "with nothing given way it misses the promised window: 李伟 "),
+        (60, 0, "with nothing given way it misses its commitment: 李伟 "),
+        (60, 60, "with nothing given way it misses its commitment: 李伟 "),
+    ],
+)
+def test_a_place_as_it_is_says_what_it_misses(late: int, promise_late: int, opening: str) -> None:
+    place = Fix(
+        relaxations=(), visit="v1", shift="s1", technician="s1", start=0, late_seconds=late,
+        promise_late_seconds=promise_late, price=0, cost=Cost(), added_travel_seconds=0, added_overtime_seconds=0,
+        moved=(), shifts=(), routes=(),
+    )  # fmt: skip
+    assert fix_words(place, NAMING)[1].startswith(opening)
+
+
+@pytest.mark.parametrize("outcome", ["misses_commitment", "misses_promise"])
+def test_a_place_that_misses_something_says_so_and_what_would_keep_it_or_that_nothing_was_found(
+    outcome: Outcome,
+) -> None:
+    found = Fixes(visit="v1", outcome=outcome, fixes=(), tried=4, levers=3, exhausted=True)
     place, fix = ("现状", "as it is"), ("办法", "the fix")
     assert found_words(found, [place, fix]) == ("现状;要守约:办法", "as it is; to put that right: the fix")
     zh, en = found_words(found, [place])
