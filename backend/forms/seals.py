@@ -21,8 +21,6 @@ from backend.core.sessions import Database
 from backend.forms.canonical import sha256_hex
 from backend.forms.models import CompletionForm, SealKey, ServiceReport
 from backend.forms.queries import signatures_of
-from backend.forms.report import render_report
-from backend.forms.sealing import load_seal_key, seal
 from backend.forms.signing import Signature as SignedBy
 from backend.people.models import Unit
 from backend.settings import Settings
@@ -71,6 +69,10 @@ class Sealer:
 
     def _make(self, material: _Material, now: datetime) -> "tuple[bytes, _Certificate, str]":
         """Render, seal and store; runs in a thread."""
+        # Loaded by who seals: a seventh of the time in which the server starts.
+        from backend.forms.report import render_report  # noqa: PLC0415
+        from backend.forms.sealing import load_seal_key, seal  # noqa: PLC0415
+
         form = material.form
         images = {sha256: self._store.read(sha256) for sha256 in material.images}
         report = render_report(

@@ -12,7 +12,6 @@ from backend.forms.canonical import sha256_hex
 from backend.forms.faults import REPORT_DAMAGED
 from backend.forms.schemas import SealCheckView, SealFacts
 from backend.forms.template import Bilingual
-from backend.forms.verify import verify_sealed
 
 CHECKS_KEPT: Final = 10_000
 """Seals whose check is remembered; a check takes 17 ms, a look at the bytes about one."""
@@ -66,6 +65,8 @@ def _seal_problems(pdf: bytes, facts: SealFacts, now: datetime) -> tuple[Bilingu
     known = _checked.get(facts)
     if known is not None:
         return known
+    from backend.forms.verify import verify_sealed  # noqa: PLC0415 - as in `seals`
+
     check = verify_sealed(pdf, now=now, expected_sha256=facts.shown_sha256)
     wrong = [problem.told for problem in check.problems]
     if check.sealed and check.certificate_sha256 != facts.certificate_sha256:

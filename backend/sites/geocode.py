@@ -4,7 +4,8 @@ Every answer is kept in `geocoded_address`, also "not found", so nobody asks twi
 geocoder where it says so, else from the size of what it found: a house is sure, a street less, a town not at all.
 """
 # pyright: reportMissingTypeStubs=false
-# geopy carries no types: what it hands out is named here.
+# geopy carries no types: what it hands out is named here. It is loaded by whoever asks: with every geocoder there is it
+# takes a tenth of the time in which the server starts.
 
 import asyncio
 import inspect
@@ -15,10 +16,6 @@ from math import cos, hypot, radians
 from typing import Any, Final, Protocol, cast
 from urllib.parse import urlsplit
 
-from geopy.adapters import URLLibAdapter
-from geopy.exc import ConfigurationError, GeocoderNotFound, GeopyError
-from geopy.extra.rate_limiter import RateLimiter
-from geopy.geocoders import get_geocoder_for_service  # pyright: ignore[reportUnknownVariableType]
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -93,6 +90,9 @@ class Geocoder:
 
         `domain` is a host, or an address such as http://127.0.0.1:8080 for a server without TLS.
         """
+        from geopy.exc import ConfigurationError, GeocoderNotFound  # noqa: PLC0415
+        from geopy.extra.rate_limiter import RateLimiter  # noqa: PLC0415
+
         self.name = name.lower()
         pause = OWN_PAUSE_SECONDS if domain else PUBLIC_PAUSE_SECONDS
         try:
@@ -107,6 +107,8 @@ class Geocoder:
 
     async def ask(self, address: str) -> _Location | None:
         """Ask in a thread, so that nothing else waits; raises GeocoderSilentError."""
+        from geopy.exc import GeopyError  # noqa: PLC0415
+
         try:
             return await asyncio.to_thread(self._ask, address)
         except GeopyError as error:
@@ -114,6 +116,8 @@ class Geocoder:
 
 
 def _maker(name: str) -> Any:
+    from geopy.geocoders import get_geocoder_for_service  # noqa: PLC0415  # pyright: ignore[reportUnknownVariableType]
+
     return get_geocoder_for_service(name)  # pyright: ignore[reportUnknownVariableType]
 
 
@@ -186,6 +190,8 @@ def _half_diagonal_m(box: object) -> float | None:
 
 def _arguments(make: Any, domain: str, key: str) -> dict[str, Any]:
     """Arguments for a geocoder of geopy, as far as it takes them; raises TypeError for one it does not take."""
+    from geopy.adapters import URLLibAdapter  # noqa: PLC0415
+
     takes = inspect.signature(make).parameters
     where = urlsplit(domain if "//" in domain else f"//{domain}")
     given: dict[str, Any] = {"timeout": TIMEOUT_SECONDS, "adapter_factory": URLLibAdapter}
