@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import and_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.audit import AuditEntry
@@ -48,6 +48,7 @@ from backend.dispatch.live_wording import (
     proposal_words,
     refusal_words,
 )
+from backend.dispatch.open_visits import LEADING
 from backend.dispatch.plan import PlanningTask, build_problem
 from backend.dispatch.schemas import HORIZON_HOURS_MAXIMUM
 from backend.dispatch.travel import Roads
@@ -126,6 +127,9 @@ class Situation:
     def must_know(self, visit_id: UUID, shift_id: UUID | None = None, neighbour: UUID | None = None) -> None:
         """Refuse a visit or a shift that the plan does not have, and say which."""
         known = {visit.id for visit in self.problem.visits}
+        left = next((one.reason() for one in self.task.left_out if one.visit_id == visit_id), None)
+        if left is not None:
+            raise Problem(NOT_IN_PLAN, detail=left["zh"].rstrip("。"), detail_en=left["en"].rstrip("."))
         if str(visit_id) not in known:
             raise Problem(NOT_IN_PLAN, detail="上门不在排程范围内", detail_en="it is not open to planning")
         if shift_id is not None and str(shift_id) not in {shift.id for shift in self.problem.shifts}:
@@ -177,27 +181,27 @@ async def situation_of_visit(
 ) -> Situation:  # fmt: skip
     """Return what is in force in the unit a visit belongs to and below it; raises not_found.
 
-    It looks `hours` ahead, and as far as the shift somebody is put on, if it is one of these units.
+    It looks `hours` ahead, and as far as the shift somebody is put on, and as the visit itself lies.
     """
     unit_id = await unit_of_visit(session, principal, level, visit_id=visit_id, now=now)
     units = await units_of(session, principal, level, unit_id)
-    until = now + timedelta(hours=hours)
-    if shift_id is not None:
-        until = max(until, await _as_far_as(session, shift_id, units, now))
+    until = max([now + timedelta(hours=hours), *await _around(session, visit_id, shift_id)])
+    until = min(until, now + timedelta(hours=HORIZON_HOURS_MAXIMUM))
     return await situation(session, desk, roads, now=now, units=units, until=until)
 
 
-async def _as_far_as(session: AsyncSession, shift_id: UUID, units: frozenset[UUID], now: datetime) -> datetime:
-    """Return the first moment of a shift of these units, within what can be planned at all; `now` for another's."""
-    begins = (
-        select(Shift.starts_at)
-        .join(Person, Person.id == Shift.person_id)
-        .where(Shift.id == shift_id, Person.unit_id.in_(units))
+async def _around(session: AsyncSession, visit_id: UUID, shift_id: UUID | None) -> list[datetime]:
+    """Return the ends of a shift and of the one a visit is on, and a day after each moment before it may not begin."""
+    wanted = (
+        select(Shift.ends_at, WorkOrder.earliest_at, WorkOrder.parts_ready_at, Visit.window_starts_at)
+        .join(WorkOrder, WorkOrder.id == Visit.work_order_id)
+        .join(Assignment, LEADING, isouter=True)
+        .join(Shift, or_(Shift.id == Assignment.shift_id, Shift.id == shift_id), isouter=True)
+        .where(Visit.id == visit_id)
     )
-    starts_at = (await session.execute(begins)).scalar_one_or_none()
-    if starts_at is None:
-        return now
-    return min(now + timedelta(hours=HORIZON_HOURS_MAXIMUM), starts_at + timedelta(seconds=1))
+    rows = [tuple(row) for row in await session.execute(wanted)]
+    ends, opens = [row[0] for row in rows], [at and at + timedelta(days=1) for row in rows for at in row[1:]]
+    return [at for at in (*ends, *opens) if at is not None]
 
 
 async def naming(session: AsyncSession, problem: PlanningProblem, at: datetime, units: Iterable[UUID]) -> Naming:

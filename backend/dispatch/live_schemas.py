@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 LIVE_HOURS: Final = 48
-"""How far ahead the board looks unless told otherwise; the shift somebody is put on is always looked at."""
+"""How far ahead the board looks unless told otherwise; further, if a visit that is asked about lies further."""
 PROPOSALS_MAXIMUM: Final = 20
 """Places one answer offers for a visit at most."""
 BASE_LENGTH: Final = 51

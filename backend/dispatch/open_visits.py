@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.contracts.models import CommitmentClock
 from backend.dispatch.travel_rules import zone_of
 from backend.jobs.models import Assignment, ExpectedEnd, Visit, WorkOrder
+from backend.people.models import Shift
 from backend.sites.models import Site
 from routing import problem as planning
 
@@ -124,12 +125,13 @@ async def open_visits(session: AsyncSession, units: Sequence[UUID]) -> Sequence[
             Visit.window_starts_at, Visit.window_ends_at, WorkOrder.priority, WorkOrder.required_skills,
             WorkOrder.technicians, WorkOrder.earliest_at,
             WorkOrder.parts_ready_at, WorkOrder.approved_at, WorkOrder.needs_approval, clock_due,
-            Site.id.label("site_id"), Site.lat, Site.lon, Site.territory_id,
-            EXPECTED_END.label("expected_ends_at"), *STANDING,
+            Site.id.label("site_id"), Site.lat, Site.lon, Site.territory_id, Site.time_zone,
+            Shift.starts_at.label("shift_starts_at"), EXPECTED_END.label("expected_ends_at"), *STANDING,
         )
         .join(WorkOrder, WorkOrder.id == Visit.work_order_id)
         .join(Site, Site.id == WorkOrder.site_id)
         .join(Assignment, LEADING, isouter=True)
+        .join(Shift, Shift.id == Assignment.shift_id, isouter=True)
         .join(CommitmentClock, arrive, isouter=True)
         .where(WorkOrder.unit_id.in_(units), Visit.state.in_((*MOVABLE, *UNDER_WAY)))
         .order_by(Visit.id)

@@ -5,7 +5,7 @@ Second 0 of a problem is the moment of planning. Shifts under way begin there, f
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.contracts.rules import moment_words
 from backend.dispatch.away import away_of
 from backend.dispatch.joining import joining, stays_of
 from backend.dispatch.open_visits import (
@@ -47,6 +48,10 @@ LEFT_OUT_TEXTS: Final = {
         "工单尚未经部长签字确认。请先审批。",
         "The work order is not approved yet. Have the head approve it first.",
     ),
+    "beyond_horizon": (
+        "最早 {opens} 才能上门,晚于本计划期。请加长计划期,或以后再计划。",
+        "It can begin {opens} at the earliest, after what this plan covers. Plan a longer period, or later.",
+    ),
     "crew_in_large_plan": (
         f"需要多人同时上门;待排上门超过 {MAX_COUPLED_VISITS} 次时不自动组队。请人工指派,或按下级单位分别排程。",
         (
@@ -64,14 +69,15 @@ BACKLOG: Final = Backlog()
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A visit the planner was not asked about, and why: `no_position`, `not_approved` or `crew_in_large_plan`."""
+    """A visit the planner was not asked about, and why: a code of LEFT_OUT_TEXTS. `opens`: when it may begin."""
 
     visit_id: UUID
     code: str
+    opens: tuple[str, str] = ("", "")
 
     def reason(self) -> dict[str, str]:
         """The reason as a plan's own reasons are stored."""
-        zh, en = LEFT_OUT_TEXTS[self.code]
+        zh, en = (text.format(opens=opens) for text, opens in zip(LEFT_OUT_TEXTS[self.code], self.opens, strict=True))
         return {"code": self.code, "basis": "proven", "zh": zh, "en": en}
 
 
@@ -92,30 +98,30 @@ async def build_problem(
 ) -> PlanningTask:  # fmt: skip
     """Gather everything open in the units into a problem for the shifts that begin before `horizon_ends_at`.
 
+    What is planned beyond that stays there. With `most_changes`, so many visits of the plan in force may change.
+
     `backlog` says how dear it is to leave what is long, or has waited long, for what is quick.
 
     With `anew`, crews that a plan put together may be put together otherwise; else each of them stays as it is.
     Among more than `most_with_crews` visits they do in any case, and other work for several people is left out.
-
-    With `most_changes`, so many visits of the plan in force may change; what is planned beyond the horizon stays there.
     """
     units = list(unit_ids)
     visits = await open_visits(session, units)
     large = len(visits) > most_with_crews
-    left_out = [LeftOut(row.visit_id, code) for row in visits if (code := _obstacle(row))]
     parts = await joining(session, units)
     shifts = await working_times(session, units, now, horizon_ends_at, under_way([*visits, *parts], now))
-    loose = frozenset(row.visit_id for row in visits if anew and not large and not _set(row, now))
+    seen = _Seen(
+        now=now, until=horizon_ends_at, shifts=shifts, backlog=backlog, joined={},
+        owners=await owners_of(session, {row.site_id for row in visits}, now),
+        needs=await parts_needed(session, {row.work_order_id: row.parts_ready_at for row in visits}, now),
+    )  # fmt: skip
+    left_out = [left for row in visits if (left := _left_out(row, seen))]
+    out = {left.visit_id for left in left_out}
+    plannable = [row for row in visits if row.visit_id not in out and not _beyond_planning(row, seen)]
+    loose = frozenset(row.visit_id for row in plannable if anew and not large and not _set(row, now))
     parts = [part for part in parts if part.visit_id not in loose or part.under_way or not part.planned]
     stays = stays_of(parts, now, {key: working.shift for key, working in shifts.items()})
-    plannable = [row for row in visits if not _obstacle(row) and not _beyond_planning(row, shifts)]
-    if most_changes is not None:
-        plannable = [row for row in plannable if row.arrives_at is None or row.arrives_at < horizon_ends_at]
-    seen = _Seen(
-        now=now, shifts=shifts, backlog=backlog, joined=Counter(stay.joining.visit_id for stay in stays),
-        owners=await owners_of(session, {row.site_id for row in plannable}, now),
-        needs=await parts_needed(session, {row.work_order_id: row.parts_ready_at for row in plannable}, now),
-    )  # fmt: skip
+    seen = replace(seen, joined=Counter(stay.joining.visit_id for stay in stays))
     if large:
         apart = {row.visit_id for row in plannable if seen.crew(row, settled=_set(row, now)) > 1}
         left_out += [LeftOut(row.visit_id, "crew_in_large_plan") for row in plannable if row.visit_id in apart]
@@ -132,7 +138,7 @@ async def build_problem(
         travel=travel,
         pace=pace,
         most_changes=most_changes,
-        van_stock=await van_stock(session, seen.technicians, seen.needs.values()),
+        van_stock=await van_stock(session, seen.technicians, map(seen.needed, plannable)),
         away=await away_of(session, seen.technicians, shifts, now),
     )
     standing = await standings_of(session, plannable)
@@ -144,11 +150,12 @@ async def build_problem(
 class _Seen:
     """What is known when the visits are put into the problem.
 
-    `joined`: how many others come to a visit besides who leads it. `owners`: who looks after a site.
-    `needs`: the parts of an order.
+    `until`: the end of the horizon. `joined`: how many others come to a visit besides who leads it.
+    `owners`: who looks after a site. `needs`: the parts of an order.
     """
 
     now: datetime
+    until: datetime
     shifts: Mapping[str, WorkingTime]
     backlog: Backlog
     joined: Mapping[UUID, int]
@@ -168,6 +175,33 @@ class _Seen:
         owner = str(self.owners.get(row.site_id))
         return owner if owner in self.technicians else None
 
+    def needed(self, row: Any) -> Needs:
+        """Return the parts its order waits for."""
+        return self.needs.get(row.work_order_id, NO_PARTS)
+
+    def earliest(self, row: Any) -> int:
+        """Return the second before which the order lets nobody begin: it waits for a day, or for parts."""
+        ready_at = None if self.needed(row).parts else row.parts_ready_at
+        return max([0, *(second(at, self.now) for at in (row.earliest_at, ready_at) if at)])
+
+
+def _left_out(row: Any, seen: _Seen) -> LeftOut | None:
+    """Return why the planner is not asked about a visit, or None.
+
+    One that may only begin beyond the horizon is not, unless it stands on a shift that is planned and has to leave it.
+    """
+    obstacle = _obstacle(row)
+    if obstacle is not None:
+        return LeftOut(row.visit_id, obstacle)
+    if _beyond_planning(row, seen) or row.state in UNDER_WAY or str(row.shift_id) in seen.shifts:
+        return None
+    promise = _promise(row, seen.now)
+    opens = max(seen.earliest(row), 0 if promise is None else promise.start)
+    if opens < second(seen.until, seen.now):
+        return None
+    words = moment_words(seen.now + timedelta(seconds=opens), row.time_zone, seen.now)
+    return LeftOut(row.visit_id, "beyond_horizon", words)
+
 
 def _obstacle(row: Any) -> str | None:
     if row.lat is None:
@@ -175,11 +209,14 @@ def _obstacle(row: Any) -> str | None:
     return "not_approved" if row.needs_approval and row.approved_at is None else None
 
 
-def _beyond_planning(row: Any, shifts: Mapping[str, "WorkingTime"]) -> bool:
-    """Whether nothing is left to decide: a crew's leader does, or the visit is under way outside the shifts."""
+def _beyond_planning(row: Any, seen: _Seen) -> bool:
+    """Whether nothing is left to decide: a crew's leader does, it is under way outside the shifts, or planned later."""
     if row.crew_id is not None and row.person_id is None:
         return True
-    return row.state in UNDER_WAY and str(row.shift_id) not in shifts
+    if row.state in UNDER_WAY:
+        return str(row.shift_id) not in seen.shifts
+    planned_at = row.shift_starts_at or row.arrives_at
+    return planned_at is not None and planned_at >= seen.until
 
 
 def _visit(row: Any, seen: _Seen) -> planning.Visit:
@@ -193,15 +230,13 @@ def _visit(row: Any, seen: _Seen) -> planning.Visit:
         previous = planning.Previous(shift=str(row.shift_id), start=second(row.arrives_at, now))
     frozen = previous is not None and _set(row, now)
     kept = row.visit_id in seen.joined and previous is not None and not begun
-    needs = NO_PARTS if frozen else seen.needs.get(row.work_order_id, NO_PARTS)
-    ready_at = None if needs.parts else row.parts_ready_at
-    not_before = (row.earliest_at, ready_at, row.arrives_at if kept else None, now)
+    needs = NO_PARTS if frozen else seen.needed(row)
     return planning.Visit(
         id=str(row.visit_id),
         place=str(row.site_id),
         duration=work,
         priority=placed.priority,
-        earliest=max(0, *(second(at, now) for at in not_before if at)),
+        earliest=max(seen.earliest(row), previous.start if kept and previous is not None else 0),
         commitment_due=due_in,
         commitment_margin=placed.margin,
         delay_per_mille=placed.delay_per_mille,
