@@ -361,8 +361,13 @@ def _explanations(plan: Plan) -> Iterator[Violation]:
     for unplanned in plan.unplanned:
         if not _explained(unplanned.reasons):
             yield Violation("unplanned_without_reason", unplanned.visit)
-    late = {stop.visit: stop.late_seconds for route in plan.routes for stop in route.stops if stop.late_seconds}
-    listed = {entry.visit: entry.late_seconds for entry in plan.late}
+    late = {
+        stop.visit: (stop.late_seconds, stop.promise_late_seconds)
+        for route in plan.routes
+        for stop in route.stops
+        if stop.late_seconds or stop.promise_late_seconds
+    }
+    listed = {entry.visit: (entry.late_seconds, entry.promise_late_seconds) for entry in plan.late}
     if late != listed or len(listed) != len(plan.late):
         yield Violation("late_list_wrong", "plan", f"{sorted(late.keys() ^ listed.keys())}")
     for entry in plan.late:

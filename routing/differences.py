@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from routing.plan import Cost, Plan, Route, Stop
+from routing.plan import Cost, Late, Plan, Route, Stop
 from routing.problem import Problem
 
 ChangeKind: TypeAlias = Literal["moved", "retimed", "added", "taken_off"]
@@ -42,7 +42,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What a plan comes to, in units people know, and its cost by term."""
+    """What a plan comes to, in units people know, and its cost by term. `late`: visits that miss their commitment."""
 
     served: int
     unplanned: int
@@ -94,7 +94,7 @@ def changes(problem: Problem, before: Mapping[str, Placed], after: Mapping[str, 
 
 def terms(plan: Plan) -> Terms:
     """Return what `plan` comes to."""
-    late = [one.late_seconds for one in plan.late]
+    late = [one.late_seconds for one in plan.late if one.late_seconds]
     metres = (route.end_travel_metres + sum(stop.travel_metres for stop in route.stops) for route in plan.routes)
     return Terms(
         served=len({stop.visit for stop in stops_of(plan.routes)}), unplanned=len(plan.unplanned), late=len(late),
@@ -106,6 +106,17 @@ def terms(plan: Plan) -> Terms:
 def stops_of(routes: Iterable[Route]) -> Iterator[Stop]:
     """Yield the stops of all `routes`; of a crew, one on each of its routes."""
     return (stop for route in routes for stop in route.stops)
+
+
+def late_of(routes: Iterable[Route]) -> tuple[Late, ...]:
+    """Return the visits that miss their commitment or their promised window, each once, without reasons."""
+    late = {stop.visit: stop for stop in stops_of(routes) if stop.late_seconds or stop.promise_late_seconds}
+    return tuple(
+        Late(
+            visit=visit, late_seconds=stop.late_seconds, promise_late_seconds=stop.promise_late_seconds, reasons=()
+        )
+        for visit, stop in late.items()
+    )  # fmt: skip
 
 
 def driving(routes: Iterable[Route]) -> int:

@@ -56,15 +56,16 @@ class Explainer:
         )
 
     def late(self, only: frozenset[int] | None = None) -> tuple[Late, ...]:
-        """Return every visit (of `only`, if given) that misses its commitment, in the order of the problem.
+        """Return every visit (of `only`, if given) that misses its commitment or its promised window, in order.
 
-        The first reason is for that; one that misses its promised window, too, has a second one for this.
+        The order is that of the problem. One that misses both has a reason for each, the commitment's first.
         """
+        missed = self._instance.visits
         found = {
             visit: start
             for route in self._draft.routes
             for visit, start in zip(route.visits, route.starts(), strict=True)
-            if start > self._instance.visits[visit].due and (only is None or visit in only)
+            if start > min(missed[visit].due, missed[visit].promise_end) and (only is None or visit in only)
         }
         visits = self._instance.problem.visits
         firsts = {visits[index].id: index for index in sorted(found, reverse=True)}  # of a crew, which starts together
@@ -72,7 +73,8 @@ class Explainer:
         return tuple(
             Late(
                 visit=visits[index].id,
-                late_seconds=start - self._instance.visits[index].due,
+                late_seconds=max(0, start - missed[index].due),
+                promise_late_seconds=max(0, start - missed[index].promise_end),
                 reasons=tuple(self._why_late(index, start, share)),
             )
             for index, start in sorted((index, found[index]) for index in firsts.values())
@@ -163,7 +165,7 @@ class Explainer:
         return Reason(code="costs_more", basis="searched", facts=facts)
 
     def _why_late(self, visit: int, start: int, share: int) -> Iterator[Reason]:
-        """Yield why a visit misses its commitment, and why its promised window, if it does."""
+        """Yield why a visit misses its commitment, if it does, and why its promised window, if it does."""
         data, tries = self._instance.visits[visit], None
         earliest = start if data.frozen else self._exclusions.earliest(visit)  # nothing moves what is under way
         if data.due < 0:

@@ -16,7 +16,7 @@ import msgspec
 
 from routing.answers import Fix, Fixes, Outcome
 from routing.assemble import route_of
-from routing.differences import stops_of
+from routing.differences import late_of
 from routing.draft import Draft, empty_draft, simulate_route
 from routing.exchange import exchanges
 from routing.explain import Explainer
@@ -85,10 +85,10 @@ class _Search:
         """Return the draft without the visit, and what a place for it may add to its price at most."""
         if not self.witnesses.planned:
             return self.draft, self.draft.instance.visits[self.index].unserved
-        if not any(one.visit == self.visit.id for one in self.plan.late):
-            if not any(stop.promise_late_seconds for stop in stops_of(self.plan.routes) if stop.visit == self.visit.id):
-                raise ProblemError("visit_planned", f"visit '{self.visit.id}'")
-            self.witnesses.as_promised = True
+        late = next((one for one in late_of(self.plan.routes) if one.visit == self.visit.id), None)
+        if late is None:
+            raise ProblemError("visit_planned", f"visit '{self.visit.id}'")
+        self.witnesses.as_promised = not late.late_seconds
         taken = self.draft.copy()
         shift = next(number for number, route in enumerate(taken.routes) if self.index in route.visits)
         old = taken.routes[shift]

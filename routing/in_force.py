@@ -4,7 +4,7 @@ A plan was legal when it was made. Since then a visit took longer or somebody is
 late. Such a day is followed all the same: its end gives way just as far as it must, and what broke is said.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -14,10 +14,11 @@ from routing.anchors import Anchors, starts_of
 from routing.answers import InForce, Misfit
 from routing.arrays import FOREVER
 from routing.assemble import assembled
+from routing.differences import late_of
 from routing.draft import Draft, empty_draft, overloaded, simulate_route
 from routing.instance import Instance, Pause, prepare, with_day
 from routing.limits import MAX_HORIZON_SECONDS
-from routing.plan import Late, Plan, Route, Unplanned
+from routing.plan import Plan, Route, Unplanned
 from routing.problem import Problem, ProblemError, Shift, Visit
 from routing.simulate import RouteTimes, simulated
 from routing.stays import Stays, apart, coupled
@@ -112,7 +113,7 @@ def plan_of(draft: Draft) -> Plan:
     routes, cost = assembled(draft)
     instance = draft.instance
     return Plan(
-        status="complete", seed=0, routes=routes, cost=cost, late=tuple(_late(routes)), unplanned=left_out(draft),
+        status="complete", seed=0, routes=routes, cost=cost, late=late_of(routes), unplanned=left_out(draft),
         travel_source=instance.travel.source, travel_estimated=instance.travel.estimated,
     )  # fmt: skip
 
@@ -138,11 +139,6 @@ def _not_before_published(visit: Visit) -> Visit:
     if visit.previous is None or visit.frozen or pinned:
         return visit
     return msgspec.structs.replace(visit, earliest=max(visit.earliest, visit.previous.start))
-
-
-def _late(routes: Iterable[Route]) -> Iterable[Late]:
-    late = {stop.visit: stop.late_seconds for route in routes for stop in route.stops if stop.late_seconds}
-    return (Late(visit=visit, late_seconds=seconds, reasons=()) for visit, seconds in late.items())
 
 
 def _sequences(draft: Draft, stays: Stays, orders: Orders) -> dict[int, list[int]]:

@@ -169,7 +169,10 @@ def _late(problem: Problem, draft: Draft, plan: Plan) -> tuple[Late, ...]:
     found = {late.visit: late for late in Explainer(empty_draft(draft.instance), draft).late(news)}
     for route in draft.routes:
         for visit, start in zip(route.visits, route.starts(), strict=True):
-            name, due = visits[visit].id, draft.instance.visits[visit].due
-            if name in known and start > due:
-                found[name] = Late(visit=name, late_seconds=start - due, reasons=known[name])
+            name, data = visits[visit].id, draft.instance.visits[visit]
+            if name in known and start > min(data.due, data.promise_end):
+                found[name] = Late(
+                    visit=name, late_seconds=max(0, start - data.due),
+                    promise_late_seconds=max(0, start - data.promise_end), reasons=known[name],
+                )  # fmt: skip
     return tuple(found[visit.id] for visit in problem.visits if visit.id in found)

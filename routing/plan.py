@@ -103,11 +103,15 @@ class Unplanned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Late(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A planned visit that misses its commitment, with at least one reason."""
+    """A planned visit that misses its commitment, its promised window, or both, with at least one reason.
+
+    0 seconds late: that one is kept. Plans of older versions list those that miss their commitment only.
+    """
 
     visit: str
     late_seconds: int
     reasons: tuple[Reason, ...]
+    promise_late_seconds: int = 0
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

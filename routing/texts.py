@@ -314,8 +314,8 @@ REASON_TEXTS: Final[Mapping[str, Text]] = {
         "只有改动超过允许的 {allowed} 次现行上门才有空档：尝试 {tried} 种插入，其中 {over} 种超出限制。",
     ),
     "late_even_so": Text(
-        "It still comes after its commitment with what gives way here; {tried} places were priced.",
-        "即使如此放宽，仍晚于其时限；共评估 {tried} 个位置。",
+        "It still comes after its commitment or its appointment with what gives way here; {tried} places were priced.",
+        "即使如此放宽，仍晚于其时限或约定时间；共评估 {tried} 个位置。",
     ),
 }
 """Why a visit is unplanned or late."""

@@ -10,10 +10,10 @@ from routing.answers import Fix, Moved
 from routing.arrays import FOREVER, OPENS_FROM, OPENS_UNTIL
 from routing.assemble import assembled
 from routing.check import violations
-from routing.differences import Placed, added_cost, driving, overtime, placements, stops_of
+from routing.differences import Placed, added_cost, driving, late_of, overtime, placements, stops_of
 from routing.draft import Draft, DraftRoute, simulate_route
 from routing.instance import Instance, moved_price, prepare
-from routing.plan import Cost, Late, Plan, Reason, Stop
+from routing.plan import Cost, Plan, Reason, Stop
 from routing.problem import Prices, Problem, ProblemError, Visit, overdue, told_anew
 from routing.relax import Relaxation, relaxed
 from routing.validate import validate
@@ -95,12 +95,7 @@ class Witnesses:
         cost = msgspec.structs.replace(cost, unserved=sum(price * visit.technicians for price, visit in left))
         known = {one.visit: one.reasons for one in self._plan.late}
         even_so = (Reason(code="late_even_so", basis="searched", facts={"tried": tried}),)
-        late = tuple(
-            Late(visit=stop.visit, late_seconds=stop.late_seconds, reasons=known.get(stop.visit, even_so))
-            for route in routes
-            for stop in route.stops
-            if stop.late_seconds
-        )
+        late = tuple(msgspec.structs.replace(one, reasons=known.get(one.visit, even_so)) for one in late_of(routes))
         unplanned = tuple(one for one in self._plan.unplanned if one.visit != self._visit.id)
         return msgspec.structs.replace(self._plan, routes=routes, cost=cost, unplanned=unplanned, late=late)
 

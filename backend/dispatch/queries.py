@@ -169,6 +169,7 @@ async def _late(session: AsyncSession, run: PlanRun, made: Plan) -> list[LateVie
         return LateView(
             visit_id=row.id, work_order_id=row.work_order_id, number=row.number,
             late_minutes=-(-late.late_seconds // SECONDS_A_MINUTE),
+            promise_late_minutes=-(-late.promise_late_seconds // SECONDS_A_MINUTE),
             reasons=[reason_words(reason, {}, clock) for reason in late.reasons],
         )  # fmt: skip
 

@@ -157,12 +157,16 @@ class UnplannedView(msgspec.Struct, frozen=True):
 
 
 class LateView(msgspec.Struct, frozen=True):
-    """A visit a plan brings after its commitment, with each reason's code, basis (proven or searched) and sentences."""
+    """A visit a plan brings after its commitment, its promised window, or both; 0 minutes: that one is kept.
+
+    `reasons`: each one's code, basis (proven or searched) and sentences.
+    """
 
     visit_id: UUID
     work_order_id: UUID
     number: str
     late_minutes: int
+    promise_late_minutes: int
     reasons: list[Any]
 
 

@@ -179,6 +179,7 @@ async def test_what_comes_late_says_by_how_much_and_why_in_both_languages(sqlite
     assert route["person_name"] == "李伟"
     assert (late["visit_id"], late["number"]) == (visit["id"], order["order"]["number"])
     assert late["late_minutes"] == -stop["slack_minutes"] > 3 * 60
+    assert late["promise_late_minutes"] == 0
     (reason,) = late["reasons"]
     assert (reason["code"], reason["basis"]) == ("due_before_reachable", "proven")
     assert re.fullmatch(r"Nobody .* before 13:\d\d; its commitment runs out at 10:00\.", reason["en"])

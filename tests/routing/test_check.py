@@ -275,6 +275,7 @@ def test_the_list_of_late_visits_is_complete_and_true(legal: Plan) -> None:
     assert codes(changed(legal, late=())) == {"late_list_wrong"}
     assert codes(changed(legal, late=(late, late))) == {"late_list_wrong"}
     assert codes(changed(legal, late=(changed(late, late_seconds=1),))) == {"late_list_wrong"}
+    assert codes(changed(legal, late=(changed(late, promise_late_seconds=1),))) == {"late_list_wrong"}
 
 
 def test_the_label_of_the_travel_times(legal: Plan) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from routing import exclusions, reach
+from routing.differences import terms
 from routing.draft import empty_draft
 from routing.explain import Explainer
 from routing.instance import prepare
@@ -226,6 +227,21 @@ def test_a_visit_that_misses_commitment_and_appointment_says_why_for_each(
             assert "{" not in one.sentence(language)
 
 
+def test_a_visit_that_misses_its_appointment_only_says_why() -> None:
+    first = visit("first", "depot", duration=4 * HOUR, priority=1, commitment_due=0)
+    promised = visit("v1", "depot", priority=4, commitment_due=48 * HOUR, promise=Window(start=0, end=2 * HOUR))
+    plan = solve(problem((shift(),), (first, promised)), QUICK)
+    (late,) = plan.late
+    assert (late.visit, late.late_seconds, late.promise_late_seconds) == ("v1", 0, 2 * HOUR)
+    assert [(one.code, one.facts["due"]) for one in late.reasons] == [("no_room_as_promised", 2 * HOUR)]
+    assert terms(plan).late == 0, "the commitment is kept"
+
+    far = visit("v1", commitment_due=48 * HOUR, promise=Window(start=0, end=120))
+    reason = reason_of(problem((shift(),), (far,), travel=line(4, 1_200)))
+    facts = {"earliest": 1_200, "due": 120}
+    assert reason == Reason(code="promise_before_reachable", basis="proven", facts=facts)
+
+
 def test_an_appointment_nobody_can_keep_is_proven() -> None:
     far = visit("v1", commitment_due=60, promise=Window(start=0, end=120))
     plan = solve(problem((shift(),), (far,), travel=line(4, 1_200)), QUICK)
@@ -256,11 +272,12 @@ def test_reasons_marked_proven_hold_against_brute_force(random_problem: Problem)
         if one.reasons[0].basis == "proven":
             assert not can_ever_be_served(random_problem, one.visit)
     for late in plan.late:
-        if late.reasons[0].code == "due_before_reachable":
-            earliest = earliest_ever(random_problem, late.visit)
-            assert earliest is not None
-            assert earliest >= int(str(late.reasons[0].facts["earliest"]))
-            assert earliest > int(str(late.reasons[0].facts["due"]))
+        for reason in late.reasons:
+            if reason.code in {"due_before_reachable", "promise_before_reachable"}:
+                earliest = earliest_ever(random_problem, late.visit)
+                assert earliest is not None
+                assert earliest >= int(str(reason.facts["earliest"]))
+                assert earliest > int(str(reason.facts["due"]))
 
 
 def test_shortest_paths_go_round() -> None:
