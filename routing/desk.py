@@ -127,7 +127,14 @@ def _explained(problem: Problem, _plan: Plan) -> Plan:
 def _find_fixes(sheet: Sheet, question: FindFixes) -> Fixes:
     problem, _, draft = _about(sheet, question.visit)
     plan = _delayed_since_released(sheet, draft, question.visit)
-    return without_witness(fixes(problem, plan, question.visit, draft=draft, seconds=question.seconds))
+    return _searched(problem, plan, draft, question)
+
+
+def _searched(problem: Problem, plan: Plan, draft: Draft, question: FindFixes | PlanFixes) -> Fixes:
+    found = fixes(
+        problem, plan, question.visit, draft=draft, seconds=question.seconds, past_quarter=question.past_quarter
+    )
+    return without_witness(found)
 
 
 def _delayed_since_released(sheet: Sheet, draft: Draft, visit: str) -> Plan:
@@ -153,8 +160,7 @@ def _ask_why(sheet: Sheet, question: AskWhy) -> Why:
 
 @answers(PlanFixes)
 def _plan_fixes(sheet: Sheet, question: PlanFixes) -> Fixes:
-    draft = sheet.derived(draft_of)
-    return without_witness(fixes(sheet.problem, sheet.plan, question.visit, draft=draft, seconds=question.seconds))
+    return _searched(sheet.problem, sheet.plan, sheet.derived(draft_of), question)
 
 
 @answers(PlanWhy)

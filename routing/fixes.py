@@ -24,7 +24,7 @@ from routing.in_force import draft_of
 from routing.ortools.exact import solver
 from routing.plan import Plan
 from routing.problem import Problem, ProblemError, Visit, visit_number
-from routing.relax import LEVERS, QUARTER, Lever, Place, Relaxation
+from routing.relax import LEVERS, Lever, Place, Relaxation, quarter_after
 from routing.scan import candidates, inserted
 from routing.witness import Witnesses, agreed_price
 
@@ -39,16 +39,23 @@ WITNESSES_EACH: Final = 4
 
 
 def fixes(
-    problem: Problem, plan: Plan, visit: str, *, draft: Draft | None = None, seconds: float = FIX_SECONDS
+    problem: Problem,
+    plan: Plan,
+    visit: str,
+    *,
+    draft: Draft | None = None,
+    seconds: float = FIX_SECONDS,
+    past_quarter: int = 0,
 ) -> Fixes:
     """Return what could give way so that the unplanned `visit` has a place, or a late one comes in time.
 
-    `plan` is a legal plan of `problem` with reasons (`explained`), `draft` the draft equal to it. Raises `ProblemError`
+    `plan` is a legal plan of `problem` with reasons (`explained`), `draft` the draft equal to it; `past_quarter`: by
+    how many seconds second 0 is past a quarter of the hour, on which offered times lie. Raises `ProblemError`
     'visit_unknown', 'visit_planned' (it has a place, in time and as promised) or 'plan_contradicts_problem'.
     """
     index = visit_number(problem, visit)
     draft = draft_of(problem, plan) if draft is None else draft
-    return _Search(problem, plan, draft, index, seconds).found()
+    return _Search(problem, plan, draft, index, seconds=seconds, past_quarter=past_quarter).found()
 
 
 def explained(problem: Problem, plan: Plan) -> Plan:
@@ -69,8 +76,10 @@ def without_witness(found: Fixes) -> Fixes:
 class _Search:
     """The search for one visit."""
 
-    def __init__(self, problem: Problem, plan: Plan, draft: Draft, index: int, seconds: float) -> None:
-        self.problem, self.plan, self.index = problem, plan, index
+    def __init__(
+        self, problem: Problem, plan: Plan, draft: Draft, index: int, *, seconds: float, past_quarter: int
+    ) -> None:
+        self.problem, self.plan, self.index, self.past_quarter = problem, plan, index, past_quarter
         self.visit: Visit = problem.visits[index]
         self.witnesses = Witnesses(problem, plan, draft, index)
         anchored = self.witnesses.driven(problem, _orders(plan, problem)) if self.witnesses.anchors else None
@@ -257,7 +266,7 @@ class _Search:
             changes = after.changes()
         start = next((stop.start for stop in route.stops if stop.visit == self.visit.id), 0)
         day = known.get(route.shift, draft.instance.problem.shifts[shift])
-        return Place(self.problem, self.visit, day, route, start, changes)
+        return Place(self.problem, self.visit, day, route, start, changes, self.past_quarter)
 
     def _fix(self, relaxations: tuple[Relaxation, ...], named: Mapping[str, list[int]]) -> Fix | None:
         """Return the fix in which the routes `named` are these and all others stay, or None where it is not legal."""
@@ -274,7 +283,7 @@ class _Search:
         if route is None:
             return []
         start = route.starts()[route.visits.index(self.index)]
-        one = Relaxation(kind="deadline", visit=self.visit.id, at=-(-start // QUARTER) * QUARTER)
+        one = Relaxation(kind="deadline", visit=self.visit.id, at=quarter_after(start, self.past_quarter))
         fix = self._fix((one,), orders)
         return [] if fix is None else [fix]
 

@@ -55,6 +55,7 @@ class FindFixes(Question[Fixes], frozen=True, kw_only=True, tag="fixes"):
 
     visit: str
     seconds: float
+    past_quarter: int
 
 
 class AskWhy(Question[Why], frozen=True, kw_only=True, tag="why"):
@@ -68,6 +69,7 @@ class PlanFixes(Question[Fixes], frozen=True, kw_only=True, tag="plan_fixes"):
 
     visit: str
     seconds: float
+    past_quarter: int
 
 
 class PlanWhy(Question[Why], frozen=True, kw_only=True, tag="plan_why"):

@@ -21,7 +21,7 @@ Kind: TypeAlias = Literal[
 ]  # fmt: skip
 
 QUARTER: Final = 900
-"""Times that are offered lie on so many seconds: on the quarters of an hour."""
+"""Times that are offered lie on so many seconds: on the quarters of an hour, wherever in one second 0 is."""
 OVERTIME_STEP: Final = 1_800
 MOST_OVERTIME: Final = 7_200
 """More overtime than a shift allows is offered up to here, in half hours."""
@@ -81,7 +81,10 @@ def relaxed(problem: Problem, relaxations: Sequence[Relaxation]) -> Problem:
             problem = msgspec.structs.replace(problem, van_stock=problem.van_stock + more)
         elif one.kind == "shift_added":
             model = next(shift for shift in problem.shifts if shift.id == one.shift)
-            problem = msgspec.structs.replace(problem, shifts=(*problem.shifts, _added(model, one.at or 0)))
+            added = _added(model, one.at or 0)
+            if one.window is not None:
+                added = msgspec.structs.replace(added, start=one.window.start)
+            problem = msgspec.structs.replace(problem, shifts=(*problem.shifts, added))
         elif one.kind in {"overtime", "shift_earlier", "skill", "van"}:
             problem = _with_shifts(problem, one)
         else:
@@ -143,6 +146,16 @@ def _added(model: Shift, later: int) -> Shift:
     )  # fmt: skip
 
 
+def quarter_before(second: int, past_quarter: int) -> int:
+    """Return the last quarter of the hour up to `second`; `past_quarter`: by how much second 0 is past one itself."""
+    return second - (second + past_quarter) % QUARTER
+
+
+def quarter_after(second: int, past_quarter: int) -> int:
+    """Return the first quarter of the hour from `second` on."""
+    return second + -(second + past_quarter) % QUARTER
+
+
 # --- levers -------------------------------------------------------------------------------------------------------
 
 
@@ -158,6 +171,8 @@ class Place:
     start: int
     changes: int
     """Visits of the plan in force that the plan changes then; 0 where they are not counted."""
+    past_quarter: int
+    """Seconds of its quarter of an hour that are over at second 0."""
 
 
 Ways: TypeAlias = list[tuple[Relaxation, ...]]
@@ -287,7 +302,10 @@ def _close_added(place: Place) -> Ways:
     model, plus, later = place.shift.id.rpartition("+")
     if not plus or any(shift.id == place.shift.id for shift in place.problem.shifts):
         return []
-    span = Window(start=place.shift.start, end=place.shift.end)
+    start = place.shift.start
+    if start == int(later):  # it repeats a shift that is under way, and so begins now
+        start = quarter_after(start, place.past_quarter)
+    span = Window(start=start, end=place.shift.end)
     return [(Relaxation(
         kind="shift_added", shift=model, technician=place.shift.technician, at=int(later), window=span
     ),)]  # fmt: skip
@@ -318,8 +336,8 @@ def _close_pin(place: Place) -> Ways:
     return [(Relaxation(kind="pin", visit=place.visit.id, technician=place.shift.technician),)]
 
 
-def _new_window(start: int, length: int) -> Window:
-    begin = start // QUARTER * QUARTER
+def _new_window(place: Place, length: int) -> Window:
+    begin = quarter_before(place.start, place.past_quarter)
     return Window(start=begin, end=begin + max(length, QUARTER))
 
 
@@ -327,21 +345,22 @@ def _close_window(place: Place) -> Ways:
     visit = place.visit
     if not visit.windows or any(window.start <= place.start <= window.end for window in visit.windows):
         return []
-    return [(Relaxation(kind="window", visit=visit.id, window=_new_window(place.start, NEW_WINDOW)),)]
+    return [(Relaxation(kind="window", visit=visit.id, window=_new_window(place, NEW_WINDOW)),)]
 
 
 def _close_promise(place: Place) -> Ways:
     promise = place.visit.promise
     if promise is None or promise.start <= place.start <= promise.end:
         return []
-    window = _new_window(place.start, promise.end - promise.start)
+    window = _new_window(place, promise.end - promise.start)
     return [(Relaxation(kind="promise", visit=place.visit.id, window=window),)]
 
 
 def _close_earliest(place: Place) -> Ways:
     if place.start >= place.visit.earliest:
         return []
-    return [(Relaxation(kind="earliest", visit=place.visit.id, at=place.start // QUARTER * QUARTER),)]
+    at = max(0, quarter_before(place.start, place.past_quarter))
+    return [(Relaxation(kind="earliest", visit=place.visit.id, at=at),)]
 
 
 def _waits_for_parts(place: Place) -> bool:
@@ -352,7 +371,7 @@ def _waits_for_parts(place: Place) -> bool:
 def _close_part_ready(place: Place) -> Ways:
     if not _waits_for_parts(place):
         return []
-    at = place.start // QUARTER * QUARTER
+    at = max(0, quarter_before(place.start, place.past_quarter))
     return [(Relaxation(kind="part_ready", visit=place.visit.id, at=at, parts=place.visit.parts),)]
 
 

@@ -62,7 +62,12 @@ async def situation_of(
 
 async def fixes_in_force(seen: live.Situation, visit_id: UUID, seconds: float = FIX_SECONDS) -> Fixes:
     """Return the fixes for a visit in the plan in force; raises not_in_plan for one that has its place in time."""
-    return await seen.ask(FindFixes(visit=str(visit_id), seconds=seconds))
+    return await seen.ask(FindFixes(visit=str(visit_id), seconds=seconds, past_quarter=past_quarter(seen.naming)))
+
+
+def past_quarter(naming: Naming) -> int:
+    """Return by how many seconds second 0 is past a quarter of the hour; zones differ by whole quarters."""
+    return int(naming.starts_at.timestamp()) % QUARTER
 
 
 async def why_in_force(seen: live.Situation, visit_id: UUID) -> Why:
@@ -82,7 +87,8 @@ async def plan_that_was_made(session: AsyncSession, principal: Principal, plan_i
 
 async def of_plan(desk: Desk, run: PlanRun, naming: Naming, visit_id: UUID) -> Fixes:
     """Return the fixes for a visit in a plan that was made; raises not_in_plan."""
-    return await _ask_plan(desk, run, naming, PlanFixes(visit=str(visit_id), seconds=FIX_SECONDS))
+    asked = PlanFixes(visit=str(visit_id), seconds=FIX_SECONDS, past_quarter=past_quarter(naming))
+    return await _ask_plan(desk, run, naming, asked)
 
 
 async def why_of_plan(desk: Desk, run: PlanRun, naming: Naming, visit_id: UUID) -> Why:
@@ -119,15 +125,16 @@ def fixes_view(found: Fixes, naming: Naming, base: str | None) -> FixesView:
 def fix_name(fix: Fix, naming: Naming) -> str:
     """Return what a fix is called: the same for what gives way by the same amount, whenever it is asked.
 
-    Instants are part of it to the quarter of an hour.
+    Instants are part of it to the quarter of an hour they lie in; that of an added shift is how much later it is.
     """
 
-    def quarter(second: int | None) -> int | None:
-        return None if second is None else round(naming.at(second).timestamp() / QUARTER)
+    def quarter(second: int) -> int:
+        return int(naming.at(second).timestamp()) // QUARTER
 
     subjects = [
         (
-            *(one.kind, one.shift, one.technician, one.visit, one.seconds, one.amount, quarter(one.at)),
+            *(one.kind, one.shift, one.technician, one.visit, one.seconds, one.amount),
+            one.at if one.at is None or one.kind == "shift_added" else quarter(one.at),
             *((quarter(one.window.start), quarter(one.window.end)) if one.window else ()),
         )
         for one in fix.relaxations

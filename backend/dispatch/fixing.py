@@ -12,7 +12,7 @@ from backend.core.clock import parse_instant
 from backend.core.errors import Fault, Finding, Problem
 from backend.dispatch.fix_schemas import AppliedFix
 from backend.dispatch.fix_wording import as_what_if, first_words, fix_words
-from backend.dispatch.fixes import decides, fix_name
+from backend.dispatch.fixes import decides, fix_name, past_quarter
 from backend.dispatch.live import BOARD_MOVED_ON, Situation, must_rest_on
 from backend.dispatch.live_schemas import PlacementOutcome
 from backend.dispatch.placing import SHOWN_TOLERANCE, carry_out, touched_visits
@@ -25,7 +25,7 @@ from backend.people.roster_queries import shift_within
 from backend.people.roster_schemas import Break, NewShift, ShiftPatch
 from backend.people.schemas import GeoPoint
 from routing.answers import Fix, Fixes, WhatIf
-from routing.relax import QUARTER, Relaxation
+from routing.relax import Relaxation, quarter_before
 
 SHORTEST_APPOINTMENT: Final = timedelta(minutes=30)
 """An appointment made by a fix is at least this long: a shorter one would name a point in time."""
@@ -163,7 +163,7 @@ async def _agreed_time(  # noqa: PLR0917
     By their own wish the limit moves, too, also that of an order without a case, which has no clock.
     """
     start = one.window.start if one.window else (one.at if one.kind == "told" else fix.start) or 0
-    begins = seen.naming.at(start // QUARTER * QUARTER)
+    begins = seen.naming.at(quarter_before(start, past_quarter(seen.naming)))
     ends = seen.naming.at(one.window.end if one.window else one.at or 0)
     visit = await session.get_one(Visit, UUID(one.visit or ""))
     patch = VisitPatch(window_starts_at=begins, window_ends_at=max(ends, begins + SHORTEST_APPOINTMENT))

@@ -137,6 +137,28 @@ async def test_a_customers_agreement_is_asked_for_and_written_down(sqlite: Offic
     assert closes - opens == timedelta(hours=2)
 
 
+async def test_a_fix_keeps_its_name_and_the_customer_is_offered_quarters_of_the_hour(sqlite: Office) -> None:
+    """Shown at 09:05:37 and at 09:07:20, and taken half a minute after that."""
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    await shift_of(sqlite, LI_WEI)
+    evening = await visit_at(wang_fang, sqlite, "银行")
+    await window_of(wang_fang, evening, 12, 14)
+    names = set[str]()
+    for seconds in (5 * 60 + 37, 1 * 60 + 43):
+        sqlite.move_clock(seconds=seconds)
+        seen = await fixes_of(wang_fang, evening)
+        fix = with_kind(seen, "promise")
+        names.add(fix["fix"])
+        assert fix["gives_way"][0]["en"] == "the appointment at 银行 moves to 09:15 – 11:15"
+    (name,) = names
+    sqlite.move_clock(seconds=30)
+    agreed = {"channel": "phone", "asked_by": "customer", "reason": "客户改到上午"}
+    ok(await wang_fang.post(f"/visits/{evening}/fixes/{name}/apply", body(seen, fix, agreed=agreed)), 201)
+    visit = ok(await wang_fang.get(f"/visits/{evening}"))
+    assert parse_instant(visit["window_starts_at"]) == after(minutes=15)
+    assert parse_instant(visit["window_ends_at"]) == after(minutes=135)
+
+
 async def test_parts_that_would_have_to_come_are_named(sqlite: Office) -> None:
     wang_fang = await sqlite.sign_in(WANG_FANG)
     await shift_of(sqlite, LI_WEI)

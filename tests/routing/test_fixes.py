@@ -43,10 +43,10 @@ def starts(plan: Plan) -> dict[str, int]:
     return {stop.visit: stop.start for route in plan.routes for stop in route.stops}
 
 
-def asked(whole: Problem, name: str = "v1", plan: Plan | None = None) -> Fixes:
+def asked(whole: Problem, name: str = "v1", plan: Plan | None = None, past_quarter: int = 0) -> Fixes:
     """The fixes, each judged: the referee passes the witness, which has the visit and breaks nobody else's promise."""
     plan = solve(whole, QUICK) if plan is None else plan
-    found = fixes(whole, plan, name, seconds=20)
+    found = fixes(whole, plan, name, seconds=20, past_quarter=past_quarter)
     for fix in found.fixes:
         judged(whole, plan, fix)
     assert (found.outcome == "none") == (not found.fixes)
@@ -114,6 +114,28 @@ def test_another_window_an_earlier_time_a_later_deadline() -> None:
     assert moved.end - moved.start == HOUR
     overdue = asked(of(commitment_due=300))
     assert the(overdue, "deadline").at == 900
+
+
+def test_times_lie_on_the_quarters_of_the_hour_whenever_somebody_asks() -> None:
+    """Asked at 09:05:37, second 0 is that far past a quarter; what begins now is not said to begin before."""
+    past, late = 5 * 60 + 37, Window(start=10 * HOUR, end=11 * HOUR)
+    pump = (PartNeed(part="pump"),)
+    for kind, changes in (("window", {"windows": (late,)}), ("promise", {"promise": late})):
+        window = the(asked(of(**changes), past_quarter=past), kind).window
+        assert window is not None
+        assert window == Window(start=900 - past, end=900 - past + HOUR), "it is reached at 09:15:37"
+    assert the(asked(of(commitment_due=300), past_quarter=past), "deadline").at == 2 * 900 - past
+    assert the(asked(of(earliest=9 * HOUR), past_quarter=past), "earliest").at == 900 - past
+    assert the(asked(of(parts=pump, parts_ready=None), past_quarter=past), "part_ready").at == 900 - past
+    at_once = problem((shift(),), (visit("v1", "depot", earliest=9 * HOUR),), travel=line(4, 600))
+    assert the(asked(at_once, past_quarter=past), "earliest").at == 0
+
+    tomorrow = (Window(start=DAY + HOUR, end=DAY + 4 * HOUR),)
+    repeats_what_is_under_way = asked(of(windows=tomorrow), past_quarter=past)
+    added = the(repeats_what_is_under_way, "shift_added").window
+    assert added == Window(start=DAY + 900 - past, end=DAY + 8 * HOUR)
+    as_it_begins = asked(of(shift(start=600), windows=tomorrow), past_quarter=past)
+    assert the(as_it_begins, "shift_added").window == Window(start=DAY + 600, end=DAY + 8 * HOUR)
 
 
 def test_a_later_deadline_is_no_cheaper_than_the_lateness_it_excuses() -> None:
