@@ -151,8 +151,8 @@ class Explainer:
         tries = attempts(self._draft, visit, share, self._positions)
         price = self._instance.visits[visit].unserved
         facts: Facts = {"tried": tries.tried}
-        if tries.over_budget and tries.cheapest >= price:
-            facts |= {"over": tries.over_budget, "allowed": self._instance.problem.most_changes or 0}
+        if tries.cheapest >= price and min(tries.over_budget_by(FOREVER), default=FOREVER) < tries.cheapest:
+            facts |= {"over": len(tries.over_budget), "allowed": self._instance.problem.most_changes or 0}
             return Reason(code="change_budget", basis="searched", facts=facts)
         if not tries.feasible:
             facts["shifts"] = len(self._instance.eligible[visit])
@@ -191,7 +191,7 @@ class Explainer:
         if rest is not None:
             without.replace(shift, rest)
             gain = route.price - rest.price
-        return _Elsewhere(attempts(without, visit, share), gain)
+        return _Elsewhere(attempts(without, visit, share), gain, self._instance.problem.most_changes or 0)
 
 
 class _Missed(NamedTuple):
@@ -211,13 +211,19 @@ def _missed(data: VisitData, start: int) -> Iterator[_Missed]:
 
 
 class _Elsewhere(NamedTuple):
-    """What trying a late visit everywhere came to, and what taking it out of its place saves."""
+    """What trying a late visit everywhere came to, what taking it out of its place saves, and the changes allowed."""
 
     tries: Attempts
     gain: int
+    allowed: int
 
     def reason(self, missed: _Missed, facts: Facts) -> Reason:
         """Return why it does not begin by then."""
-        in_time = self.tries.by(missed.moment)
-        code = "not_settled" if min(in_time, default=FOREVER) < self.gain else missed.no_room
-        return Reason(code=code, basis="searched", facts=facts | {"tried": self.tries.tried, "feasible": len(in_time)})
+        in_time, over = self.tries.by(missed.moment), self.tries.over_budget_by(missed.moment)
+        facts |= {"tried": self.tries.tried, "feasible": len(in_time)}
+        if min(in_time, default=FOREVER) < self.gain:
+            return Reason(code="not_settled", basis="searched", facts=facts)
+        if min(over, default=FOREVER) < self.gain:
+            facts |= {"over": len(over), "allowed": self.allowed}
+            return Reason(code="change_budget_in_time", basis="searched", facts=facts)
+        return Reason(code=missed.no_room, basis="searched", facts=facts)

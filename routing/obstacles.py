@@ -25,10 +25,11 @@ class Attempts:
     tried: int = 0
     cheapest: int = FOREVER
     made_late: int = 0
-    over_budget: int = 0
     obstacles: Counter[str] = field(default_factory=Counter[str])
     found: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     """Start and added price of each that breaks no rule."""
+    over_budget: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    """The same of each that breaks none but changes more visits of the plan in force than may."""
 
     @property
     def feasible(self) -> int:
@@ -36,8 +37,12 @@ class Attempts:
         return len(self.found)
 
     def by(self, moment: int) -> list[int]:
-        """Return the added prices of those that start by `moment`."""
+        """Return the added prices of those that break no rule and start by `moment`."""
         return [added for start, added in self.found if start <= moment]
+
+    def over_budget_by(self, moment: int) -> list[int]:
+        """Return the added prices of those that only change too much and start by `moment`."""
+        return [added for start, added in self.over_budget if start <= moment]
 
 
 class Positions(NamedTuple):
@@ -64,6 +69,7 @@ def attempts(draft: Draft, visit: int, most: int, known: Positions | None = None
     `known`: the draft's positions, where they are known already.
     """
     instance, found = draft.instance, Attempts()
+    draft = draft.copy()  # routes are put on it to count what they change
     places, shifts, numbers = known or positions(draft)
     able = np.zeros(len(instance.shifts), dtype=np.bool_)
     able[list(instance.eligible[visit])] = True
@@ -98,10 +104,10 @@ def _attempt(found: Attempts, draft: Draft, visit: int, shift: int, position: in
         found.obstacles[obstacle(instance, shift, visits, position)] += 1
         return
     added = new.price - old.price
-    if added < found.cheapest and _over_budget(draft, shift, new):
-        found.over_budget += 1
-        return
     starts = dict(zip(new.visits, new.starts(), strict=True))
+    if _over_budget(draft, shift, new):
+        found.over_budget.append((starts[visit], added))
+        return
     found.found.append((starts[visit], added))
     if added < found.cheapest:
         before = dict(zip(old.visits, old.starts(), strict=True))
@@ -114,6 +120,8 @@ def _over_budget(draft: Draft, shift: int, route: DraftRoute) -> bool:
     most = draft.instance.problem.most_changes
     if most is None:
         return False
-    after = draft.copy()
-    after.replace(shift, route)
-    return after.changes() > most
+    before = draft.routes[shift]
+    draft.replace(shift, route)
+    changes = draft.changes()
+    draft.replace(shift, before)
+    return changes > most

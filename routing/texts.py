@@ -313,6 +313,12 @@ REASON_TEXTS: Final[Mapping[str, Text]] = {
         " tried, {over} of them change more.",
         "只有改动超过允许的 {allowed} 次现行上门才有空档：尝试 {tried} 种插入，其中 {over} 种超出限制。",
     ),
+    "change_budget_in_time": Text(
+        "We found no plan that arrives by {due} and changes no more visits of the plan in force than the {allowed}"
+        " allowed: {tried} insertions tried, {over} of them possible by then but changing more.",
+        "未找到在 {due} 前到达且改动不超过允许的 {allowed} 次现行上门的方案：尝试 {tried} 种插入，"
+        "其中 {over} 种能按时但超出限制。",
+    ),
     "late_even_so": Text(
         "It still comes after its commitment or its appointment with what gives way here; {tried} places were priced.",
         "即使如此放宽，仍晚于其时限或约定时间；共评估 {tried} 个位置。",

@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 
 from routing import exclusions, reach
 from routing.differences import terms
-from routing.draft import empty_draft
+from routing.draft import empty_draft, put_in_order
 from routing.explain import Explainer
 from routing.instance import prepare
-from routing.obstacles import obstacle
+from routing.obstacles import attempts, obstacle
 from routing.plan import Reason
 from routing.problem import Break, Follows, PartNeed, Pin, Place, Previous, Problem, VanStock, Window
 from routing.reach import shortest_paths
@@ -170,6 +170,30 @@ def test_room_that_would_make_others_late_is_called_dearer() -> None:
     assert (reason.code, reason.basis) == ("costs_more", "searched")
     assert reason.facts["made_late"] == 1
     assert int(str(reason.facts["price"])) > int(str(reason.facts["unserved_price"]))
+
+
+def told_at_nine(most_changes: int | None, **prices: int) -> Problem:
+    """A customer was told of the first two hours, and v1 is due within the first."""
+    told = visit("told", "depot", duration=2 * HOUR, told=True, previous=Previous(shift="li-wei/mon", start=0))
+    whole = problem((shift(),), (told, visit("v1", "depot", commitment_due=HOUR)), most_changes=most_changes)
+    return msgspec.structs.replace(whole, prices=msgspec.structs.replace(whole.prices, **prices))
+
+
+def test_a_visit_late_because_no_more_may_change_says_so() -> None:
+    facts = {"due": HOUR, "tried": 2, "feasible": 0, "over": 1, "allowed": 0}
+    assert reason_of(told_at_nine(0)) == Reason(code="change_budget_in_time", basis="searched", facts=facts)
+    assert solve(told_at_nine(1), QUICK).late == ()
+
+
+def test_what_changes_too_much_is_never_counted_as_possible() -> None:
+    """Moving the told customer is the dearer of the two places, and forbidden all the same."""
+    base = empty_draft(prepare(told_at_nine(0, told_moved=900_000_000)))
+    put_in_order(base, 0, [0])
+    tries = attempts(base, 1, 20)
+    assert (tries.tried, [start for start, _ in tries.found], [start for start, _ in tries.over_budget]) == (
+        2, [2 * HOUR], [0],
+    )  # fmt: skip
+    assert sorted(base.unplanned) == [1]
 
 
 def test_a_visit_late_for_the_sake_of_others_says_what_was_tried() -> None:
