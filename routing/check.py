@@ -48,8 +48,10 @@ def violations(problem: Problem, plan: Plan) -> list[Violation]:
     if any(one.code in NOTHING_TO_LOOK_UP for one in found):
         return found  # what follows looks up every name
     case.look_up([leg for route in plan.routes for leg in _driven_legs(case, route)])
+    held = _held_up(case, plan)
     for route in plan.routes:
-        found.extend(_route(case, route))
+        found.extend(_route(case, route, held.get(route.shift)))
+    found.extend(_overlaps(case, plan))
     found.extend(_together(case, plan))
     found.extend(_vans(case, plan))
     found.extend(_changes(case, plan))
@@ -90,14 +92,37 @@ def _counted(kind: str, names: list[str], known: KeysView[str]) -> Iterator[Viol
             yield Violation(f"{kind}_twice", name, f"{times} times")
 
 
-def _route(case: Case, route: Route) -> Iterator[Violation]:
+def _held_up(case: Case, plan: Plan) -> dict[str, int]:
+    """Return when shifts can begin that the frozen visits of the same technician's earlier shifts run into, by id."""
+    held: dict[str, int] = {}
+    back: dict[str, int] = {}
+    for route in sorted(plan.routes, key=lambda one: case.shifts[one.shift].start):
+        shift = case.shifts[route.shift]
+        if back.get(shift.technician, shift.start) > shift.start:
+            held[shift.id] = back[shift.technician]
+        if any(case.visits[stop.visit].frozen for stop in route.stops):
+            back[shift.technician] = max(route.end, _frozen_end(case, shift, route))
+    return held
+
+
+def _overlaps(case: Case, plan: Plan) -> Iterator[Violation]:
+    """Nobody is on two routes at once."""
+    in_order = sorted(plan.routes, key=lambda route: (case.shifts[route.shift].technician, route.leaves))
+    for before, after in pairwise(in_order):
+        same = case.shifts[before.shift].technician == case.shifts[after.shift].technician
+        if same and after.leaves < before.end:
+            yield Violation("routes_overlap", after.shift, f"leaves {after.leaves}, on {before.shift} to {before.end}")
+
+
+def _route(case: Case, route: Route, held: int | None) -> Iterator[Violation]:
+    """What is wrong with one route; `held`: when the technician is back from an earlier one, where that is late."""
     shift = case.shifts[route.shift]
     if route.technician != shift.technician:
         yield Violation("technician_wrong", route.shift, f"{route.technician}, not {shift.technician}")
     yield from _timeline(case, shift, route)
-    yield from _rests(case, shift, route)
+    yield from _rests(case, shift, route, held)
     yield from _way_back(case, shift, route)
-    yield from _frozen_order(case, shift, route)
+    yield from _frozen_order(case, shift, route, held)
     for stop in route.stops:
         visit = case.visits[stop.visit]
         if not visit.frozen:
@@ -153,9 +178,8 @@ def _frozen_end(case: Case, shift: Shift, route: Route) -> int:
     if not frozen:
         return 0
     done = frozen[-1].departure
-    rested = sum(rest.end - rest.start for rest in route.rests if done <= rest.start < route.end)
-    home = case.seconds(case.visits[frozen[-1].visit].place, shift.end_place, done + rested)
-    return done + rested + home
+    leaves = max([done, *(rest.end for rest in route.rests if done <= rest.start < route.end)])
+    return leaves + case.seconds(case.visits[frozen[-1].visit].place, shift.end_place, leaves)
 
 
 def _busy(route: Route) -> Iterator[tuple[int, int]]:
@@ -166,12 +190,13 @@ def _busy(route: Route) -> Iterator[tuple[int, int]]:
     yield route.end - route.end_travel_seconds, route.end
 
 
-def _rests(case: Case, shift: Shift, route: Route) -> Iterator[Violation]:
+def _rests(case: Case, shift: Shift, route: Route, held: int | None) -> Iterator[Violation]:
     """Every break of the shift is taken: at its time, for its length, in one piece.
 
-    Left out may be only one whose latest begin is over before the last frozen visit is.
+    Left out may be only one whose latest begin is over before the last frozen visit is, or before the route can begin.
     """
-    occupied = max((stop.departure for stop in route.stops if case.visits[stop.visit].frozen), default=shift.start)
+    begins = shift.start if held is None else held
+    occupied = max((stop.departure for stop in route.stops if case.visits[stop.visit].frozen), default=begins)
     due = list(shift.breaks)
     for rest in route.rests:
         while due and due[0].latest < min(rest.start, occupied):
@@ -248,8 +273,11 @@ def _past_promise(visit: Visit, start: int) -> int:
     return 0 if visit.promise is None else max(0, start - visit.promise.end)
 
 
-def _frozen_order(case: Case, shift: Shift, route: Route) -> Iterator[Violation]:
-    """Frozen visits come first, in their old order, each at its old start or as soon after it as one can be there."""
+def _frozen_order(case: Case, shift: Shift, route: Route, held: int | None) -> Iterator[Violation]:
+    """Frozen visits come first, in their old order, each at its old start or as soon after it as one can be there.
+
+    On a route that is held up by one before that may be later: then only that it is not sooner is asked here.
+    """
     begun: list[int] = []
     free_before = False
     place, free = shift.start_place, shift.start
@@ -261,7 +289,8 @@ def _frozen_order(case: Case, shift: Shift, route: Route) -> Iterator[Violation]
         begun.append(visit.previous.start)
         if visit.previous.shift != shift.id or free_before or begun != sorted(begun):
             yield Violation("frozen_moved", visit.id, f"on {shift.id}")
-        if stop.start != max(visit.previous.start, free + case.seconds(place, visit.place, free)):
+        soonest = max(visit.previous.start, free + case.seconds(place, visit.place, free))
+        if stop.start < soonest or (stop.start > soonest and held is None):
             yield Violation("frozen_start_moved", visit.id, f"{stop.start}, was {visit.previous.start}")
         place, free = visit.place, stop.departure
 

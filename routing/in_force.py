@@ -14,9 +14,10 @@ from routing.anchors import Anchors, starts_of
 from routing.answers import InForce, Misfit
 from routing.arrays import FOREVER
 from routing.assemble import assembled
+from routing.day import Pause, with_day
 from routing.differences import late_of
 from routing.draft import Draft, empty_draft, overloaded, simulate_route
-from routing.instance import Instance, Pause, prepare, with_day
+from routing.instance import Instance, prepare
 from routing.limits import MAX_HORIZON_SECONDS
 from routing.plan import Plan, Route, Unplanned
 from routing.problem import Problem, ProblemError, Shift, Visit
@@ -175,7 +176,7 @@ def _fitted(problem: Problem, instance: Instance, number: int, visits: list[int]
     found: list[tuple[int, bool, int]] = []
     for pauses, end, rest in ways:
         changed = replace(day, pauses=pauses, last=max(day.last, end))
-        times = simulated(with_day(instance, changed), number, visits)
+        times = simulated(with_day(instance.arrays, changed), number, visits)
         if isinstance(times, RouteTimes):
             found.append((max(0, times.back - allowed) + rest, rest > 0, times.back))
     if not found:

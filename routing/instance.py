@@ -1,48 +1,24 @@
 """A problem prepared for searching: indices instead of names, rules folded together, and the arrays made of them."""
 
 from array import array
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from routing import arrays as columns
 from routing.arrays import FOREVER, NOWHERE, Arrays
+from routing.day import Pause, ShiftData, day_of, fitted, frozen_routes
 from routing.eligible import exclusion, rules_about_people
 from routing.problem import Prices, Problem, Shift, Visit, delay_second, horizon_end, overdue
-from routing.simulate import PER_MILLE, RouteTimes, simulated
-from routing.travel import TravelTable, travel_table
+from routing.travel import TravelTable, travel_between, travel_table
 from routing.van_stock import stocked
 
 GONE_SHIFT = -2
 """Stands for a shift that is not in the problem any more."""
-
-
-class Pause(NamedTuple):
-    """A break: when it may begin, and for how long."""
-
-    earliest: int
-    latest: int
-    duration: int
-
-
-@dataclass(frozen=True, slots=True)
-class ShiftData:
-    """A shift with places as indices; `last` is its end with all overtime, `fair` its share of the service in seconds.
-
-    Where frozen visits run past the end of the shift or over a break, that end or that break has given way here.
-    """
-
-    index: int
-    start_place: int
-    end_place: int
-    start: int
-    end: int
-    last: int
-    pauses: tuple[Pause, ...]
-    fair: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +75,38 @@ class Whole:
     horizon: int
     stocked: dict[str, str]
     """The technician whose van keeps the parts of a visit, by the visit's id."""
+    begins: dict[str, int] = field(default_factory=dict[str, int])
+    """When shifts begin that the technician is not back in time for, by the shift's id."""
 
 
 def whole_of(problem: Problem) -> Whole:
     """Return what the parts of `problem` need to know of it."""
-    return Whole(horizon_end(problem), {problem.visits[index].id: keeper for index, keeper in stocked(problem).items()})
+    keepers = {problem.visits[index].id: keeper for index, keeper in stocked(problem).items()}
+    return Whole(horizon_end(problem), keepers, _begins(problem))
+
+
+def _begins(problem: Problem) -> dict[str, int]:
+    """Return when shifts begin that frozen visits on the technician's earlier shifts run into, by id."""
+    begun = tuple(visit for visit in problem.visits if visit.frozen)
+    held = {visit.previous.shift for visit in begun if visit.previous is not None}
+    if not held:
+        return {}
+    shifts = tuple(shift for shift in problem.shifts if shift.id in held)
+    used = {visit.place for visit in begun} | {place for one in shifts for place in (one.start_place, one.end_place)}
+    places = [index for index, place in enumerate(problem.places) if place.id in used]
+    alone = msgspec.structs.replace(
+        problem, places=tuple(problem.places[index] for index in places), shifts=shifts, visits=begun
+    )
+    instance = prepare(alone, travel=travel_between(problem).table(np.array(places, dtype=np.intp)))
+    back = defaultdict[str, list[tuple[int, int]]](list)
+    for shift, day in zip(shifts, instance.shifts, strict=True):
+        back[shift.technician].append((shift.start, day.last))
+    begins: dict[str, int] = {}
+    for shift in problem.shifts:
+        begin = max((last for start, last in back[shift.technician] if start < shift.start), default=shift.start)
+        if begin > shift.start:
+            begins[shift.id] = begin
+    return begins
 
 
 def prepare(
@@ -119,10 +122,10 @@ def prepare(
     visits, by index, have their parts already.
     """
     if whole is None:
-        horizon, keepers = horizon_end(problem), stocked(problem, kept)
+        horizon, keepers, begins = horizon_end(problem), stocked(problem, kept), dict[str, int]()
     else:
         numbered = enumerate(problem.visits)
-        horizon = whole.horizon
+        horizon, begins = whole.horizon, whole.begins
         keepers = {index: whole.stocked[visit.id] for index, visit in numbered if visit.id in whole.stocked}
     travel = travel or travel_table(problem)
     place_index = {place.id: index for index, place in enumerate(problem.places)}
@@ -131,28 +134,28 @@ def prepare(
         _visit_data(index, visit, place_index[visit.place], shift_index, problem.prices, horizon)
         for index, visit in enumerate(problem.visits)
     )
-    shifts = tuple(_shift_data(index, shift, place_index, problem.prices) for index, shift in enumerate(problem.shifts))
-    eligible, frozen = _eligible(problem), _frozen_routes(problem, shift_index)
+    shifts = tuple(day_of(index, shift, place_index, problem.prices) for index, shift in enumerate(problem.shifts))
+    eligible, frozen = _eligible(problem), frozen_routes(problem, shift_index)
     arrays = _arrays(problem, visits, eligible=eligible, seconds=travel.seconds, stocked=keepers)
     arrays = _with_shifts(arrays, problem, shifts)
-    fitted = tuple(_fitted(arrays, day, frozen[day.index]) for day in shifts)
-    if fitted != shifts:
-        arrays = _with_shifts(arrays, problem, fitted)
-    for data, route in zip(fitted, frozen, strict=True):  # the van has what is on its way already
+    days = fitted(arrays, problem, shifts, frozen, begins)
+    if days != shifts:
+        arrays = _with_shifts(arrays, problem, days)
+    for data, route in zip(days, frozen, strict=True):  # the van has what is on its way already
         load = int(arrays.visit[list(route), columns.LOAD].sum())
         arrays.shift[data.index, columns.CAPACITY] = max(load, int(arrays.shift[data.index, columns.CAPACITY]))
     arrays.shift[:, columns.FROZEN_VISITS] = [len(route) for route in frozen]
-    arrays.shift[:, columns.TWIN] = _twins(problem, arrays, fitted)
+    arrays.shift[:, columns.TWIN] = _twins(problem, arrays, days)
     return Instance(
         problem=problem,
-        shifts=fitted,
+        shifts=days,
         visits=visits,
         arrays=arrays,
         travel=travel,
         seconds=rows_of(travel.seconds),
         eligible=eligible,
         frozen=frozen,
-        horizon=max([horizon, *(day.last for day in fitted)]),
+        horizon=max([horizon, *(day.last for day in days)]),
         prices=problem.prices,
     )
 
@@ -261,48 +264,6 @@ def _with_shifts(arrays: Arrays, problem: Problem, shifts: Sequence[ShiftData]) 
     return arrays._replace(shift=rows, pause=np.array(pauses, dtype=np.int64).reshape(-1, 3))
 
 
-def with_day(instance: Instance, day: ShiftData) -> Arrays:
-    """Return the instance's arrays with one shift's end and breaks changed to those of `day`."""
-    return _one_day(instance.arrays, day)
-
-
-def _one_day(arrays: Arrays, day: ShiftData) -> Arrays:
-    rows = arrays.shift.copy()
-    rows[day.index, columns.LAST] = day.last
-    rows[day.index, columns.PAUSES_FROM] = len(arrays.pause)
-    rows[day.index, columns.PAUSES_UNTIL] = len(arrays.pause) + len(day.pauses)
-    pauses = np.array(day.pauses, dtype=np.int64).reshape(-1, 3)
-    return arrays._replace(shift=rows, pause=np.concatenate([arrays.pause, pauses]))
-
-
-def _fitted(arrays: Arrays, day: ShiftData, frozen: Sequence[int]) -> ShiftData:
-    """Return `day` with its end and breaks changed as far as the `frozen` visits force it.
-
-    Breaks that can still begin after the last of them stay; an earlier one stays if it delays none of them.
-    """
-    if not frozen:
-        return day
-    endless = replace(day, last=FOREVER, pauses=())
-    undisturbed = _driven(arrays, endless, frozen)
-    kept = [pause for pause in day.pauses if pause.latest >= undisturbed.stops[-1].ends]
-    for pause in day.pauses:
-        if pause not in kept:
-            times = simulated(
-                _one_day(arrays, replace(endless, pauses=tuple(sorted([*kept, pause])))), day.index, frozen
-            )
-            if isinstance(times, RouteTimes) and times.starts() == undisturbed.starts():
-                kept.append(pause)
-    fitted = replace(endless, pauses=tuple(sorted(kept)))
-    return replace(fitted, last=max(day.last, _driven(arrays, fitted, frozen).back))
-
-
-def _driven(arrays: Arrays, day: ShiftData, frozen: Sequence[int]) -> RouteTimes:
-    times = simulated(_one_day(arrays, day), day.index, frozen)
-    if not isinstance(times, RouteTimes):
-        raise AssertionError("frozen visits fit a day without end and without the breaks in their way")  # noqa: TRY004
-    return times
-
-
 def _twins(problem: Problem, arrays: Arrays, shifts: Sequence[ShiftData]) -> list[int]:
     """Return for each shift the one before it that differs in nothing but its name, or NOWHERE.
 
@@ -327,19 +288,6 @@ def _twins(problem: Problem, arrays: Arrays, shifts: Sequence[ShiftData]) -> lis
 def rows_of(table: NDArray[np.int32]) -> tuple[Sequence[int], ...]:
     """Return the table as rows that Python indexes quickly, four bytes a number."""
     return tuple(array("i", row.tobytes()) for row in table)
-
-
-def _shift_data(index: int, shift: Shift, place_index: dict[str, int], prices: Prices) -> ShiftData:
-    return ShiftData(
-        index=index,
-        start_place=place_index[shift.start_place],
-        end_place=place_index[shift.end_place],
-        start=shift.start,
-        end=shift.end,
-        last=shift.end + shift.overtime_allowed,
-        pauses=tuple(Pause(pause.earliest, pause.latest, pause.duration) for pause in shift.breaks),
-        fair=(shift.end - shift.start) * prices.fair_per_mille // PER_MILLE,
-    )
 
 
 def _opens(visit: Visit) -> tuple[tuple[int, int], ...]:
@@ -440,11 +388,3 @@ def preference_price(visit: Visit, shift: Shift, prices: Prices) -> int:
     if visit.territory is not None and shift.territory is not None and visit.territory != shift.territory:
         price += prices.outside_territory
     return price
-
-
-def _frozen_routes(problem: Problem, shift_index: dict[str, int]) -> tuple[tuple[int, ...], ...]:
-    routes: list[list[tuple[int, int]]] = [[] for _ in problem.shifts]
-    for index, visit in enumerate(problem.visits):
-        if visit.frozen and visit.previous is not None:
-            routes[shift_index[visit.previous.shift]].append((visit.previous.start, index))
-    return tuple(tuple(index for _, index in sorted(route)) for route in routes)

@@ -14,12 +14,13 @@ from routing import arrays as columns
 from routing.answers import Broken, Lateness, Overtime, Placement, Proposal, WhatIf
 from routing.arrays import FOREVER
 from routing.check import violations
+from routing.day import with_day
 from routing.differences import added_cost, driving, overtime, stops_of
 from routing.draft import Draft, driven, simulate_route
 from routing.eligible import exclusion
 from routing.in_force import draft_of, left_out, plan_of, unbound
 from routing.insertion import in_order, moved, ranked
-from routing.instance import Instance, with_day
+from routing.instance import Instance
 from routing.obstacles import obstacle
 from routing.plan import Plan, Route, Stop
 from routing.problem import Problem, ProblemError, Shift, Visit, visit_number
@@ -258,7 +259,7 @@ def _broken(instance: Instance, shift: int, sequence: list[int], position: int) 
     """Return the rule that excludes the order `sequence` with the visit that moved at `position`, with its figures."""
     day, code = instance.shifts[shift], obstacle(instance, shift, sequence, position)
     endless = replace(day, last=FOREVER)
-    unbroken = simulated(with_day(instance, replace(endless, pauses=())), shift, sequence)
+    unbroken = simulated(with_day(instance.arrays, replace(endless, pauses=())), shift, sequence)
     if code == "van_full":
         loads = instance.arrays.visit[sequence, columns.LOAD]
         room = int(instance.arrays.shift[shift, columns.CAPACITY])
@@ -266,7 +267,7 @@ def _broken(instance: Instance, shift: int, sequence: list[int], position: int) 
     if code == "no_break":
         return Broken(code=code, facts={"earliest": day.pauses[0].earliest, "latest": day.pauses[0].latest})
     if isinstance(unbroken, RouteTimes):
-        rested = simulated(with_day(instance, endless), shift, sequence)
+        rested = simulated(with_day(instance.arrays, endless), shift, sequence)
         back = rested.back if isinstance(rested, RouteTimes) else unbroken.back
         return Broken(code="late_back", facts={"back": back, "last": day.last})
     missed = sequence[unbroken.visits]

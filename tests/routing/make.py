@@ -153,6 +153,8 @@ def shifts(draw: st.DrawFn, count: int, places: tuple[str, ...]) -> tuple[Shift,
     made: list[Shift] = []
     for index in range(count):
         start = index // 2 * DAY + draw(_times(4 * HOUR))
+        if index > 1 and draw(st.booleans()):  # another one of the same person's day
+            start = made[-2].end + made[-2].overtime_allowed + draw(_times(2 * HOUR))
         length = draw(st.integers(120, 600)) * 60
         pauses: list[Break] = []
         if length > 4 * HOUR and draw(st.booleans()):

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from routing.assemble import route_of
 from routing.case import arrival as referees_arrival
+from routing.day import ShiftData
 from routing.draft import simulate_route
-from routing.instance import Instance, ShiftData, prepare
+from routing.instance import Instance, prepare
 from routing.problem import Break, Pace, PartNeed, Previous, Problem, VanStock, Window
 from routing.simulate import arrival, start_price, taking_price
 from routing.van_stock import stocked
