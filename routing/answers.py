@@ -47,9 +47,9 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
 class Misfit(msgspec.Struct, frozen=True, kw_only=True):
     """A rule that the plan in force no longer keeps.
 
-    `code`: late_back (facts: back, last; the latest end of the shift), no_break (there is no time left for one) or
-    dropped (behind what comes before it `visit` can no longer be reached in time, or the van no longer has the room or
-    the parts for it). Instants are seconds.
+    `code`: late_back (facts: back, last; the latest end of the shift), no_break (there is no time left for the one
+    that could begin between the facts earliest and latest) or dropped (behind what comes before it `visit` can no
+    longer be reached in time, or the van no longer has the room or the parts for it). Instants are seconds.
     """
 
     code: str
@@ -62,7 +62,8 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True):
     """The plan in force.
 
     `problem` is the one given, but that nothing starts before the time it was published for, and that shifts are as
-    long as the plan needs them to be. `plan` gives no reasons for what is unplanned or late: nobody searched.
+    long, and have as few breaks, as what is still to be done needs; what is under way may overrun anyway. `plan` gives
+    no reasons for what is unplanned or late: nobody searched.
     """
 
     problem: Problem

@@ -4,8 +4,9 @@ A plan was legal when it was made. Since then a visit took longer or somebody is
 late. Such a day is followed all the same: its end gives way just as far as it must, and what broke is said.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, combinations
 
 import msgspec
 
@@ -23,6 +24,7 @@ from routing.plan import Plan, Route, Unplanned
 from routing.problem import Problem, ProblemError, Shift, Visit
 from routing.simulate import RouteTimes, simulated
 from routing.stays import Stays, apart, coupled
+from routing.texts import Facts
 from routing.travel import TravelTable
 from routing.validate import validate
 from routing.van_stock import from_vans
@@ -49,22 +51,23 @@ def in_force(problem: Problem, orders: Orders | None = None) -> InForce:
     planned as given.
     """
     validate(problem)
+    given = problem.shifts
     wanted = published_orders(problem) if orders is None else orders
     if orders is None:
         problem = msgspec.structs.replace(problem, visits=tuple(map(_not_before_published, problem.visits)))
     stays = apart(problem)
     draft = empty_draft(prepare(stays.problem))
     sequences = _sequences(draft, stays, wanted)
-    misfits: list[Misfit] = []
-    widened = _widened(problem, draft.instance, sequences, misfits)
+    widened = _widened(problem, draft.instance, sequences)
     if widened is not problem:
         problem, stays = widened, apart(widened)
         draft = empty_draft(prepare(stays.problem, travel=draft.instance.travel))
+    dropped: list[Misfit] = []
     for shift, visits in sequences.items():
-        _follow(draft, shift, visits, misfits)
+        _follow(draft, shift, visits, dropped)
     if coupled(problem):
         _wait_for_each_other(draft, stays)
-    return InForce(problem=problem, plan=plan_of(draft), misfits=tuple(misfits))
+    return InForce(problem=problem, plan=plan_of(draft), misfits=(*_given_way(given, draft), *dropped))
 
 
 def draft_of(problem: Problem, plan: Plan, *, travel: TravelTable | None = None) -> Draft:
@@ -152,43 +155,56 @@ def _sequences(draft: Draft, stays: Stays, orders: Orders) -> dict[int, list[int
     return {number: [*route.visits, *seats.get(number, ())] for number, route in enumerate(draft.routes)}
 
 
-def _widened(
-    problem: Problem, instance: Instance, sequences: Mapping[int, list[int]], misfits: list[Misfit]
-) -> Problem:
+def _widened(problem: Problem, instance: Instance, sequences: Mapping[int, list[int]]) -> Problem:
     """Return the problem with the shifts that are too short as long, and as free of breaks, as their routes need."""
     shifts = list(problem.shifts)
     for number, visits in sequences.items():
         if simulate_route(instance, number, visits) is None and not overloaded(instance, number, visits):
-            shifts[number] = _fitted(problem, instance, number, visits, misfits)
+            shifts[number] = _with_room(problem, instance, number, visits)
     widened = any(one is not other for one, other in zip(shifts, problem.shifts, strict=True))
     return msgspec.structs.replace(problem, shifts=tuple(shifts)) if widened else problem
 
 
-def _fitted(problem: Problem, instance: Instance, number: int, visits: list[int], misfits: list[Misfit]) -> Shift:
-    """Return the shift with what its route needs given way, as little of it as can be; note what gave way.
+def _with_room(problem: Problem, instance: Instance, number: int, visits: list[int]) -> Shift:
+    """Return the shift with what its route needs given way: as few seconds of breaks and late end as can be.
 
-    A later end may, or the breaks, or both; where nothing helps the shift stays as it is.
+    Where nothing helps, the shift stays as it is.
     """
     shift, day = problem.shifts[number], instance.shifts[number]
     allowed, last = shift.end + shift.overtime_allowed, shift.end + _longest(problem, shift)
-    rests = sum(pause.duration for pause in shift.breaks)
-    ways: list[tuple[tuple[Pause, ...], int, int]] = [(day.pauses, last, 0), ((), day.last, rests), ((), last, rests)]
-    found: list[tuple[int, bool, int]] = []
-    for pauses, end, rest in ways:
-        changed = replace(day, pauses=pauses, last=max(day.last, end))
-        times = simulated(with_day(instance.arrays, changed), number, visits)
-        if isinstance(times, RouteTimes):
-            found.append((max(0, times.back - allowed) + rest, rest > 0, times.back))
+    found: list[tuple[int, int, int, tuple[Pause, ...]]] = []
+    for left_out in chain.from_iterable(combinations(day.pauses, count) for count in range(len(day.pauses) + 1)):
+        pauses = tuple(pause for pause in day.pauses if pause not in left_out)
+        for end in (day.last, max(day.last, last)):
+            changed = with_day(instance.arrays, replace(day, pauses=pauses, last=end))
+            times = simulated(changed, number, visits)
+            if isinstance(times, RouteTimes):
+                lost = sum(pause.duration for pause in left_out)
+                found.append((max(0, times.back - allowed) + lost, len(left_out), times.back, left_out))
+                break
     if not found:
         return shift
-    _, unbroken, back = min(found)
-    if back > allowed:
-        misfits.append(Misfit(code="late_back", shift=shift.id, facts={"back": back, "last": allowed}))
-    if unbroken:
-        misfits.append(Misfit(code="no_break", shift=shift.id))
+    _, _, back, left_out = min(found)
     return msgspec.structs.replace(
-        shift, breaks=() if unbroken else shift.breaks, overtime_allowed=max(shift.overtime_allowed, back - shift.end)
+        shift,
+        breaks=tuple(one for one in shift.breaks if (one.earliest, one.latest, one.duration) not in left_out),
+        overtime_allowed=max(shift.overtime_allowed, min(back, last) - shift.end),
     )
+
+
+def _given_way(shifts: Sequence[Shift], draft: Draft) -> Iterator[Misfit]:
+    """Yield what of each shift, as it was given, its route does not keep: its latest end, and breaks."""
+    for shift, route in zip(shifts, draft.routes, strict=True):
+        if not route.visits:
+            continue
+        times, last = route.times, shift.end + shift.overtime_allowed
+        if times.back > last:
+            yield Misfit(code="late_back", shift=shift.id, facts={"back": times.back, "last": last})
+        rests = [begin for taken in (*(stop.rests for stop in times.stops), times.rests) for begin, _ in taken]
+        for pause in shift.breaks:
+            if not any(pause.earliest <= begin <= pause.latest for begin in rests):
+                facts: Facts = {"earliest": pause.earliest, "latest": pause.latest}
+                yield Misfit(code="no_break", shift=shift.id, facts=facts)
 
 
 def _longest(problem: Problem, shift: Shift) -> int:
@@ -197,7 +213,7 @@ def _longest(problem: Problem, shift: Shift) -> int:
     return min([MAX_HORIZON_SECONDS, *nexts]) - shift.end
 
 
-def _follow(draft: Draft, shift: int, visits: list[int], misfits: list[Misfit]) -> None:
+def _follow(draft: Draft, shift: int, visits: list[int], dropped: list[Misfit]) -> None:
     """Put the route on `shift`; where that breaks a rule all the same, without the visits that do."""
     route = simulate_route(draft.instance, shift, visits)
     if route is None:
@@ -208,7 +224,7 @@ def _follow(draft: Draft, shift: int, visits: list[int], misfits: list[Misfit]) 
             grown = simulate_route(draft.instance, shift, [*route.visits, visit])
             if grown is None:
                 name = problem.visits[visit].id
-                misfits.append(Misfit(code="dropped", shift=problem.shifts[shift].id, visit=name))
+                dropped.append(Misfit(code="dropped", shift=problem.shifts[shift].id, visit=name))
             route = grown or route
     draft.replace(shift, route)
 

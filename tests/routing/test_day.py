@@ -58,6 +58,7 @@ def test_a_break_that_went_by_before_the_next_shift_could_begin_is_not_asked_for
     case = problem(split_day(breaks=(tea, supper)), (stuck(), visit("next", "depot")))
     plan = legal(case)
     assert [(rest.start, rest.end) for route in plan.routes for rest in route.rests] == [(7 * HOUR, 7 * HOUR + 600)]
+    assert [(one.code, one.shift) for one in in_force(case).misfits] == [("late_back", AM)]
 
 
 def test_of_two_visits_under_way_the_one_of_the_next_shift_waits() -> None:
@@ -94,6 +95,7 @@ def test_what_is_published_for_the_next_shift_begins_when_its_technician_is_ther
     case = problem(split_day(), (stuck(), visit("next", "depot", previous=Previous(shift=PM, start=5 * HOUR))))
     now = in_force(case)
     assert starts(now.plan) == {"stuck": 3 * HOUR, "next": 6 * HOUR}
+    assert [(one.code, one.shift) for one in now.misfits] == [("late_back", AM)]
 
 
 def test_a_technician_may_have_to_wait_for_the_break_before_the_drive_home() -> None:

@@ -74,6 +74,28 @@ def test_a_break_there_is_no_time_for_is_said() -> None:
     assert starts(now.plan) == {"long": 0}
 
 
+def test_a_visit_under_way_that_alone_takes_the_day_or_the_break_is_said() -> None:
+    """What is frozen needs no leave to overrun, but whoever plans wants to hear of it."""
+    lunch = Break(earliest=3 * HOUR, latest=4 * HOUR, duration=HOUR)
+    now = in_force(day(at("stuck", 0, frozen=True, duration=9 * HOUR), shifts=(shift(LI_WEI, breaks=(lunch,)),)))
+    assert [(one.code, one.facts) for one in now.misfits] == [
+        ("late_back", {"back": 9 * HOUR, "last": 8 * HOUR}),
+        ("no_break", {"earliest": 3 * HOUR, "latest": 4 * HOUR}),
+    ]
+    now = in_force(day(at("stuck", 0, frozen=True, duration=7 * HOUR), shifts=(shift(LI_WEI, breaks=(lunch,)),)))
+    assert [one.code for one in now.misfits] == ["no_break"]
+
+
+def test_only_the_break_there_is_no_time_for_is_taken() -> None:
+    lunch, supper = (Break(earliest=begin, latest=begin + HOUR, duration=HOUR) for begin in (3 * HOUR, 9 * HOUR))
+    long = (shift(LI_WEI, end=12 * HOUR, breaks=(lunch, supper)),)
+    at_once = (Window(start=0, end=0),)
+    now = in_force(day(at("morning", 0, duration=6 * HOUR, windows=at_once), shifts=long))
+    assert [(one.code, one.facts["earliest"]) for one in now.misfits] == [("no_break", 3 * HOUR)]
+    assert now.problem.shifts[0].breaks == (supper,)
+    assert [rest.start for route in now.plan.routes for rest in route.rests] == [9 * HOUR]
+
+
 def test_a_visit_whose_window_can_no_longer_be_met_is_dropped_and_said() -> None:
     window = Window(start=0, end=HOUR)
     now = in_force(day(at("stuck", 0, frozen=True, duration=2 * HOUR), at("missed", HOUR, windows=(window,))))
