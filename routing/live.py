@@ -14,7 +14,7 @@ from routing import arrays as columns
 from routing.answers import Broken, Lateness, Overtime, Placement, Proposal, WhatIf
 from routing.arrays import FOREVER
 from routing.check import violations
-from routing.day import with_day
+from routing.day import Pause, with_day
 from routing.differences import added_cost, driving, overtime, stops_of
 from routing.draft import Draft, driven, simulate_route
 from routing.eligible import exclusion
@@ -265,7 +265,8 @@ def _broken(instance: Instance, shift: int, sequence: list[int], position: int) 
         room = int(instance.arrays.shift[shift, columns.CAPACITY])
         return Broken(code=code, facts={"load": int(loads.sum()), "capacity": room})
     if code == "no_break":
-        return Broken(code=code, facts={"earliest": day.pauses[0].earliest, "latest": day.pauses[0].latest})
+        pause = _in_the_way(instance, shift, sequence)
+        return Broken(code=code, facts={"earliest": pause.earliest, "latest": pause.latest})
     if isinstance(unbroken, RouteTimes):
         rested = simulated(with_day(instance.arrays, endless), shift, sequence)
         back = rested.back if isinstance(rested, RouteTimes) else unbroken.back
@@ -278,6 +279,16 @@ def _broken(instance: Instance, shift: int, sequence: list[int], position: int) 
     leg = instance.seconds[before][instance.visits[missed].place]
     facts: Facts = {"visit": visit.id, "closes": closes, "earliest": int(arrival(instance.arrays, unbroken.free, leg))}
     return Broken(code="window_missed" if code == "window_missed" else "later_window_missed", facts=facts)
+
+
+def _in_the_way(instance: Instance, shift: int, sequence: list[int]) -> Pause:
+    """Return the break without which the order `sequence` would work; the first where several are in its way."""
+    day = instance.shifts[shift]
+    for pause in day.pauses:
+        others = replace(day, pauses=tuple(one for one in day.pauses if one != pause))
+        if isinstance(simulated(with_day(instance.arrays, others), shift, sequence), RouteTimes):
+            return pause
+    return day.pauses[0]
 
 
 def _closes(visit: Visit) -> int | None:

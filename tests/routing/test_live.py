@@ -223,6 +223,16 @@ def test_a_break_that_finds_no_time_is_the_rule_that_breaks() -> None:
     assert (seen.broken.code, seen.broken.facts) == ("no_break", {"earliest": 2 * HOUR, "latest": 3 * HOUR})
 
 
+def test_of_two_breaks_the_one_in_the_way_is_named() -> None:
+    lunch, supper = (Break(earliest=begin, latest=begin + HOUR, duration=HOUR) for begin in (2 * HOUR, 9 * HOUR))
+    long = (shift(LI_WEI, end=12 * HOUR, breaks=(lunch, supper)),)
+    evening = (Window(start=8 * HOUR, end=8 * HOUR),)
+    new = visit("new", "depot", skills=(), duration=3 * HOUR, windows=evening)
+    seen = tried(day(at("a", 0), new, shifts=long), visit="new", after="a")
+    assert seen.broken is not None
+    assert (seen.broken.code, seen.broken.facts) == ("no_break", {"earliest": 9 * HOUR, "latest": 10 * HOUR})
+
+
 def test_what_is_not_there_is_refused() -> None:
     case = day(at("a", 0), visit("new", skills=()))
     for placement, code in (
