@@ -170,8 +170,10 @@ class OsrmServer:
         self, url: str, table_size: int = TABLE_SIZE, *, snap_metres: float = SNAP_METRES,
         whole_seconds: float = WHOLE_SECONDS, first_wait: float = FIRST_WAIT,
     ) -> None:  # fmt: skip
-        self.label = f"road server {urlsplit(url).netloc.rpartition('@')[2]}"
-        self.family: str | None = f"osrm:{url}:"
+        asked = urlsplit(url)
+        address = asked.netloc.rpartition("@")[2]  # neither plans nor what is kept tell a password
+        self.label = f"road server {address}"
+        self.family: str | None = f"osrm:{asked._replace(netloc=address).geturl()}:"
         self._url = url
         self._size = table_size
         self._snap_metres = snap_metres

@@ -118,6 +118,7 @@ def test_the_setting_names_who_is_asked() -> None:
     osrm = road_source("osrm:http://user:secret@roads.test:5000/?max_table_size=1000")
     assert osrm is not None
     assert osrm.label == "road server roads.test:5000"
+    assert osrm.family == "osrm:http://roads.test:5000:", "what is kept tells no password, and outlives a change of it"
 
 
 @pytest.mark.parametrize(
