@@ -175,11 +175,27 @@ class Explainer:
             if data.frozen or earliest > missed.moment:
                 basis = "proven" if data.frozen else self._exclusions.bound_basis
                 yield Reason(code=missed.unreachable, basis=basis, facts=facts | {"earliest": earliest})
-            elif self._over():
+            elif self._over() or visit in self._not_looked_at:
                 yield NOT_LOOKED_AT
+            elif self._bound(visit):
+                yield Reason(code="no_earlier_as_bound", basis="searched", facts=facts)
             else:
                 tries = tries or self._tried_elsewhere(visit, share)
                 yield tries.reason(missed, facts)
+
+    def _bound(self, visit: int) -> bool:
+        """Return whether others hold its time: whoever comes along, or the visit before or after it.
+
+        Where it could go without them is not tried: that would say nothing of all of them together.
+        """
+        wanted = self._instance.problem.visits[visit]
+        return wanted.technicians > 1 or wanted.follows is not None or wanted.id in self._leading
+
+    @cached_property
+    def _leading(self) -> frozenset[str]:
+        """The visits that others follow, by name."""
+        visits = self._instance.problem.visits
+        return frozenset(visit.follows.visit for visit in visits if visit.follows is not None)
 
     def _tried_elsewhere(self, visit: int, share: int) -> "_Elsewhere":
         """Take the visit out and try it everywhere else."""

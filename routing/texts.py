@@ -284,6 +284,11 @@ REASON_TEXTS: Final[Mapping[str, Text]] = {
         " {feasible} possible by then but at a higher price.",
         "未找到在 {due} 前到达且整体更优的方案：尝试 {tried} 种插入，其中 {feasible} 种能按时但代价更高。",
     ),
+    "no_earlier_as_bound": Text(
+        "We found no plan that arrives by {due} and is better as a whole; it was moved together with what it is bound"
+        " to: all its technicians, and the visits before and after it.",
+        "未找到在 {due} 前到达且整体更优的方案；已连同与其关联的全部技术员及前后上门一起尝试移动。",
+    ),
     "promise_before_reachable": Text(
         "Nobody who may take it can be there before {earliest}; its appointment ends at {due}.",
         "可承担的人员最早 {earliest} 到达；其约定时间到 {due} 为止。",

@@ -206,6 +206,17 @@ def test_a_visit_late_for_the_sake_of_others_says_what_was_tried() -> None:
     assert (reason.facts["due"], reason.facts["feasible"]) == (HOUR, 1)
 
 
+def test_a_crew_or_a_follower_that_comes_late_is_not_said_to_have_been_tried_alone() -> None:
+    urgent = tuple(visit(name, "depot", duration=4 * HOUR, priority=1, commitment_due=0) for name in ("a", "b"))
+    crew = visit("v1", "depot", priority=4, technicians=2, commitment_due=HOUR)
+    bound = Reason(code="no_earlier_as_bound", basis="searched", facts={"due": HOUR})
+    assert reason_of(problem((shift(), shift("zhou-tao/mon")), (*urgent, crew))) == bound
+
+    first = visit("first", "depot", duration=2 * HOUR)
+    after = visit("v1", "depot", follows=Follows(visit="first"), commitment_due=HOUR)
+    assert reason_of(problem((shift(),), (first, after))) == bound
+
+
 def test_a_search_cut_short_says_that_room_was_found() -> None:
     crowd = problem((shift(),), tuple(visit(f"v{index}", "depot", duration=60) for index in range(3)))
     plan = solve(crowd, StopWhen(seconds=60, cancelled=lambda: True))
