@@ -19,7 +19,7 @@ from backend.dispatch.live import NO_PLAN, naming
 from backend.dispatch.live_wording import Naming, minutes, refusal_words
 from backend.dispatch.models import PlanRun
 from backend.dispatch.open_visits import Standing, standings
-from backend.dispatch.queries import ONE_MORE, plan_run
+from backend.dispatch.queries import ONE_MORE, ONE_MORE_NAME, plan_run
 from backend.dispatch.schemas import ChangeView, Difference, Hypothesis, PlacedView, PlanVersion, TermsView
 from backend.dispatch.supposing import WHAT_IF
 from backend.jobs.models import Visit
@@ -245,7 +245,7 @@ def _where(change: Change, placed: Placed | None, called: Naming) -> tuple[str, 
 def _placed(placed: Placed | None, called: Naming) -> PlacedView | None:
     if placed is None:
         return None
-    name = called.people.get(placed.technician, ONE_MORE[0])
+    name = called.people.get(placed.technician, ONE_MORE_NAME)
     return PlacedView(placed.shift, UUID(placed.technician), name, called.at(placed.start))
 
 

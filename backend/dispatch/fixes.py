@@ -33,7 +33,7 @@ from backend.dispatch.fix_wording import (
 )
 from backend.dispatch.live_wording import Naming, minutes, refusal_words
 from backend.dispatch.models import PlanRun
-from backend.dispatch.queries import part_names, plan_run
+from backend.dispatch.queries import ONE_MORE_NAME, part_names, plan_run
 from backend.dispatch.travel import Roads
 from routing.answers import Alternative, Fix, Fixes, Why
 from routing.problem import Problem as PlanningProblem
@@ -82,7 +82,9 @@ async def plan_that_was_made(session: AsyncSession, principal: Principal, plan_i
         raise Problem(PLAN_WITHOUT_ANSWER)
     problem = msgspec.convert(run.problem, PlanningProblem)
     naming = await live.naming(session, problem, run.horizon_starts_at, {run.unit_id})
-    return run, replace(naming, parts=await part_names(session, problem))
+    everybody = (name for shift in problem.shifts for name in (shift.id, shift.technician))
+    people = dict.fromkeys(everybody, ONE_MORE_NAME) | dict(naming.people)
+    return run, replace(naming, people=people, parts=await part_names(session, problem))
 
 
 async def of_plan(desk: Desk, run: PlanRun, naming: Naming, visit_id: UUID) -> Fixes:

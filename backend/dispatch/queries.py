@@ -30,6 +30,8 @@ from routing.plan import Late, Plan, Route, Stop
 SECONDS_A_MINUTE = 60
 ONE_MORE = ("增加的一人", "one more person")
 """Who is in a what-if and not on the staff."""
+ONE_MORE_NAME = " / ".join(ONE_MORE)
+"""As a name in answers, which everybody's board shows as it is."""
 
 
 def must_plan_for(principal: Principal, unit_id: UUID) -> None:
@@ -118,7 +120,7 @@ def _route(
     start = run.horizon_starts_at
     return RouteView(
         shift_id=UUID(route.shift), person_id=UUID(route.technician),
-        person_name=called.get(route.technician, ONE_MORE[0]),
+        person_name=called.get(route.technician, ONE_MORE_NAME),
         departs_at=start + timedelta(seconds=route.leaves), ends_at=start + timedelta(seconds=route.end),
         stops=[_stop(run, stop, stays, leads=lead[stop.visit] == route.shift) for stop in route.stops],
     )  # fmt: skip

@@ -196,8 +196,15 @@ async def test_managers_see_what_a_person_more_or_less_or_a_skill_would_bring(sq
     more = await supposed(one_more={"skills": ["network"]})
     assert (more["against"], more["before"]["served"], more["after"]["served"]) == (base["id"], 1, 2)
     (added,) = [one for one in more["changes"] if one["kind"] == "added"]
-    assert (added["visit_id"], added["after"]["person_name"]) == (lan, "增加的一人")
+    nobody_yet = "增加的一人 / one more person"
+    assert (added["visit_id"], added["after"]["person_name"]) == (lan, nobody_yet)
     assert "one more person" in added["sentence_en"]
+    path = f"/plans/{more['plan_id']}"
+    routes = ok(await chen_jing.get(path))["routes"]
+    assert {route["person_name"] for route in routes if lan in [stop["visit_id"] for stop in route["stops"]]} == {
+        nobody_yet
+    }
+    assert ok(await chen_jing.get(f"{path}/visits/{lan}/why"))["person_name"] == nobody_yet
     skilled = await supposed(everybody_has="network")
     assert (skilled["before"]["served"], skilled["after"]["served"]) == (1, 2)
     fewer = await supposed(without_person_id=str(sqlite.house.id_of(LI_WEI)))
