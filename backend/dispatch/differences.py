@@ -76,6 +76,8 @@ async def difference(
         else:
             before, known = _other(run, await plan_run(session, principal, base_id, "read"))
         everything = changes(problem, before, _placed_by(problem, made))
+        if base_id is None:
+            everything = _counted(everything, problem)
         found = await _of_visits(session, everything)
         called = await _naming(session, run, problem, before)
     before_terms = known if isinstance(known, Terms) else await _followed(desk, run, problem, known, called)
@@ -158,13 +160,15 @@ async def _in_force(
     standing = await standings(session, [UUID(visit.id) for visit in problem.visits])
     technicians = {shift.id: shift.technician for shift in problem.shifts}
     numbers = {visit.id: visit.technicians for visit in problem.visits}
+    stood = {visit.id: visit.previous.shift for visit in problem.visits if visit.previous is not None}
     before = {
         str(visit_id): placed
         for visit_id, one in standing.items()
-        if (placed := _published(one, technicians, run)) is not None
+        if (placed := _published(one, technicians, stood.get(str(visit_id)), run)) is not None
     }
-    for visit in problem.visits:  # who joins a visit stays with it
-        if visit.previous is not None and UUID(visit.id) not in standing:
+    for visit in problem.visits:  # who joins a visit, or is there without having been given a time, stays with it
+        joins = UUID(visit.id) not in standing
+        if visit.previous is not None and visit.id not in before and (joins or visit.frozen):
             shift = visit.previous.shift
             before[visit.id] = Placed(shift=shift, technician=technicians[shift], start=visit.previous.start)
     orders: dict[str, list[str]] = {}
@@ -192,10 +196,19 @@ async def _followed(
     return terms(followed.plan)
 
 
-def _published(standing: Standing, technicians: dict[str, str], run: PlanRun) -> Placed | None:
+def _counted(found: tuple[Change, ...], problem: planning.Problem) -> tuple[Change, ...]:
+    """Return the changes, of which only those count that the problem knew to stand somewhere: not of who is away."""
+    stood = {visit.id for visit in problem.visits if visit.previous is not None}
+    return tuple(msgspec.structs.replace(one, counted=one.counted and one.visit in stood) for one in found)
+
+
+def _published(standing: Standing, technicians: dict[str, str], stood: str | None, run: PlanRun) -> Placed | None:
+    """Return where a visit is by its assignment; given by hand without a shift, on the one where it `stood`."""
     shift = str(standing.shift_id)
     if standing.arrives_at is None or standing.person_id is None:
         return None
+    if stood is not None and shift not in technicians and technicians[stood] == str(standing.person_id):
+        shift = stood
     start = int((standing.arrives_at - run.horizon_starts_at).total_seconds())
     return Placed(shift=shift, technician=technicians.get(shift, str(standing.person_id)), start=start)
 

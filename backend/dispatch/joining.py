@@ -114,16 +114,15 @@ async def joining(session: AsyncSession, units: Sequence[UUID]) -> list[Joining]
     return [Joining(**row) for row in (await session.execute(listed)).mappings()]
 
 
-def stays_of(parts: Iterable[Joining], now: datetime, shifts: Mapping[str, planning.Shift]) -> list[Stay]:
-    """Return the stays of those who are at work on one of the shifts when they are to come."""
-    found = ((part, _stay(part, now, shifts)) for part in parts)
+def stays_of(parts: Iterable[Joining], now: datetime, held: Mapping[UUID, planning.Shift]) -> list[Stay]:
+    """Return the stays of those who come on one of the shifts, by their assignment in `held`."""
+    found = ((part, _stay(part, now, held.get(part.assignment_id))) for part in parts)
     return [Stay(part, visit, place_of(part)) for part, visit in found if visit is not None]
 
 
-def _stay(part: Joining, now: datetime, shifts: Mapping[str, planning.Shift]) -> planning.Visit | None:
+def _stay(part: Joining, now: datetime, shift: planning.Shift | None) -> planning.Visit | None:
     """Return the stay, or None where there is nothing to keep free: no time was named, or it is long past."""
     at = part.arrives_at or (now if part.under_way else None)
-    shift = None if at is None else _shift_of(part, second(at, now), shifts)
     if at is None or shift is None:
         return None
     frozen = part.under_way or imminent(part.departs_at or at, now)
@@ -140,18 +139,6 @@ def _stay(part: Joining, now: datetime, shifts: Mapping[str, planning.Shift]) ->
         pin=None if frozen else planning.Pin(shift=shift.id),
         frozen=frozen,
     )
-
-
-def _shift_of(part: Joining, at: int, shifts: Mapping[str, planning.Shift]) -> planning.Shift | None:
-    """Return the shift on which somebody joins: the one that was named, or theirs at that time.
-
-    Who is under way in no shift of the problem is at work on none until it is over (`roster` sees to that).
-    """
-    named = shifts.get(str(part.shift_id))
-    if named is not None or part.under_way:
-        return named
-    own = (shift for shift in shifts.values() if shift.technician == str(part.person_id))
-    return next((shift for shift in own if shift.start <= at < shift.end), None)
 
 
 def _length(part: Joining, now: datetime) -> int:

@@ -30,7 +30,7 @@ from backend.dispatch.open_visits import (
 )
 from backend.dispatch.parts_at_hand import NO_PARTS, Needs, parts_needed, van_stock
 from backend.dispatch.responsible import owners_of
-from backend.dispatch.roster import WorkingTime, working_times
+from backend.dispatch.roster import WorkingTime, shifts_held, working_times
 from backend.dispatch.travel import learnt_travel
 from routing import problem as planning
 from routing.backlog import Backlog
@@ -111,19 +111,20 @@ async def build_problem(
     parts = await joining(session, units)
     shifts = await working_times(session, units, now, horizon_ends_at, under_way([*visits, *parts], now))
     seen = _Seen(
-        now=now, until=horizon_ends_at, shifts=shifts, backlog=backlog, joined={},
+        now=now, until=horizon_ends_at, shifts=shifts, held=shifts_held([*visits, *parts], shifts), backlog=backlog,
+        joined={},
         owners=await owners_of(session, {row.site_id for row in visits}, now),
         needs=await parts_needed(session, {row.work_order_id: row.parts_ready_at for row in visits}, now),
     )  # fmt: skip
     left_out = [left for row in visits if (left := _left_out(row, seen))]
     out = {left.visit_id for left in left_out}
     plannable = [row for row in visits if row.visit_id not in out and not _beyond_planning(row, seen)]
-    loose = frozenset(row.visit_id for row in plannable if anew and not large and not _set(row, now))
+    loose = frozenset(row.visit_id for row in plannable if anew and not large and not seen.settled(row))
     parts = [part for part in parts if part.visit_id not in loose or part.under_way or not part.planned]
-    stays = stays_of(parts, now, {key: working.shift for key, working in shifts.items()})
+    stays = stays_of(parts, now, seen.held)
     seen = replace(seen, joined=Counter(stay.joining.visit_id for stay in stays))
     if large:
-        apart = {row.visit_id for row in plannable if seen.crew(row, settled=_set(row, now)) > 1}
+        apart = {row.visit_id for row in plannable if seen.crew(row) > 1}
         left_out += [LeftOut(row.visit_id, "crew_in_large_plan") for row in plannable if row.visit_id in apart]
         plannable = [row for row in plannable if row.visit_id not in apart]
     places = {place.id: place for shift in shifts.values() for place in shift.places}
@@ -150,13 +151,15 @@ async def build_problem(
 class _Seen:
     """What is known when the visits are put into the problem.
 
-    `until`: the end of the horizon. `joined`: how many others come to a visit besides who leads it.
-    `owners`: who looks after a site. `needs`: the parts of an order.
+    `until`: the end of the horizon. `held`: the shift on which somebody comes by an assignment.
+    `joined`: how many others come to a visit besides who leads it. `owners`: who looks after a site.
+    `needs`: the parts of an order.
     """
 
     now: datetime
     until: datetime
     shifts: Mapping[str, WorkingTime]
+    held: Mapping[UUID, planning.Shift]
     backlog: Backlog
     joined: Mapping[UUID, int]
     owners: Mapping[UUID, UUID]
@@ -166,9 +169,20 @@ class _Seen:
     def technicians(self) -> frozenset[str]:
         return frozenset(working.shift.technician for working in self.shifts.values())
 
-    def crew(self, row: Any, *, settled: bool) -> int:
+    def previous(self, row: Any) -> planning.Previous | None:
+        """Return where a visit stands: who is under way without having been given a time is there now."""
+        at = row.arrives_at or self.now
+        shift = self.held.get(row.assignment_id)
+        return None if shift is None else planning.Previous(shift=shift.id, start=second(at, self.now))
+
+    def settled(self, row: Any) -> bool:
+        """Whether who comes to a visit is: somebody is on the way, or about to leave."""
+        about_to = row.assignment_id in self.held and imminent(row.departs_at or row.arrives_at, self.now)
+        return about_to or row.state in UNDER_WAY
+
+    def crew(self, row: Any) -> int:
         """Return how many people the planner is to bring together there, besides those whose stays are given."""
-        return 1 if settled else max(1, row.technicians - self.joined.get(row.visit_id, 0))
+        return 1 if self.settled(row) else max(1, row.technicians - self.joined.get(row.visit_id, 0))
 
     def preferred(self, row: Any) -> str | None:
         """Return who looks after the site, if they are at work; where they are not, everybody else is as good."""
@@ -193,7 +207,8 @@ def _left_out(row: Any, seen: _Seen) -> LeftOut | None:
     obstacle = _obstacle(row)
     if obstacle is not None:
         return LeftOut(row.visit_id, obstacle)
-    if _beyond_planning(row, seen) or row.state in UNDER_WAY or str(row.shift_id) in seen.shifts:
+    stands = row.assignment_id in seen.held or str(row.shift_id) in seen.shifts
+    if stands or row.state in UNDER_WAY or _beyond_planning(row, seen):
         return None
     promise = _promise(row, seen.now)
     opens = max(seen.earliest(row), 0 if promise is None else promise.start)
@@ -216,7 +231,7 @@ def _beyond_planning(row: Any, seen: _Seen) -> bool:
     if row.state in UNDER_WAY:
         return str(row.shift_id) not in seen.shifts
     planned_at = row.shift_starts_at or row.arrives_at
-    return planned_at is not None and planned_at >= seen.until
+    return planned_at is not None and planned_at >= seen.until and row.assignment_id not in seen.held
 
 
 def _visit(row: Any, seen: _Seen) -> planning.Visit:
@@ -225,10 +240,8 @@ def _visit(row: Any, seen: _Seen) -> planning.Visit:
     work = remaining(row, now)
     due_in = None if begun or row.due_at is None else second(row.due_at, now)
     placed = seen.backlog.placed(PRIORITIES[row.priority], work, due_in, PRICES)
-    previous = None
-    if row.shift_id and row.arrives_at and str(row.shift_id) in seen.shifts:
-        previous = planning.Previous(shift=str(row.shift_id), start=second(row.arrives_at, now))
-    frozen = previous is not None and _set(row, now)
+    previous = seen.previous(row)
+    frozen = previous is not None and seen.settled(row)
     kept = row.visit_id in seen.joined and previous is not None and not begun
     needs = NO_PARTS if frozen else seen.needed(row)
     return planning.Visit(
@@ -243,7 +256,7 @@ def _visit(row: Any, seen: _Seen) -> planning.Visit:
         promise=None if begun else _promise(row, now),
         told=(kept or row.told_at is not None) and not begun,
         skills=tuple(row.required_skills),
-        technicians=seen.crew(row, settled=frozen or begun),
+        technicians=seen.crew(row),
         territory=str(row.territory_id) if row.territory_id else None,
         preferred_technician=seen.preferred(row),
         pin=_pin(row, seen.shifts) if (row.pinned or kept) and not frozen else None,
@@ -252,11 +265,6 @@ def _visit(row: Any, seen: _Seen) -> planning.Visit:
         parts=needs.parts,
         parts_ready=needs.ready(now) if needs.parts else 0,
     )
-
-
-def _set(row: Any, now: datetime) -> bool:
-    """Whether who comes to a visit is settled: somebody is on the way, or about to leave."""
-    return row.state in UNDER_WAY or imminent(row.departs_at, now)
 
 
 def _promise(row: Any, now: datetime) -> planning.Window | None:

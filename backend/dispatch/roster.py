@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.clock import parse_instant
-from backend.dispatch.open_visits import place_of, remaining, second
+from backend.dispatch.open_visits import UNDER_WAY, place_of, remaining, second
 from backend.dispatch.responsible import Serves, only_territory, territories_of
 from backend.dispatch.travel_rules import zone_of
 from backend.people.models import Absence, Person, PersonSkill, Shift, Skill
@@ -27,10 +27,22 @@ LAST_MOMENT: Final = timedelta(seconds=1)
 
 @dataclass(frozen=True)
 class WorkingTime:
-    """What is left of a shift, and the places it begins and ends at."""
+    """What is left of a shift, and the places it begins and ends at.
+
+    `spans`: from when until when it lasts as a whole, and then when its technician is away.
+    """
 
     shift: planning.Shift
     places: tuple[planning.Place, ...]
+    spans: tuple[tuple[datetime, datetime], ...]
+
+    def covers(self, at: datetime) -> bool:
+        """Whether the whole shift does."""
+        return self.spans[0][0] <= at < self.spans[0][1]
+
+    def absent(self, since: datetime, until: datetime) -> bool:
+        """Whether its technician is away at any moment of a time."""
+        return any(gone < until and since < back for gone, back in self.spans[1:])
 
 
 @dataclass(frozen=True)
@@ -100,7 +112,8 @@ def _working_time(shift: Shift, roster: _Roster, now: datetime) -> WorkingTime |
     elif visit is not None and visit.shift_id != shift.id:  # planned in no shift here: over before anything else is
         begins_at += timedelta(seconds=remaining(visit, now))
     absences = roster.absences.get(shift.person_id, ())
-    start, end = longest_presence(begins_at, shift.ends_at, [(away.starts_at, away.ends_at) for away in absences])
+    gone = [(away.starts_at, away.ends_at) for away in absences]
+    start, end = longest_presence(begins_at, shift.ends_at, gone)
     if end - start < SHORTEST_SHIFT:
         return None
     home = planning.Place(
@@ -120,7 +133,32 @@ def _working_time(shift: Shift, roster: _Roster, now: datetime) -> WorkingTime |
             territory=only_territory(roster.territories.get(shift.person_id, ()), start),
         ),
         (home, begins),
+        ((shift.starts_at, shift.ends_at), *gone),
     )  # fmt: skip
+
+
+def shifts_held(rows: Iterable[Any], shifts: Mapping[str, WorkingTime]) -> dict[UUID, planning.Shift]:
+    """Return on which shift somebody comes by each assignment: the one that was named, or theirs at that time.
+
+    Nobody does who is away then, or was given no time and has not set off. Who is under way in none of the shifts is
+    at work on none until it is over (`_working_time` sees to that).
+    """
+    own: defaultdict[str, list[WorkingTime]] = defaultdict(list)
+    for working in shifts.values():
+        own[working.shift.technician].append(working)
+    found = {row.assignment_id: _held(row, shifts, own[str(row.person_id)]) for row in rows}
+    return {assignment: working.shift for assignment, working in found.items() if assignment and working}
+
+
+def _held(row: Any, shifts: Mapping[str, WorkingTime], own: Iterable[WorkingTime]) -> WorkingTime | None:
+    named, at = shifts.get(str(row.shift_id)), row.arrives_at
+    if row.state in UNDER_WAY:
+        return named
+    if at is None:
+        return None
+    found = named or next((working for working in own if working.covers(at)), None)
+    ends_at = row.ends_at or at + timedelta(minutes=row.duration_minutes)
+    return None if found is None or found.absent(row.departs_at or at, ends_at) else found
 
 
 def _valid_at(held: Iterable[Any], at: datetime) -> set[str]:

@@ -7,11 +7,11 @@ import pytest
 
 from backend.core.clock import parse_instant
 from backend.dispatch.models import PlanRun
-from tests.live import after, day_of, published_day, visit_at
+from tests.live import after, day_of, give_at, published_day, visit_at
 from tests.make import LAT, Desk, Office
 from tests.personas import CHEN_JING, LI_WEI, MA_CHAO, SUN_LEI, TANG_MIN, WANG_FANG, ZHOU_TAO
-from tests.planning import assignment, done, holder, published, shift_of, state_is, stops, worker
-from tests.work import ok, refused
+from tests.planning import assignment, done, holder, problem_of, published, shift_of, state_is, stops, worker
+from tests.work import change, give, ok, refused, report
 
 pytestmark = pytest.mark.usefixtures("quick_planners")
 
@@ -73,6 +73,28 @@ def unchanged(seen: dict[str, Any]) -> int:
     return int(seen["after"]["served"]) - len(seen["changes"])
 
 
+async def test_somebody_ill_for_the_morning_keeps_the_afternoon_alone(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    shift, away_then = await shift_of(sqlite, LI_WEI), list[str]()
+    await shift_of(sqlite, ZHOU_TAO)
+    for name, hours in {"东楼": 0.75, "西楼": 2}.items():
+        window = {"window_starts_at": after(hours=hours).isoformat(), "window_ends_at": after(hours=4).isoformat()}
+        visit = await visit_at(wang_fang, sqlite, name, duration_minutes=60, **window)
+        await give_at(wang_fang, sqlite, visit, LI_WEI, shift, hours=hours)
+        ok(await change(wang_fang, visit, "tell", {"channel": "phone", "asked_by": "customer"}))
+        away_then.append(visit)
+    afternoon = await visit_at(wang_fang, sqlite, "海尔大厦", duration_minutes=60)
+    await give_at(wang_fang, sqlite, afternoon, LI_WEI, shift, hours=5)
+    away = {"person_id": str(sqlite.house.id_of(LI_WEI)), "until": after(hours=4).isoformat()}
+    plan = await replanned(wang_fang, sqlite, 0, away=away)
+    assert (plan["state"], plan["error"]) == ("done", None)
+    li_wei, zhou_tao = (str(sqlite.house.id_of(persona)) for persona in (LI_WEI, ZHOU_TAO))
+    assert stops(plan) == dict.fromkeys(away_then, zhou_tao) | {afternoon: li_wei}
+    seen = await difference(wang_fang, plan)
+    assert (seen["counted"], set(seen["told_again"]) <= set(away_then)) == (0, True)
+    assert "2 lost their shift and do not count" in seen["sentence_en"]
+
+
 async def test_a_budget_of_changes_holds(sqlite: Office) -> None:
     wang_fang = await sqlite.sign_in(WANG_FANG)
     _, visits = await day_of(wang_fang, sqlite, LI_WEI, "东楼", "西楼", "海尔大厦")
@@ -96,6 +118,46 @@ async def test_what_is_planned_beyond_a_re_plan_stays_there(sqlite: Office) -> N
     await shift_of(sqlite, LI_WEI)
     await published(wang_fang, await replanned(wang_fang, sqlite, 5, horizon_hours=12))
     assert await holder(wang_fang, later) == before
+
+
+# --- what was given by hand ---------------------------------------------------------------------------------------
+
+
+async def at_the_gate(office: Office) -> UUID:
+    """A day of 李伟's, and of 周涛, who begins at the customer's: return 李伟's shift."""
+    await shift_of(office, ZHOU_TAO, start_lat=LAT)
+    return await shift_of(office, LI_WEI)
+
+
+async def test_a_visit_given_by_hand_without_a_shift_stands_on_the_persons_shift_then(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    shift, by_hand = await at_the_gate(sqlite), dict[str, str]()
+    for name, hours in {"东楼": 0.5, "西楼": 3}.items():
+        by_hand[name] = await visit_at(wang_fang, sqlite, name, duration_minutes=60)
+        times = {"arrives_at": after(hours=hours).isoformat(), "ends_at": after(hours=hours + 1).isoformat()}
+        await give(wang_fang, sqlite, by_hand[name], LI_WEI, **times)
+    found = {visit.id: visit for visit in (await problem_of(sqlite)).visits}
+    soon, later = (found[visit] for visit in by_hand.values())
+    assert [one.previous and one.previous.shift for one in (soon, later)] == [str(shift)] * 2
+    assert (soon.frozen, later.frozen) == (True, False)
+    plan = await replanned(wang_fang, sqlite, 0)
+    assert stops(plan) == dict.fromkeys(by_hand.values(), str(sqlite.house.id_of(LI_WEI)))
+    seen = await difference(wang_fang, plan)
+    assert {one["kind"] for one in seen["changes"]} <= {"retimed"}
+
+
+async def test_who_set_off_without_having_been_given_a_time_keeps_the_visit(sqlite: Office) -> None:
+    wang_fang, li_wei = await sqlite.sign_in_for_long(WANG_FANG), await sqlite.sign_in_for_long(LI_WEI)
+    shift = await at_the_gate(sqlite)
+    visit, waiting = [await visit_at(wang_fang, sqlite, name) for name in ("东楼", "西楼")]
+    await give(wang_fang, sqlite, visit, LI_WEI, shift_id=str(shift))
+    await report(li_wei, visit, "depart")
+    plan = await done(wang_fang, sqlite, seconds=SHORT)
+    assert stops(plan)[visit] == str(sqlite.house.id_of(LI_WEI))
+    (route,) = [one for one in plan["routes"] if one["person_id"] == str(sqlite.house.id_of(LI_WEI))]
+    assert route["stops"][0]["visit_id"] == visit, "and nothing before it is over"
+    changed = {one["visit_id"]: one["kind"] for one in (await difference(wang_fang, plan))["changes"]}
+    assert changed == {waiting: "added"}
 
 
 # --- differences and versions -------------------------------------------------------------------------------------
