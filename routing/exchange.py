@@ -1,7 +1,7 @@
 """Exchanges between a few routes that make room for a visit: each gives away one of its visits, takes one, or both."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from routing.draft import Draft, DraftRoute, simulate_route
@@ -29,21 +29,25 @@ class _Made(NamedTuple):
     draft: Draft
 
 
-def exchanges(opened: Sequence[Opened], visit: int, until: float) -> Iterator[tuple[dict[int, list[int]], Needed]]:
+def exchanges(
+    opened: Sequence[Opened], visit: int, until: float, held: Container[int] = ()
+) -> Iterator[tuple[dict[int, list[int]], Needed]]:
     """Yield the routes of some shifts, by shift, with `visit` in one of them, and the levers they need; best first.
 
     `opened` begins with the draft as it is, which has `visit` in no route; the others have one lever open each. The
-    fewest levers, then the lowest price. Prices and rules are exact; what others were promised is for the caller.
+    fewest levers, then the lowest price. Visits that are `held` stay where they are. Prices and rules are exact; what
+    others were promised is for the caller.
     """
-    shifts = _nearest(opened, visit)
-    made = list(_made(opened, shifts, visit, until))
-    planned = {one for shift in shifts for one in opened[0][1].routes[shift].visits}
+    shifts, draft = _nearest(opened, visit), opened[0][1]
+    planned = [one for shift in shifts for one in draft.routes[shift].visits]
+    movable = [one for one in planned if one not in held and not draft.instance.visits[one].frozen]
+    made = list(_made(opened, shifts, visit, movable, until))
     for _ in range(CHOICES):
         left = until - time.monotonic()
         if left <= 0 or not made:
             return
         chosen = smallest_relaxation(
-            [one.column for one in made], [visit, *sorted(planned)], most_rules=MOST_RULES, seconds=left
+            [one.column for one in made], [visit, *sorted(movable)], most_rules=MOST_RULES, seconds=left
         )
         if chosen is None:
             return
@@ -69,14 +73,10 @@ def _nearest(opened: Sequence[Opened], visit: int) -> list[int]:
     return sorted([*chosen, *rest[:OTHERS]])
 
 
-def _made(opened: Sequence[Opened], shifts: Sequence[int], visit: int, until: float) -> Iterator[_Made]:
+def _made(
+    opened: Sequence[Opened], shifts: Sequence[int], visit: int, movable: Sequence[int], until: float
+) -> Iterator[_Made]:
     """Yield the columns: each route as it is, without one of its visits, with one more, or both."""
-    movable = [
-        one
-        for shift in shifts
-        for one in opened[0][1].routes[shift].visits
-        if not opened[0][1].instance.visits[one].frozen
-    ]
     for lever, original in opened:
         draft = original.copy()
         for shift in shifts:

@@ -175,8 +175,8 @@ class _Search:
     def _exchanged(self, levers: Sequence[Lever]) -> list[Fix]:
         """Return the fix of the exchange with the fewest of `levers` given way, if there is one."""
         drafts: list[tuple[Lever | None, Draft]] = [(None, self.without)]
-        if self.witnesses.anchors or not (levers or self.without.instance.eligible[self.index]):
-            return []  # what others depend on does not change places
+        if not (levers or self.without.instance.eligible[self.index]):
+            return []
         if len(self.without.routes) < 2:  # noqa: PLR2004 - nobody to exchange with
             return []
         self._load_solver()
@@ -184,7 +184,8 @@ class _Search:
             opened = self._opened((lever,)) if lever.kind not in {"shift_added", "changes"} else None
             if opened is not None:
                 drafts.append((lever, opened))
-        for orders, places in exchanges(drafts, self.index, self.until if levers else self.fifth):
+        until, held = self.until if levers else self.fifth, self.witnesses.anchors  # what others depend on stays
+        for orders, places in exchanges(drafts, self.index, until, held):
             self.tried += 1
             ways = [lever.closed(self._place(draft, shift, orders[shift])) or [()] for lever, draft, shift in places]
             named = {_shift_id(self.without, shift): visits for shift, visits in orders.items()}

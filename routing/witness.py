@@ -141,16 +141,19 @@ class Witnesses:
         )  # fmt: skip
 
     def _moved(self, witness: Plan) -> tuple[Moved, ...]:
-        was = {stop.visit: (route.shift, stop.start) for route in self._plan.routes for stop in route.stops}
+        was: dict[str, dict[str, int]] = {}
+        for route in self._plan.routes:
+            for stop in route.stops:
+                was.setdefault(stop.visit, {})[route.shift] = stop.start
         visits = {visit.id: visit for visit in self._problem.visits}
         return tuple(
             Moved(
-                visit=stop.visit, shift=route.shift, start_before=was[stop.visit][1], start_after=stop.start,
+                visit=stop.visit, shift=route.shift, start_before=self.starts[stop.visit], start_after=stop.start,
                 told=told_anew(visits[stop.visit], route.shift, stop.start, self._problem.prices),
             )
             for route in witness.routes
             for stop in route.stops
-            if stop.visit != self._visit.id and was[stop.visit] != (route.shift, stop.start)
+            if stop.visit != self._visit.id and was[stop.visit].get(route.shift) != stop.start
         )  # fmt: skip
 
 

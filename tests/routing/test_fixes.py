@@ -327,6 +327,27 @@ def test_room_is_made_by_an_exchange_between_two_routes() -> None:
     assert [(one.visit, one.shift) for one in fix.moved] == [("long", "li-wei/mon")]
 
 
+def test_a_crew_of_another_day_keeps_nobody_else_from_changing_places() -> None:
+    """As before, but both go to a visit for two on Tuesday, which stays as it is."""
+    tuesday: dict[str, Any] = {"start": DAY, "end": DAY + 8 * HOUR, "skills": ("lift", "door")}
+    days = (
+        shift("li-wei/mon", end=5 * HOUR), shift("zhou-tao/mon", end=3 * HOUR, skills=("lift", "door")),
+        shift("li-wei/tue", **tuesday), shift("zhou-tao/tue", **tuesday),
+    )  # fmt: skip
+    visits = (
+        visit("long", "depot", duration=3 * HOUR),
+        visit("short", "depot", duration=2 * HOUR),
+        visit("v1", "depot", duration=3 * HOUR, skills=("door",), pin=Pin(shift="zhou-tao/mon")),
+        visit("crew", "depot", technicians=2, windows=(Window(start=DAY, end=DAY),)),
+    )
+    whole = problem(days, visits, travel=line(4, 600))
+    plan = _given(whole, [1], [0], kept=("li-wei/tue", "zhou-tao/tue"))
+    found = asked(whole, plan=explained(whole, plan))
+    (fix,) = found.fixes
+    assert (found.outcome, fix.relaxations, fix.technician) == ("no_need", (), "zhou-tao")
+    assert [(one.visit, one.shift) for one in fix.moved] == [("long", "li-wei/mon")]
+
+
 def test_an_exchange_with_a_rule_given_way_takes_the_fewest() -> None:
     """周涛 has half an hour too little even without the visit that 李伟 can take over."""
     days = (shift("li-wei/mon", end=5 * HOUR), shift("zhou-tao/mon", end=9_000, skills=("lift", "door")))
@@ -346,9 +367,11 @@ def test_an_exchange_with_a_rule_given_way_takes_the_fewest() -> None:
     assert [(lever, shift) for lever, _, shift in needed] == [(overtime, 1)]
 
 
-def _given(whole: Problem, *orders: list[int]) -> Plan:
-    """The plan with these routes, whatever else could be better."""
-    draft = draft_of(whole, msgspec.structs.replace(solve(whole, QUICK), routes=()))
+def _given(whole: Problem, *orders: list[int], kept: tuple[str, ...] = ()) -> Plan:
+    """The plan with these routes, whatever else could be better, and the shifts `kept` as they are planned."""
+    plan = solve(whole, QUICK)
+    routes = tuple(route for route in plan.routes if route.shift in kept)
+    draft = draft_of(whole, msgspec.structs.replace(plan, routes=routes))
     for number, route in enumerate(orders):
         driven = simulate_route(draft.instance, number, route)
         assert driven is not None
