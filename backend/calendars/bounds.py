@@ -36,9 +36,9 @@ def must_be_near(now: datetime, given: Mapping[str, Any]) -> None:
     _must_lie_between(now - OWED_DAYS, given, now + OWED_DAYS)
 
 
-def must_be_ahead(now: datetime, given: Mapping[str, Any]) -> None:
-    """Refuse times to come that have passed, or lie further away than anybody plans, by field; raises invalid."""
-    _must_lie_between(now, given, now + AGREED_DAYS)
+def must_be_ahead(now: datetime, given: Mapping[str, Any], *, within: timedelta = AGREED_DAYS) -> None:
+    """Refuse times to come that have passed, or lie further away than `within`, by field; raises invalid."""
+    _must_lie_between(now, given, now + within)
 
 
 def _must_lie_between(earliest: datetime, given: Mapping[str, Any], latest: datetime) -> None:

@@ -22,6 +22,7 @@ from backend.dispatch.open_visits import (
     UNDER_WAY,
     Standing,
     imminent,
+    longest,
     place_of,
     remaining,
     second,
@@ -144,7 +145,7 @@ def _stay(part: Joining, now: datetime, shift: planning.Shift | None) -> plannin
 def _length(part: Joining, now: datetime) -> int:
     if part.under_way or part.arrives_at is None or part.ends_at is None or part.ends_at <= part.arrives_at:
         return remaining(part, now)
-    return int((part.ends_at - part.arrives_at).total_seconds())
+    return int(min(part.ends_at - part.arrives_at, longest(part)).total_seconds())
 
 
 async def joined_visits(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, UUID]:

@@ -11,10 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.contracts.models import CommitmentClock
 from backend.dispatch.travel_rules import zone_of
+from backend.jobs.expecting import OVERRUN_DAYS
 from backend.jobs.models import Assignment, ExpectedEnd, Visit, WorkOrder
 from backend.people.models import Shift
 from backend.sites.models import Site
 from routing import problem as planning
+from routing.limits import MAX_HORIZON_SECONDS
 
 MOVABLE: Final = ("unplanned", "planned", "contacted")
 UNDER_WAY: Final = ("departed", "arrived", "started", "paused")
@@ -164,7 +166,12 @@ def remaining(row: Any, now: datetime) -> int:
         length = max(row.expected_ends_at - now, LEAST_REMAINING)
     elif row.state in UNDER_WAY and row.state != "departed" and row.ends_at:
         length = min(length, max(row.ends_at - now, LEAST_REMAINING))
-    return int(length.total_seconds())
+    return int(min(length, longest(row)).total_seconds())
+
+
+def longest(row: Any) -> timedelta:
+    """Return what a visit can take at most, whatever was reported: one mistyped month must not stop a unit's plans."""
+    return min(timedelta(minutes=row.duration_minutes) + OVERRUN_DAYS, timedelta(seconds=MAX_HORIZON_SECONDS))
 
 
 def second(at: datetime, now: datetime) -> int:

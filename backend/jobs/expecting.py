@@ -1,6 +1,6 @@
 """What people expect of a visit under way: when it will be over."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,6 +14,8 @@ from backend.jobs.models import ExpectedEnd, Visit
 from backend.jobs.rules import VisitState
 from backend.jobs.schemas import ExpectedEndEntry
 
+OVERRUN_DAYS: Final = timedelta(days=3)
+"""By how much longer than its length a visit may be expected to take still; further away, the month was mistyped."""
 UNDER_WAY: Final = frozenset({VisitState.DEPARTED, VisitState.ARRIVED, VisitState.STARTED, VisitState.PAUSED})
 
 
@@ -22,9 +24,10 @@ async def expect_end(
 ) -> ExpectedEnd:
     """Note when a visit under way will be over; the rest of its technician's day is planned by it.
 
-    Raises not_under_way, and invalid for a time that has passed.
+    Raises not_under_way, and invalid for a time that has passed or lies too far away.
     """
-    must_be_ahead(now, {"expected_ends_at": entry.expected_ends_at})
+    within = timedelta(minutes=visit.duration_minutes) + OVERRUN_DAYS
+    must_be_ahead(now, {"expected_ends_at": entry.expected_ends_at}, within=within)
     if visit.state not in UNDER_WAY:
         state_zh, state_en = STATE_NAMES[visit.state]
         raise Problem(NOT_UNDER_WAY, state=visit.state, state_zh=state_zh, state_en=state_en)

@@ -11,11 +11,11 @@ from backend.core.changes import change
 from backend.core.clock import parse_instant
 from backend.core.sessions import READERS
 from backend.dispatch.desk import Desk as PlanDesk
-from backend.jobs.models import Assignment
+from backend.jobs.models import Assignment, ExpectedEnd
 from tests.live import accepted, after, day_of, days, give_at, offers, published_day, tried, visit_at
 from tests.make import LAT, LON, Desk, Office
 from tests.personas import CHEN_JING, LI_WEI, MA_CHAO, SUN_LEI, TANG_MIN, WANG_FANG, WU_GANG, ZHOU_TAO
-from tests.planning import absent, assignment, holder, shift_of
+from tests.planning import absent, assignment, done, holder, shift_of, stops
 from tests.work import change as change_visit
 from tests.work import give, ok, opened, refused, report
 
@@ -295,8 +295,27 @@ async def test_an_overrun_shows_who_will_be_late_before_anybody_plans(sqlite: Of
     assert "late_back" in [one["code"] for one in day["warnings"]]
     zhou_tao = await sqlite.sign_in(ZHOU_TAO)
     refused(await zhou_tao.post(f"/visits/{first}/expected-end", {"expected_ends_at": due}), "not_found")
-    past = {"expected_ends_at": after(hours=-1).isoformat()}
-    assert refused(await li_wei.post(f"/visits/{first}/expected-end", past), "invalid")["findings"]
+    for wrong in (after(hours=-1), after(days=30)):
+        said = {"expected_ends_at": wrong.isoformat()}
+        assert refused(await li_wei.post(f"/visits/{first}/expected-end", said), "invalid")["findings"]
+
+
+async def test_a_mistyped_month_holds_up_one_person_not_the_unit(sqlite: Office) -> None:
+    """Reported before such were refused, and typed where somebody was asked to join."""
+    wang_fang, li_wei = await sqlite.sign_in_for_long(WANG_FANG), await sqlite.sign_in_for_long(LI_WEI)
+    shift, theirs = await shift_of(sqlite, LI_WEI), await shift_of(sqlite, ZHOU_TAO)
+    first, waiting = [await visit_at(wang_fang, sqlite, name) for name in ("东楼", "西楼")]
+    await give_at(wang_fang, sqlite, first, LI_WEI, shift, hours=0.33)
+    ever = {"arrives_at": after(hours=2).isoformat(), "ends_at": after(days=60).isoformat()}
+    await give(wang_fang, sqlite, waiting, WU_GANG)
+    await give(wang_fang, sqlite, waiting, ZHOU_TAO, leads=False, shift_id=str(theirs), **ever)
+    await report(li_wei, first, "depart")
+    async with sqlite.database.write() as session:
+        session.add(ExpectedEnd(visit_id=UUID(first), expected_ends_at=after(days=60), reported_at=sqlite.now))
+    plan = await done(wang_fang, sqlite, seconds=0.2)
+    assert stops(plan)[first] == str(sqlite.house.id_of(LI_WEI))
+    warned = {day["person_name"]: day["warnings"] for day in (await days(wang_fang, sqlite))["days"]}
+    assert [one["code"] for one in warned["李伟"]] == ["late_back"]
 
 
 async def test_questions_that_wait_hold_nobodys_connection(sqlite: Office, monkeypatch: pytest.MonkeyPatch) -> None:
