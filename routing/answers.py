@@ -140,7 +140,7 @@ class Fix(msgspec.Struct, frozen=True, kw_only=True):
     """What gives way (nothing, where there is a place as it is), and what then comes of the visit and of the others.
 
     `cost`: by term, the difference to the plan as it is; `price`: its sum but for `unserved`, in the unit of `Prices`.
-    What a customer agrees to keeps its price: being told anew, and coming after the deadline or window as it was.
+    What a customer agrees to keeps its price: coming after the deadline or window as it was.
     `routes`: those that differ; `shifts`: their shifts. `witness`: the whole plan, of `relaxed(problem, relaxations)`.
     """
 

@@ -15,7 +15,7 @@ OTHERS: Final = 2
 CHOICES: Final = 4
 """Best choices handed over, one after the other, until one keeps what others were promised."""
 MOST_RULES: Final = 2
-OF_SHIFTS: Final = frozenset({"overtime", "shift_earlier", "told", "van"})
+OF_SHIFTS: Final = frozenset({"overtime", "shift_earlier", "van"})
 """Levers that make room for any visit, not only for the one that has none."""
 
 Opened: TypeAlias = "tuple[Lever | None, Draft]"

@@ -12,12 +12,12 @@ import msgspec
 
 from routing.limits import MAX_HORIZON_SECONDS, MAX_WINDOWS_PER_VISIT, SECONDS_PER_DAY
 from routing.plan import Route
-from routing.problem import Away, Break, PartNeed, Problem, Shift, VanStock, Visit, Window, told_anew
+from routing.problem import Away, Break, PartNeed, Problem, Shift, VanStock, Visit, Window
 from routing.texts import Facts
 
 Kind: TypeAlias = Literal[
     "overtime", "shift_earlier", "shift_added", "skill", "allowed", "pin", "window", "promise", "deadline", "earliest",
-    "part_ready", "part_van", "van", "told", "changes",
+    "part_ready", "part_van", "van", "changes",
 ]  # fmt: skip
 
 QUARTER: Final = 900
@@ -33,8 +33,6 @@ ADDED_SHIFTS: Final = 60
 """Shifts that might be added, looked at for one visit."""
 NEW_WINDOW: Final = 3_600
 """How long a window is that a customer is asked for."""
-MOST_TOLD: Final = 2
-"""Customers who would have to be told another time."""
 
 
 class Relaxation(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +128,7 @@ def _agreed(visit: Visit, one: Relaxation) -> Visit:
         return msgspec.structs.replace(visit, windows=(*visit.windows[: MAX_WINDOWS_PER_VISIT - 1], one.window))
     change = {
         "pin": {"pin": None}, "promise": {"promise": one.window}, "deadline": {"commitment_due": one.at},
-        "earliest": {"earliest": one.at}, "part_ready": {"parts_ready": one.at}, "told": {"told": False},
+        "earliest": {"earliest": one.at}, "part_ready": {"parts_ready": one.at},
     }  # fmt: skip
     return msgspec.structs.replace(visit, **change[one.kind])
 
@@ -396,25 +394,6 @@ def _close_van(place: Place) -> Ways:
     return [(Relaxation(kind="van", shift=place.shift.id, technician=place.shift.technician, amount=load),)]
 
 
-def _open_told(problem: Problem, visit: Visit) -> Problem | None:
-    """Let customers be told anew for so little that MOST_TOLD of them are cheaper than leaving the visit out."""
-    if not any(one.told and not one.frozen for one in problem.visits):
-        return None
-    prices = problem.prices
-    cheap = min(prices.told_moved, prices.unserved.of(visit.priority) // (MOST_TOLD + 1))
-    return msgspec.structs.replace(problem, prices=msgspec.structs.replace(prices, told_moved=cheap))
-
-
-def _close_told(place: Place) -> Ways:
-    told = {visit.id: visit for visit in place.problem.visits if visit.told and not visit.frozen}
-    moved = [
-        Relaxation(kind="told", visit=stop.visit, at=stop.start)
-        for stop in place.route.stops
-        if stop.visit in told and told_anew(told[stop.visit], place.route.shift, stop.start, place.problem.prices)
-    ]
-    return [tuple(moved)] if 0 < len(moved) <= MOST_TOLD else []
-
-
 def _open_changes(problem: Problem, _visit: Visit) -> Problem | None:
     return None if problem.most_changes is None else msgspec.structs.replace(problem, most_changes=None)
 
@@ -428,7 +407,6 @@ def _close_changes(place: Place) -> Ways:
 
 LEVERS: Final[tuple[Lever, ...]] = (
     Lever("overtime", _open_overtime, _close_overtime),
-    Lever("told", _open_told, _close_told),
     Lever("pin", _open_visit(lambda visit: visit.pin is not None, pin=None), _close_pin),
     Lever("window", _open_visit(lambda visit: bool(visit.windows), windows=()), _close_window),
     Lever("promise", _open_visit(lambda visit: visit.promise is not None, promise=None), _close_promise),

@@ -358,9 +358,6 @@ FIX_TEXTS: Final[Mapping[str, Text]] = {
         "{technician}'s van gets {parts} from another or from stock", "从他车或仓库调{parts}给 {technician}"
     ),
     "van": Text("{technician} takes a van with room for {amount}", "{technician} 换用载量 {amount} 的车辆"),
-    "told": Text(
-        "the customer of {visit}, who was told a time, agrees to {at}", "已获告知时间的 {visit} 客户同意改为 {at}"
-    ),
     "changes": Text("up to {amount} visits of the plan in force may change", "允许改动现行计划中的 {amount} 次上门"),
 }
 """What would have to give way for a visit to have a place."""

@@ -10,15 +10,15 @@ from routing.answers import Fix, Moved
 from routing.arrays import FOREVER, OPENS_FROM, OPENS_UNTIL
 from routing.assemble import assembled
 from routing.check import violations
-from routing.differences import Placed, added_cost, driving, late_of, overtime, placements, stops_of
+from routing.differences import added_cost, driving, late_of, overtime, placements, stops_of
 from routing.draft import Draft, DraftRoute, simulate_route
-from routing.instance import Instance, moved_price, prepare
+from routing.instance import Instance, prepare
 from routing.plan import Cost, Plan, Reason, Stop
 from routing.problem import Prices, Problem, ProblemError, Visit, overdue, told_anew
 from routing.relax import Relaxation, relaxed
 from routing.validate import validate
 
-AGREED: Final = frozenset({"told", "deadline", "promise"})
+AGREED: Final = frozenset({"deadline", "promise"})
 """What a customer agrees to and what keeps its price."""
 
 
@@ -120,16 +120,10 @@ class Witnesses:
         unserved = 0 if self.planned else -self._unserved
         agreed = agreed_price(self._problem, relaxations, witness)
         cost = msgspec.structs.replace(
-            cost, unserved=unserved, churn=cost.churn + agreed.churn, late=cost.late + agreed.late,
-            promise=cost.promise + agreed.promise,
+            cost, unserved=unserved, late=cost.late + agreed.late, promise=cost.promise + agreed.promise
         )  # fmt: skip
         old = {route.shift: route for route in self._plan.routes}
         new = {route.shift: route for route in witness.routes}
-        placed = placements(witness)
-        relaxations = tuple(
-            msgspec.structs.replace(one, at=placed[one.visit or ""].start) if one.kind == "told" else one
-            for one in relaxations
-        )
         touched = tuple(name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name))
         return Fix(
             relaxations=relaxations, visit=self._visit.id, shift=own.shift, technician=own.technician, start=stop.start,
@@ -160,20 +154,18 @@ class Witnesses:
 def agreed_price(problem: Problem, relaxations: Sequence[Relaxation], witness: Plan) -> Cost:
     """Return what the customers' agreement took off the price of `witness`, by term.
 
-    The relaxed problem calls nobody told who agreed to another time, and nobody late who agreed to a later deadline or
-    window; `problem` is the one before.
+    The relaxed problem calls nobody late who agreed to a later deadline or window; `problem` is the one before.
     """
     visits, now = ({visit.id: visit for visit in one.visits} for one in (problem, relaxed(problem, relaxations)))
     placed = placements(witness)
-    late = churn = promise = 0
+    late = promise = 0
     for one in {one.visit or "" for one in relaxations if one.kind in AGREED} & placed.keys():
         at = placed[one]
         late += _late_price(visits[one], problem.prices, at.start) - _late_price(now[one], problem.prices, at.start)
-        churn += _moved_price(visits[one], problem.prices, at) - _moved_price(now[one], problem.prices, at)
         promise += _promise_price(visits[one], problem.prices, at.start) - _promise_price(
             now[one], problem.prices, at.start
         )
-    return Cost(late=late, churn=churn, promise=promise)
+    return Cost(late=late, promise=promise)
 
 
 def _late_price(visit: Visit, prices: Prices, start: int) -> int:
@@ -184,13 +176,6 @@ def _late_price(visit: Visit, prices: Prices, start: int) -> int:
 def _promise_price(visit: Visit, prices: Prices, start: int) -> int:
     late = 0 if visit.promise is None else max(0, start - visit.promise.end)
     return prices.promise_broken + prices.promise_second * late if late else 0
-
-
-def _moved_price(visit: Visit, prices: Prices, placed: Placed) -> int:
-    before = visit.previous
-    if before is None or before.shift != placed.shift:
-        return moved_price(visit, placed.shift, prices)
-    return prices.told_moved if told_anew(visit, placed.shift, placed.start, prices) else 0
 
 
 def _kept(visit: Visit, before: int | None, after: int | None) -> bool:

@@ -9,7 +9,7 @@ from routing.relax import Relaxation
 from routing.texts import FIX_TEXTS
 
 OF_DISPATCHERS: Final = frozenset({"overtime", "shift_earlier", "shift_added", "pin"})
-OF_CUSTOMERS: Final = frozenset({"window", "promise", "deadline", "told"})
+OF_CUSTOMERS: Final = frozenset({"window", "promise", "deadline"})
 
 FIRST: Final[Mapping[str, Words]] = {
     "skill": (
@@ -37,6 +37,7 @@ ASK_FIRST: Final[Words] = (
 
 
 NO_NEED: Final[Words] = ("无需放宽", "nothing need give way")
+NO_RULE: Final[Words] = ("无需放宽规则", "no rule need give way")
 NOT_SEARCHED: Final[Mapping[str, Words]] = {
     "crew": (
         "需要多人同时上门,不逐项查找办法;请重新计划,或逐一指派人员。",
@@ -95,7 +96,7 @@ def as_what_if(fix: Fix) -> WhatIf:
 
 
 def fix_words(fix: Fix, naming: Naming) -> Words:
-    """Return a fix as one sentence: what gives way, then who comes when and who else moves."""
+    """Return a fix as one sentence: what gives way, then who comes when, who else moves and has to be told so."""
     model = fix.shift.partition("+")[0]
     tried = as_what_if(fix)
     zh, en = outcome_words(
@@ -105,6 +106,8 @@ def fix_words(fix: Fix, naming: Naming) -> Words:
         ),
         naming,
     )  # fmt: skip
+    if told := _told_anew(fix):
+        zh, en = f"{zh},须重新通知 {told} 位客户", f"{en}, customers to be told anew: {told}"
     parts = [relaxation_words(one, naming) for one in fix.relaxations]
     if not parts:
         opening_zh, opening_en = _opening(fix)
@@ -116,7 +119,13 @@ def _opening(fix: Fix) -> Words:
     """Return what a fix with nothing given way is: a place, or one that misses something."""
     if fix.late_seconds:
         return MISSES_COMMITMENT
-    return MISSES_PROMISE if fix.promise_late_seconds else NO_NEED
+    if fix.promise_late_seconds:
+        return MISSES_PROMISE
+    return NO_RULE if _told_anew(fix) else NO_NEED
+
+
+def _told_anew(fix: Fix) -> int:
+    return sum(one.told for one in fix.moved)
 
 
 def found_words(found: Fixes, shown: Sequence[Words]) -> Words:

@@ -40,12 +40,6 @@ FIX_NEEDS = Fault(
 )  # fmt: skip
 
 
-SEVERAL_CUSTOMERS: Final = (
-    "这个办法要几位客户同意新的时间。请先分别与每位客户改约,再查看办法。",
-    "It needs several customers to agree to another time. Move each appointment first, then look at the fixes again.",
-)
-
-
 def chosen(seen: Situation, found: Fixes, name: str, wanted: AppliedFix) -> Fix:
     """Return the fix that was shown; raises fix_gone, fix_needs, and board_moved_on where it starts at another time."""
     fix = next((one for one in found.fixes if fix_name(one, seen.naming) == name), None)
@@ -57,9 +51,6 @@ def chosen(seen: Situation, found: Fixes, name: str, wanted: AppliedFix) -> Fix:
         if (decides(one) == "others" or (decides(one) == "customer" and wanted.agreed is None))
         and (words := first_words(one, seen.naming)) is not None
     ]
-    asked = {one.visit for one in fix.relaxations if decides(one) == "customer"}
-    if len(asked) > 1:  # one agreement is one customer's
-        missing.append(Finding("agreed", *SEVERAL_CUSTOMERS))
     if missing:
         raise Problem(FIX_NEEDS, *missing)
     if wanted.starts_at is not None and abs(seen.naming.at(fix.start) - wanted.starts_at) > SHOWN_TOLERANCE:
@@ -162,7 +153,7 @@ async def _agreed_time(  # noqa: PLR0917
 
     By their own wish the limit moves, too, also that of an order without a case, which has no clock.
     """
-    start = one.window.start if one.window else (one.at if one.kind == "told" else fix.start) or 0
+    start = one.window.start if one.window else fix.start
     begins = seen.naming.at(quarter_before(start, past_quarter(seen.naming)))
     ends = seen.naming.at(one.window.end if one.window else one.at or 0)
     visit = await session.get_one(Visit, UUID(one.visit or ""))

@@ -4,11 +4,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import msgspec
 import pytest
 
 from backend.core.clock import parse_instant
-from backend.dispatch import plan
 from backend.people.models import Shift
 from tests.live import after, day_of, give_at, offers, published_day, visit_at
 from tests.make import LAT, START, Desk, Office
@@ -33,12 +31,8 @@ def kinds(seen: dict[str, Any]) -> list[list[str]]:
 
 
 def with_kind(seen: dict[str, Any], kind: str) -> dict[str, Any]:
-    return with_kinds(seen, [kind])
-
-
-def with_kinds(seen: dict[str, Any], wanted: list[str]) -> dict[str, Any]:
-    assert wanted in kinds(seen), seen
-    return seen["fixes"][kinds(seen).index(wanted)]
+    assert [kind] in kinds(seen), seen
+    return seen["fixes"][kinds(seen).index([kind])]
 
 
 def body(seen: dict[str, Any], fix: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -234,31 +228,20 @@ async def test_a_replan_allowed_fewer_changes_than_have_happened_says_how_many_i
     assert "fewer than 1 changed visits; 0 are allowed" in failed["error"]["en"]
 
 
-async def test_customers_who_were_told_agree_one_at_a_time(sqlite: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where telling a customer anew is dearer than leaving a visit out, their agreement is asked for."""
-    dear = msgspec.structs.replace(plan.PRICES, told_moved=900_000_000)
-    monkeypatch.setattr(plan, "PRICES", dear)
+async def test_a_place_that_moves_customers_who_were_told_says_so_and_whom(sqlite: Office) -> None:
     wang_fang = await sqlite.sign_in(WANG_FANG)
     _, told = await day_of(wang_fang, sqlite, LI_WEI, "东楼", "西楼")
     for number, visit in enumerate(told):
         await told_of(wang_fang, visit, 1 + number, 9)
 
-    agreed = {"channel": "phone", "asked_by": "customer", "reason": "改期"}
-    longest = await visit_at(wang_fang, sqlite, "银行", duration_minutes=270)
-    seen = await fixes_of(wang_fang, longest)
-    both = with_kinds(seen, ["told", "told"])
-    assert both["cost"]["churn"] == 2 * 900_000_000
-    answer = await wang_fang.post(f"/visits/{longest}/fixes/{both['fix']}/apply", body(seen, both, agreed=agreed))
-    assert "several customers" in refused(answer, "fix_needs")["findings"][0]["en"]
-    assert await assignment(wang_fang, longest) is None
-
     long = await visit_at(wang_fang, sqlite, "医院", duration_minutes=216)
     seen = await fixes_of(wang_fang, long)
-    fix = with_kind(seen, "told")
-    assert (fix["told_again"], fix["cost"]["churn"]) == ([told[1]], 900_000_000)
-    refused(await wang_fang.post(f"/visits/{long}/fixes/{fix['fix']}/apply", body(seen, fix)), "fix_needs")
+    (fix,) = seen["fixes"]
+    assert (seen["outcome"], fix["gives_way"], fix["told_again"]) == ("no_need", [], [told[1]])
+    assert fix["sentence_en"].startswith("no rule need give way: 李伟 ")
+    assert fix["sentence_en"].endswith(", customers to be told anew: 1")
     before = parse_instant((await holder(wang_fang, told[1]))["arrives_at"])
-    ok(await wang_fang.post(f"/visits/{long}/fixes/{fix['fix']}/apply", body(seen, fix, agreed=agreed)), 201)
+    ok(await wang_fang.post(f"/visits/{long}/fixes/{fix['fix']}/apply", body(seen, fix)), 201)
     moved, then = ok(await wang_fang.get(f"/visits/{told[1]}")), await holder(wang_fang, told[1])
     assert parse_instant(then["arrives_at"]) != before
     opens, closes = (parse_instant(moved[name]) for name in ("window_starts_at", "window_ends_at"))

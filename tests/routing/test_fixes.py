@@ -19,7 +19,6 @@ from routing.problem import (
     Away,
     Follows,
     PartNeed,
-    PerPriority,
     Pin,
     Previous,
     Prices,
@@ -193,36 +192,13 @@ def test_nobody_is_asked_for_time_in_which_they_are_away() -> None:
     assert frozenset({"shift_earlier"}) not in kinds(asked(msgspec.structs.replace(early, away=(begins,))))
 
 
-def test_who_was_told_a_time_may_be_asked_to_agree_to_another() -> None:
-    told = visit("told", "depot", told=True, previous=Previous(shift="li-wei/mon", start=0), duration=HOUR, priority=4)
-    window = Window(start=0, end=0)
-    cheap = visit("v1", "depot", windows=(window,), priority=4)
-    prices = {"told_moved": 900_000_000}
-    whole = problem((shift(),), (told, cheap), travel=line(4, 600))
-    whole = msgspec.structs.replace(whole, prices=msgspec.structs.replace(whole.prices, **prices))
-    found = asked(whole)
-    one = the(found, "told")
-    assert (one.visit, one.at) == ("told", HOUR)
-    again = next(fix for fix in found.fixes if fix.relaxations == (one,))
-    assert again.cost.churn == 900_000_000
-
-
-def test_two_customers_who_agree_are_told_anew_at_the_price_of_two() -> None:
-    told = tuple(
-        visit(name, "depot", told=True, previous=Previous(shift="li-wei/mon", start=start), priority=4)
-        for name, start in (("a", 0), ("b", HOUR))
-    )
-    urgent = visit("v1", "depot", windows=(Window(start=0, end=0),), priority=4, duration=2 * HOUR)
-    prices = Prices(told_moved=150_000_000, unserved=PerPriority(p1=1, p2=1, p3=1, p4=200_000_000))
-    whole = problem((shift(),), (*told, urgent), travel=line(4, 600), prices=prices)
-    plan = solve(whole, QUICK)
-    assert [one.visit for one in plan.unplanned] == ["v1"]
-    found = asked(whole, plan=plan)
-    both = next(fix for fix in found.fixes if {one.kind for one in fix.relaxations} == {"told"})
-    assert {(one.visit, one.at) for one in both.relaxations} == {("a", 2 * HOUR), ("b", 3 * HOUR)}
-    assert {one.visit for one in both.moved if one.told} == {"a", "b"}
-    assert both.cost.churn == 300_000_000
-    assert both.price >= 300_000_000
+def test_a_place_that_moves_who_was_told_breaks_no_rule_and_says_whom() -> None:
+    told = visit("told", "depot", told=True, previous=Previous(shift="li-wei/mon", start=0), duration=HOUR)
+    whole = problem((shift(),), (told, visit("v1", "depot", windows=(Window(start=0, end=0),))), travel=line(4, 600))
+    found = asked(whole, plan=explained(whole, _given(whole, [0])))
+    (fix,) = found.fixes
+    assert (found.outcome, fix.relaxations, fix.cost.churn) == ("no_need", (), Prices().told_moved)
+    assert [(one.visit, one.start_after, one.told) for one in fix.moved] == [("told", HOUR, True)]
 
 
 def test_more_changes_may_be_allowed() -> None:

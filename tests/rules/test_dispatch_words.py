@@ -5,13 +5,14 @@ from string import Formatter
 from typing import Final
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from backend.dispatch.fix_wording import fix_words, found_words, relaxation_words
 from backend.dispatch.live_wording import Label, Naming, broken_words, refusal_words
 from backend.dispatch.plan import LEFT_OUT_TEXTS
 from backend.dispatch.wording import reason_words
-from routing.answers import Broken, Fix, Fixes, Outcome
+from routing.answers import Broken, Fix, Fixes, Moved, Outcome
 from routing.plan import Cost, Reason
 from routing.problem import PartNeed, ProblemError
 from routing.protocol import fault
@@ -95,6 +96,12 @@ def test_a_refusal_of_the_planner_names_the_place(refused: ProblemError, said: s
     assert "医院" in zh
 
 
+PLACE = Fix(
+    relaxations=(), visit="v1", shift="s1", technician="s1", start=0, late_seconds=0, promise_late_seconds=0, price=0,
+    cost=Cost(), added_travel_seconds=0, added_overtime_seconds=0, moved=(), shifts=(), routes=(),
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("late", "promise_late", "opening"),
     [
@@ -105,12 +112,17 @@ def test_a_refusal_of_the_planner_names_the_place(refused: ProblemError, said: s
     ],
 )
 def test_a_place_as_it_is_says_what_it_misses(late: int, promise_late: int, opening: str) -> None:
-    place = Fix(
-        relaxations=(), visit="v1", shift="s1", technician="s1", start=0, late_seconds=late,
-        promise_late_seconds=promise_late, price=0, cost=Cost(), added_travel_seconds=0, added_overtime_seconds=0,
-        moved=(), shifts=(), routes=(),
-    )  # fmt: skip
+    place = msgspec.structs.replace(PLACE, late_seconds=late, promise_late_seconds=promise_late)
     assert fix_words(place, NAMING)[1].startswith(opening)
+
+
+def test_a_place_that_moves_somebody_who_was_told_is_not_called_free() -> None:
+    moved = Moved(visit="v1", shift="s1", start_before=0, start_after=1_800, told=True)
+    zh, en = fix_words(msgspec.structs.replace(PLACE, moved=(moved,)), NAMING)
+    assert en.startswith("no rule need give way: 李伟 ")
+    assert en.endswith(", customers to be told anew: 1")
+    assert zh.startswith("无需放宽规则:李伟 ")
+    assert zh.endswith(",须重新通知 1 位客户")
 
 
 @pytest.mark.parametrize("outcome", ["misses_commitment", "misses_promise"])
