@@ -17,7 +17,6 @@ from uuid import UUID, uuid4
 
 import msgspec
 from sqlalchemy import delete, select, text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from backend.core.sessions import Database
@@ -79,8 +78,28 @@ async def enqueue(session: AsyncSession, step: Step) -> None:
     raw: Any = (await connection.get_raw_connection()).driver_connection
     if not raw.is_in_transaction():
         raise RuntimeError("a step joins the queue with the transaction that asks for it")
-    queries = await queue_queries(connection)
-    await queries.enqueue(RUN_PLAN, msgspec.json.encode(step), dedupe_key=step.key, on_conflict="skip")
+    async with _driver_words(connection):
+        queries = await queue_queries(connection)
+        await queries.enqueue(RUN_PLAN, msgspec.json.encode(step), dedupe_key=step.key, on_conflict="skip")
+
+
+@asynccontextmanager
+async def _driver_words(connection: AsyncConnection) -> AsyncGenerator[None]:
+    """Raise ConnectionError for whatever the driver says, as the library passes its errors on as they are.
+
+    The pool has to be told of a connection that broke.
+    """
+    from asyncpg import (  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]
+        InterfaceError,
+        InternalClientError,
+        PostgresError,
+    )
+
+    try:
+        yield
+    except (InterfaceError, InternalClientError, PostgresError, OSError) as error:
+        await connection.invalidate()
+        raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
 
 async def queue_queries(connection: AsyncConnection) -> "Queries":
@@ -129,12 +148,16 @@ class QueueWorker:
         self._swept = -SWEEP_SECONDS
 
     async def run(self) -> None:
-        """Work until cancelled; a step interrupted by the cancellation goes back into the queue."""
+        """Work until cancelled; a step interrupted by the cancellation goes back into the queue.
+
+        Whatever the database or its driver says (restarted, locked, full) is logged, and the work goes on after a wait:
+        a step it happened to has a lease, after which it is begun again.
+        """
         while True:
             try:
                 await self._sweep_now_and_then()
                 worked = await self.run_one()
-            except (SQLAlchemyError, OSError):
+            except Exception:
                 log.exception("the queue of plans does not answer")
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
@@ -155,7 +178,7 @@ class QueueWorker:
         except asyncio.CancelledError:
             try:
                 await self._give_back(job)
-            except (SQLAlchemyError, OSError):  # its lease ends by itself; whoever stops us is not kept waiting
+            except Exception:  # its lease ends by itself; whoever stops us is not kept waiting
                 log.exception("step %s was not given back", job.id)
             raise
         else:
@@ -192,7 +215,7 @@ class QueueWorker:
             try:
                 async with self._session() as queries:
                     await queries.update_heartbeat([job])
-            except (SQLAlchemyError, OSError):
+            except Exception:
                 log.exception("no heartbeat for step %s", job)
 
     async def _log(self, job: "Job", status: Any) -> None:
@@ -205,30 +228,21 @@ class QueueWorker:
 
     @asynccontextmanager
     async def _session(self) -> "AsyncGenerator[Queries]":
-        """The library's statements over a connection of the pool, which has to be told of one that broke.
-
-        Raises ConnectionError for whatever the driver says, as the library passes its errors on as they are.
-        """
-        from asyncpg import (  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]
-            InterfaceError,
-            InternalClientError,
-            PostgresError,
-        )
-
-        async with self._database.bare() as connection:
-            try:
-                yield await queue_queries(connection)
-            except (InterfaceError, InternalClientError, PostgresError, OSError) as error:
-                await connection.invalidate()
-                raise ConnectionError(f"{type(error).__name__}: {error}") from error
+        """The library's statements over a connection of the pool; raises ConnectionError."""
+        async with self._database.bare() as connection, _driver_words(connection):
+            yield await queue_queries(connection)
 
 
 async def _open_steps(session: AsyncSession) -> list[Step]:
-    """Return what is still to be done of every open run."""
-    runs = select(PlanRun.id).where(PlanRun.state.in_(OPEN_STATES))
+    """Return what is still to be done of every open run, always in the same order.
+
+    Of two workers that fill an empty queue at the same moment one then waits for the other; in different orders each
+    could wait for the other's keys.
+    """
+    runs = select(PlanRun.id).where(PlanRun.state.in_(OPEN_STATES)).order_by(PlanRun.id)
     steps: list[Step] = []
     for run_id in (await session.execute(runs)).scalars().all():
-        parts = select(PlanPart.number, PlanPart.state).where(PlanPart.plan_run_id == run_id)
+        parts = select(PlanPart.number, PlanPart.state).where(PlanPart.plan_run_id == run_id).order_by(PlanPart.number)
         rows = (await session.execute(parts)).all()
         waiting = [Step(plan_run_id=run_id, part=row.number) for row in rows if row.state != "done"]
         steps += waiting or [Step(plan_run_id=run_id, join=bool(rows))]

@@ -279,6 +279,34 @@ async def test_a_worker_outlives_connections_that_break(postgresql: Office, monk
     assert working.cancelled()
 
 
+async def test_a_worker_outlives_a_statement_that_is_ended_while_it_fills_the_queue(
+    postgresql: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one is that waits too long or for each other: the driver's own errors come out of a transaction of ours."""
+    monkeypatch.setattr(queue, "RETRY_SECONDS", 0.05)
+    chen_jing, made = await postgresql.sign_in(CHEN_JING), worker(postgresql)
+    await shift_of(postgresql, SUN_LEI)
+    plan = await wish(chen_jing, postgresql, "company", seconds=SHORT)
+    end = text(
+        "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%pgqueuer%'"
+    )
+    ended, deadline = 0, time.monotonic() + PATIENCE
+    async with postgresql.database.write() as session, postgresql.database.bare() as connection:
+        await session.execute(text("LOCK TABLE plan_queue.pgqueuer IN EXCLUSIVE MODE"))
+        working = asyncio.create_task(made.run())
+        while not ended and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+            ended = (await connection.execute(end)).scalar_one()
+    try:
+        assert ended == 1
+        assert (await state_is(chen_jing, plan, "done", "failed"))["error"] is None
+    finally:
+        working.cancel()
+        await asyncio.wait([working], timeout=PATIENCE)
+    assert working.cancelled()
+
+
 def test_work_is_refused_where_one_process_does_everything() -> None:
     answer = CliRunner().invoke(main, ["work"], env={PREFIX + "DATABASE": ""})
     assert answer.exit_code == 1
