@@ -23,11 +23,17 @@ from routing.problem import Problem
 
 
 async def groups(session: AsyncSession, unit_id: UUID, problem: Problem) -> dict[str, str]:
-    """Return the branch each shift and visit of a problem of `unit_id` belongs to, by the problem's own ids."""
+    """Return the branch each shift and visit of a problem of `unit_id` belongs to, by the problem's own ids.
+
+    The one more person of a what-if is nobody's: that one's shifts end where those do that they were copied from, each
+    of which ends at a place of its own, and they are of the same branch.
+    """
     branches = await _branches(session, unit_id)
     people = select(Person.id, Person.unit_id).where(Person.id.in_({UUID(one.technician) for one in problem.shifts}))
     unit_of = {str(row.id): row.unit_id for row in await session.execute(people)}
-    found = {shift.id: branches.get(unit_of[shift.technician], "") for shift in problem.shifts}
+    staff = [shift for shift in problem.shifts if shift.technician in unit_of]
+    branch_at = {shift.end_place: branches.get(unit_of[shift.technician], "") for shift in staff}
+    found = {shift.id: branch_at.get(shift.end_place, "") for shift in problem.shifts}
     visits = (
         select(Visit.id, WorkOrder.unit_id)
         .join(WorkOrder, WorkOrder.id == Visit.work_order_id)

@@ -26,7 +26,7 @@ from backend.dispatch.queue import PARTS_KEPT, QueueWorker, enqueue_plan, forget
 from backend.jobs.models import WorkOrder
 from backend.settings import PREFIX, Settings
 from tests.make import Desk, Office, Offices
-from tests.personas import CHEN_JING, SUN_LEI, WANG_FANG
+from tests.personas import CHEN_JING, LI_WEI, SUN_LEI, WANG_FANG, ZHOU_TAO
 from tests.planning import PATIENCE, done, much_work, run_of, shift_of, state_is, stops, wish
 from tests.work import ok
 
@@ -119,6 +119,29 @@ async def test_a_plan_of_two_units_is_made_in_parts_and_joined(postgresql: Offic
     assert await waiting(postgresql) == 0
     published = ok(await chen_jing.post(f"/plans/{plan['id']}/publish"))
     assert published["assigned"] == len(stops(made))
+
+
+async def test_one_more_person_belongs_to_the_part_of_whom_they_work_like(postgresql: Office) -> None:
+    """A what-if is cut as the plan was that it is compared with; who is only supposed is in no unit."""
+    chen_jing = await two_units_work(postgresql, 8)
+    base = await wish(chen_jing, postgresql, "company", seconds=SHORT)
+    while await worker(postgresql).run_one():
+        pass
+    staff = {str(postgresql.house.id_of(persona)) for persona in (LI_WEI, ZHOU_TAO, SUN_LEI)}
+    for like in (LI_WEI, SUN_LEI):
+        one_more = {"like_person_id": str(postgresql.house.id_of(like)), "skills": []}
+        asked = ok(await chen_jing.post(f"/plans/{base['id']}/what-ifs", {"one_more": one_more}), 201)
+        while await worker(postgresql).run_one():
+            pass
+        made = ok(await chen_jing.get(f"/plans/{asked['id']}"))
+        assert (made["state"], made["violations"], made["error"]) == ("done", [], None)
+        parts = [
+            {shift["technician"] for shift in part.problem["shifts"]} for part in await parts_of(postgresql, asked)
+        ]
+        assert len(parts) == 2
+        (theirs,) = [part for part in parts if str(postgresql.house.id_of(like)) in part]
+        assert len(theirs - staff) == 1
+        assert set().union(*parts) - theirs <= staff
 
 
 async def test_one_unit_is_planned_whole(postgresql: Office) -> None:
