@@ -25,7 +25,7 @@ import msgspec
 from routing.answers import Fixes, InForce, Proposal, WhatIf, Why
 from routing.check import Violation, violations
 from routing.draft import Draft
-from routing.fixes import explained, fixes, without_witness
+from routing.fixes import fixes, without_witness
 from routing.in_force import draft_of, in_force
 from routing.insertion import propose
 from routing.limits import DESK_SHEETS
@@ -118,11 +118,6 @@ def _try_move(sheet: Sheet, question: TryMove) -> WhatIf:
     return what_if(problem, plan, question.placement, draft=draft)
 
 
-def _explained(problem: Problem, _plan: Plan) -> Plan:
-    now = in_force(problem)
-    return explained(now.problem, now.plan)
-
-
 @answers(FindFixes)
 def _find_fixes(sheet: Sheet, question: FindFixes) -> Fixes:
     problem, _, draft = _about(sheet, question.visit)
@@ -138,8 +133,9 @@ def _searched(problem: Problem, plan: Plan, draft: Draft, question: FindFixes | 
 
 
 def _delayed_since_released(sheet: Sheet, draft: Draft, visit: str) -> Plan:
-    """Return the plan in force with reasons, its delay counted as in `draft`, where `visit` has no published time."""
-    plan, (now, held) = sheet.derived(_explained), sheet.derived(_followed)
+    """Return the plan in force, its delay counted as in `draft`, where `visit` has no published time."""
+    now, held = sheet.derived(_followed)
+    plan = now.plan
     start = next((stop.start for route in plan.routes for stop in route.stops if stop.visit == visit), None)
     if start is None:
         return plan

@@ -17,9 +17,8 @@ import msgspec
 from routing.answers import Fix, Fixes, Outcome
 from routing.assemble import route_of
 from routing.differences import late_of
-from routing.draft import Draft, empty_draft, simulate_route
+from routing.draft import Draft, simulate_route
 from routing.exchange import exchanges
-from routing.explain import Explainer
 from routing.in_force import draft_of
 from routing.ortools.exact import solver
 from routing.plan import Plan
@@ -49,22 +48,13 @@ def fixes(
 ) -> Fixes:
     """Return what could give way so that the unplanned `visit` has a place, or a late one comes in time.
 
-    `plan` is a legal plan of `problem` with reasons (`explained`), `draft` the draft equal to it; `past_quarter`: by
+    `plan` is a legal plan of `problem`, with or without reasons, `draft` the draft equal to it; `past_quarter`: by
     how many seconds second 0 is past a quarter of the hour, on which offered times lie. Raises `ProblemError`
     'visit_unknown', 'visit_planned' (it has a place, in time and as promised) or 'plan_contradicts_problem'.
     """
     index = visit_number(problem, visit)
     draft = draft_of(problem, plan) if draft is None else draft
     return _Search(problem, plan, draft, index, seconds=seconds, past_quarter=past_quarter).found()
-
-
-def explained(problem: Problem, plan: Plan) -> Plan:
-    """Return `plan` with a reason for everything unplanned or late, where it has none."""
-    if all(one.reasons for one in (*plan.unplanned, *plan.late)):
-        return plan
-    draft = draft_of(problem, plan)
-    why = Explainer(empty_draft(draft.instance), draft)
-    return msgspec.structs.replace(plan, unplanned=why.unplanned(), late=why.late())
 
 
 def without_witness(found: Fixes) -> Fixes:

@@ -12,6 +12,7 @@ from routing.assemble import assembled
 from routing.check import violations
 from routing.differences import added_cost, driving, late_of, overtime, placements, stops_of
 from routing.draft import Draft, DraftRoute, simulate_route
+from routing.explain import NOT_LOOKED_AT
 from routing.instance import Instance, prepare
 from routing.plan import Cost, Plan, Reason, Stop
 from routing.problem import Prices, Problem, ProblemError, Visit, overdue, told_anew
@@ -95,8 +96,15 @@ class Witnesses:
         cost = msgspec.structs.replace(cost, unserved=sum(price * visit.technicians for price, visit in left))
         known = {one.visit: one.reasons for one in self._plan.late}
         even_so = (Reason(code="late_even_so", basis="searched", facts={"tried": tried}),)
-        late = tuple(msgspec.structs.replace(one, reasons=known.get(one.visit, even_so)) for one in late_of(routes))
-        unplanned = tuple(one for one in self._plan.unplanned if one.visit != self._visit.id)
+        unsaid = (NOT_LOOKED_AT,)  # the plan in force gives no reasons, and the referee asks for some
+        late = tuple(
+            msgspec.structs.replace(one, reasons=known.get(one.visit, even_so) or unsaid) for one in late_of(routes)
+        )
+        unplanned = tuple(
+            msgspec.structs.replace(one, reasons=one.reasons or unsaid)
+            for one in self._plan.unplanned
+            if one.visit != self._visit.id
+        )
         return msgspec.structs.replace(self._plan, routes=routes, cost=cost, unplanned=unplanned, late=late)
 
     def _keeps(self, witness: Plan) -> bool:

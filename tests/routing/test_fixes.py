@@ -11,7 +11,7 @@ from routing.answers import Fix, Fixes
 from routing.check import violations
 from routing.draft import simulate_route
 from routing.exchange import exchanges
-from routing.fixes import explained, fixes
+from routing.fixes import fixes
 from routing.in_force import draft_of, plan_of
 from routing.ortools.exact import Column, smallest_relaxation
 from routing.plan import Plan
@@ -195,7 +195,7 @@ def test_nobody_is_asked_for_time_in_which_they_are_away() -> None:
 def test_a_place_that_moves_who_was_told_breaks_no_rule_and_says_whom() -> None:
     told = visit("told", "depot", told=True, previous=Previous(shift="li-wei/mon", start=0), duration=HOUR)
     whole = problem((shift(),), (told, visit("v1", "depot", windows=(Window(start=0, end=0),))), travel=line(4, 600))
-    found = asked(whole, plan=explained(whole, _given(whole, [0])))
+    found = asked(whole, plan=_given(whole, [0]))
     (fix,) = found.fixes
     assert (found.outcome, fix.relaxations, fix.cost.churn) == ("no_need", (), Prices().told_moved)
     assert [(one.visit, one.start_after, one.told) for one in fix.moved] == [("told", HOUR, True)]
@@ -231,15 +231,23 @@ def test_three_things_wrong_have_no_fix_and_that_is_said() -> None:
 
 def test_a_visit_that_fits_as_it_is_needs_no_fix() -> None:
     whole = of()
-    found = asked(whole, plan=explained(whole, _given(whole)))
+    found = asked(whole, plan=_given(whole))
     assert found.outcome == "no_need"
     assert found.fixes[0].relaxations == ()
+
+
+def test_what_is_in_force_has_no_reasons_and_needs_none() -> None:
+    others = visit("crane", skills=("crane",)), visit("late", "depot", commitment_due=-1)
+    whole = problem((shift(),), (*others, visit("v1", "depot")))
+    plan = _given(whole, [1])
+    assert [one.reasons for one in (*plan.unplanned, *plan.late)] == [(), (), ()]
+    assert asked(whole, plan=plan).outcome == "no_need"
 
 
 def test_a_place_after_the_promised_window_comes_with_what_would_put_that_right() -> None:
     """Nobody is there within the window but who begins earlier; else the customer agrees to another."""
     whole = of(shift(start=HOUR, end=9 * HOUR), promise=Window(start=0, end=HOUR + 300))
-    found = asked(whole, plan=explained(whole, _given(whole)))
+    found = asked(whole, plan=_given(whole))
     assert found.outcome == "misses_promise"
     as_it_is, earlier, agreed = found.fixes
     assert [[one.kind for one in fix.relaxations] for fix in found.fixes] == [[], ["shift_earlier"], ["promise"]]
@@ -261,7 +269,7 @@ def test_a_place_after_the_commitment_comes_with_what_would_keep_it() -> None:
     full = visit("full", "depot", duration=8 * HOUR, windows=(Window(start=0, end=0),))
     urgent = visit("v1", "depot", duration=1_800, commitment_due=8 * HOUR)
     whole = problem(days, (full, urgent), travel=line(4, 600))
-    found = asked(whole, plan=explained(whole, _given(whole, [0])))
+    found = asked(whole, plan=_given(whole, [0]))
     assert found.outcome == "misses_commitment"
     assert [[one.kind for one in fix.relaxations] for fix in found.fixes] == [[], ["overtime"], ["deadline"]]
     tomorrow, longer, excused = found.fixes
@@ -271,7 +279,7 @@ def test_a_place_after_the_commitment_comes_with_what_would_keep_it() -> None:
 
     over = msgspec.structs.replace(urgent, commitment_due=-1)
     whole = problem(days, (full, over), travel=line(4, 600))
-    assert asked(whole, plan=explained(whole, _given(whole, [0]))).outcome == "no_need", "nothing could keep it"
+    assert asked(whole, plan=_given(whole, [0])).outcome == "no_need", "nothing could keep it"
 
 
 def test_an_exchange_that_keeps_the_commitment_goes_before_any_rule() -> None:
@@ -283,7 +291,7 @@ def test_an_exchange_that_keeps_the_commitment_goes_before_any_rule() -> None:
     other = visit("other", "depot", duration=4 * HOUR, commitment_due=4 * HOUR)
     urgent = visit("v1", "depot", duration=4 * HOUR, commitment_due=4 * HOUR, allowed_technicians=("zhou-tao",))
     whole = problem(days, (other, urgent), travel=line(4, 600))
-    found = asked(whole, plan=explained(whole, _given(whole, [], [0])))
+    found = asked(whole, plan=_given(whole, [], [0]))
     assert (found.outcome, kinds(found), found.fixes[0].shift) == ("no_need", {frozenset()}, "zhou-tao/mon")
 
 
@@ -297,7 +305,7 @@ def test_room_is_made_by_an_exchange_between_two_routes() -> None:
         visit("v1", "depot", duration=3 * HOUR, **only),
     )
     whole = problem(days, visits, travel=line(4, 600))
-    found = asked(whole, plan=explained(whole, _given(whole, [1], [0])))
+    found = asked(whole, plan=_given(whole, [1], [0]))
     (fix,) = found.fixes
     assert (found.outcome, fix.relaxations, fix.technician) == ("no_need", (), "zhou-tao")
     assert [(one.visit, one.shift) for one in fix.moved] == [("long", "li-wei/mon")]
@@ -318,7 +326,7 @@ def test_a_crew_of_another_day_keeps_nobody_else_from_changing_places() -> None:
     )
     whole = problem(days, visits, travel=line(4, 600))
     plan = _given(whole, [1], [0], kept=("li-wei/tue", "zhou-tao/tue"))
-    found = asked(whole, plan=explained(whole, plan))
+    found = asked(whole, plan=plan)
     (fix,) = found.fixes
     assert (found.outcome, fix.relaxations, fix.technician) == ("no_need", (), "zhou-tao")
     assert [(one.visit, one.shift) for one in fix.moved] == [("long", "li-wei/mon")]
