@@ -16,7 +16,7 @@ import msgspec
 
 from routing.answers import Fix, Fixes, Outcome
 from routing.assemble import route_of
-from routing.differences import late_of
+from routing.differences import added_cost, late_of
 from routing.draft import Draft, simulate_route
 from routing.exchange import exchanges
 from routing.in_force import draft_of
@@ -25,7 +25,7 @@ from routing.plan import Plan
 from routing.problem import Problem, ProblemError, Visit, visit_number
 from routing.relax import LEVERS, Lever, Place, Relaxation, quarter_after
 from routing.scan import candidates, inserted
-from routing.witness import Witnesses, agreed_price
+from routing.witness import Witnesses
 
 MOST_FIXES: Final = 5
 FIX_SECONDS: Final = 0.5
@@ -187,10 +187,11 @@ class _Search:
         return []
 
     def _worth_it(self, fix: Fix) -> bool:
-        """Return whether the fix costs less than leaving things as they are, once the customers have agreed."""
+        """Return whether the fix costs less than leaving things as they are, once the customer has agreed."""
         if fix.witness is None:
             return False
-        return fix.price - agreed_price(self.problem, fix.relaxations, fix.witness).total < self.limit
+        added = added_cost(self.plan.cost, fix.witness.cost)
+        return added.total - added.unserved + fix.cost.unserved < 0
 
     def _load_solver(self) -> None:
         """Load CP-SAT if that has not been done; it does not count as searching."""

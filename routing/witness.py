@@ -1,7 +1,6 @@
 """The plans that show what fixes come to: driven, passed by the referee, and compared with the plan as it is."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Mapping
 
 import msgspec
 import numpy as np
@@ -10,17 +9,15 @@ from routing.answers import Fix, Moved
 from routing.arrays import FOREVER, OPENS_FROM, OPENS_UNTIL
 from routing.assemble import assembled
 from routing.check import violations
-from routing.differences import added_cost, driving, late_of, overtime, placements, stops_of
+from routing.differences import added_cost, driving, late_of, overtime, stops_of
 from routing.draft import Draft, DraftRoute, simulate_route
 from routing.explain import NOT_LOOKED_AT
 from routing.instance import Instance, prepare
-from routing.plan import Cost, Plan, Reason, Stop
-from routing.problem import Prices, Problem, ProblemError, Visit, overdue, told_anew
+from routing.plan import Plan, Reason, Stop
+from routing.problem import Problem, ProblemError, Visit, told_anew
 from routing.relax import Relaxation, relaxed
+from routing.simulate import late_price, promise_price
 from routing.validate import validate
-
-AGREED: Final = frozenset({"deadline", "promise"})
-"""What a customer agrees to and what keeps its price."""
 
 
 class Witnesses:
@@ -33,7 +30,7 @@ class Witnesses:
     def __init__(self, problem: Problem, plan: Plan, draft: Draft, index: int) -> None:
         self._problem, self._plan, self._index = problem, plan, index
         self._visit: Visit = problem.visits[index]
-        self._travel = draft.instance.travel
+        self._travel, self._arrays = draft.instance.travel, draft.instance.arrays
         self._unserved = draft.instance.visits[index].unserved
         self.starts = _starts(plan)
         self.planned = self._visit.id in self.starts
@@ -54,7 +51,7 @@ class Witnesses:
         witness = self._plan_of(draft, tried)
         if not self._keeps(witness) or violations(problem, witness):
             return None
-        return self._described(relaxations, witness)
+        return self._described(relaxations, witness, draft.instance)
 
     def prepared(self, problem: Problem) -> Instance:
         """Return the instance, in which visits that others depend on stay when they are (`anchors`)."""
@@ -121,15 +118,13 @@ class Witnesses:
             if visit.id != self._visit.id
         )
 
-    def _described(self, relaxations: tuple[Relaxation, ...], witness: Plan) -> Fix:
+    def _described(self, relaxations: tuple[Relaxation, ...], witness: Plan, instance: Instance) -> Fix:
         own = next(route for route in witness.routes if any(stop.visit == self._visit.id for stop in route.stops))
         stop = _stop(witness, self._visit.id)
         cost = added_cost(self._plan.cost, witness.cost)
         unserved = 0 if self.planned else -self._unserved
-        agreed = agreed_price(self._problem, relaxations, witness)
-        cost = msgspec.structs.replace(
-            cost, unserved=unserved, late=cost.late + agreed.late, promise=cost.promise + agreed.promise
-        )  # fmt: skip
+        late, promise = self._agreed(instance, stop.start)
+        cost = msgspec.structs.replace(cost, unserved=unserved, late=cost.late + late, promise=cost.promise + promise)
         old = {route.shift: route for route in self._plan.routes}
         new = {route.shift: route for route in witness.routes}
         touched = tuple(name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name))
@@ -141,6 +136,15 @@ class Witnesses:
             added_overtime_seconds=overtime(witness.routes) - overtime(self._plan.routes),
             routes=tuple(route for route in witness.routes if route.shift in touched), witness=witness,
         )  # fmt: skip
+
+    def _agreed(self, instance: Instance, start: int) -> tuple[int, int]:
+        """Return what the customer's agreement took off the price of missing the commitment, and the promised window.
+
+        The relaxed problem, that of `instance`, calls nobody late who agreed to a later deadline or window.
+        """
+        before, now, visit = self._arrays, instance.arrays, self._index
+        late = late_price(before, visit, start) - late_price(now, visit, start)
+        return int(late), int(promise_price(before, visit, start) - promise_price(now, visit, start))
 
     def _moved(self, witness: Plan) -> tuple[Moved, ...]:
         was: dict[str, dict[str, int]] = {}
@@ -157,33 +161,6 @@ class Witnesses:
             for stop in route.stops
             if stop.visit != self._visit.id and was[stop.visit].get(route.shift) != stop.start
         )  # fmt: skip
-
-
-def agreed_price(problem: Problem, relaxations: Sequence[Relaxation], witness: Plan) -> Cost:
-    """Return what the customers' agreement took off the price of `witness`, by term.
-
-    The relaxed problem calls nobody late who agreed to a later deadline or window; `problem` is the one before.
-    """
-    visits, now = ({visit.id: visit for visit in one.visits} for one in (problem, relaxed(problem, relaxations)))
-    placed = placements(witness)
-    late = promise = 0
-    for one in {one.visit or "" for one in relaxations if one.kind in AGREED} & placed.keys():
-        at = placed[one]
-        late += _late_price(visits[one], problem.prices, at.start) - _late_price(now[one], problem.prices, at.start)
-        promise += _promise_price(visits[one], problem.prices, at.start) - _promise_price(
-            now[one], problem.prices, at.start
-        )
-    return Cost(late=late, promise=promise)
-
-
-def _late_price(visit: Visit, prices: Prices, start: int) -> int:
-    late = overdue(visit, start)
-    return prices.late.of(visit.priority) + prices.late_second.of(visit.priority) * late if late else 0
-
-
-def _promise_price(visit: Visit, prices: Prices, start: int) -> int:
-    late = 0 if visit.promise is None else max(0, start - visit.promise.end)
-    return prices.promise_broken + prices.promise_second * late if late else 0
 
 
 def _kept(visit: Visit, before: int | None, after: int | None) -> bool:
