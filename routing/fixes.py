@@ -177,10 +177,10 @@ class _Search:
         until, held = self.until if levers else self.fifth, self.witnesses.anchors  # what others depend on stays
         for orders, places in exchanges(drafts, self.index, until, held):
             self.tried += 1
-            ways = [lever.closed(self._place(draft, shift, orders[shift])) or [()] for lever, draft, shift in places]
+            closed = (lever.closed(self._place(draft, shift, orders[shift])) for lever, draft, shift in places)
             named = {_shift_id(self.without, shift): visits for shift, visits in orders.items()}
-            for way in product(*ways):
-                fix = self._fix(tuple(dict.fromkeys(one for part in way for one in part)), named)
+            for way in product(*filter(None, closed)):
+                fix = self._fix(tuple(dict.fromkeys(way)), named)
                 if fix is not None and self._worth_it(fix):
                     return [fix]
         self._in_time(self.until)
@@ -241,7 +241,7 @@ class _Search:
             named = {place.route.shift: route.visits}
             for way in product(*(lever.closed(place) for lever in levers)):
                 witnesses += 1
-                fix = self._fix(tuple(one for part in way for one in part), named)
+                fix = self._fix(way, named)
                 if fix is not None:
                     who.add(technician)
                     yield fix

@@ -173,7 +173,7 @@ class Place:
     """Seconds of its quarter of an hour that are over at second 0."""
 
 
-Ways: TypeAlias = list[tuple[Relaxation, ...]]
+Ways: TypeAlias = list[Relaxation]
 """Ways to close a lever at a place, the smallest first; none: it need not give way there."""
 
 
@@ -227,10 +227,10 @@ def _close_overtime(place: Place) -> Ways:
     if beyond <= 0:
         return []
     free = _free_after(place.problem, place.shift)
-    return [(Relaxation(
+    return [Relaxation(
         kind="overtime", shift=place.shift.id, technician=place.shift.technician,
         seconds=min(free, -(-beyond // OVERTIME_STEP) * OVERTIME_STEP),
-    ),)]  # fmt: skip
+    )]  # fmt: skip
 
 
 def _free_before(problem: Problem, shift: Shift) -> int:
@@ -259,7 +259,7 @@ def _close_earlier(place: Place) -> Ways:
         return []
     free = _free_before(place.problem, place.shift)
     return [
-        (Relaxation(kind="shift_earlier", shift=place.shift.id, technician=place.shift.technician, seconds=seconds),)
+        Relaxation(kind="shift_earlier", shift=place.shift.id, technician=place.shift.technician, seconds=seconds)
         for seconds in sorted({min(free, step) for step in EARLIER})
     ]
 
@@ -304,14 +304,14 @@ def _close_added(place: Place) -> Ways:
     if start == int(later):  # it repeats a shift that is under way, and so begins now
         start = quarter_after(start, place.past_quarter)
     span = Window(start=start, end=place.shift.end)
-    return [(Relaxation(
+    return [Relaxation(
         kind="shift_added", shift=model, technician=place.shift.technician, at=int(later), window=span
-    ),)]  # fmt: skip
+    )]  # fmt: skip
 
 
 def _close_skill(place: Place) -> Ways:
     lacking = tuple(sorted(set(place.visit.skills) - set(place.shift.skills)))
-    return [(Relaxation(kind="skill", technician=place.shift.technician, skills=lacking),)] if lacking else []
+    return [Relaxation(kind="skill", technician=place.shift.technician, skills=lacking)] if lacking else []
 
 
 def _close_allowed(place: Place) -> Ways:
@@ -320,7 +320,7 @@ def _close_allowed(place: Place) -> Ways:
         visit.allowed_technicians is None or technician in visit.allowed_technicians
     ) and technician not in visit.forbidden_technicians:
         return []
-    return [(Relaxation(kind="allowed", visit=visit.id, technician=technician),)]
+    return [Relaxation(kind="allowed", visit=visit.id, technician=technician)]
 
 
 def _close_pin(place: Place) -> Ways:
@@ -331,7 +331,7 @@ def _close_pin(place: Place) -> Ways:
         and pin.start in {None, place.start}
     ):
         return []
-    return [(Relaxation(kind="pin", visit=place.visit.id, technician=place.shift.technician),)]
+    return [Relaxation(kind="pin", visit=place.visit.id, technician=place.shift.technician)]
 
 
 def _new_window(place: Place, length: int) -> Window:
@@ -343,7 +343,7 @@ def _close_window(place: Place) -> Ways:
     visit = place.visit
     if not visit.windows or any(window.start <= place.start <= window.end for window in visit.windows):
         return []
-    return [(Relaxation(kind="window", visit=visit.id, window=_new_window(place, NEW_WINDOW)),)]
+    return [Relaxation(kind="window", visit=visit.id, window=_new_window(place, NEW_WINDOW))]
 
 
 def _close_promise(place: Place) -> Ways:
@@ -351,14 +351,14 @@ def _close_promise(place: Place) -> Ways:
     if promise is None or promise.start <= place.start <= promise.end:
         return []
     window = _new_window(place, promise.end - promise.start)
-    return [(Relaxation(kind="promise", visit=place.visit.id, window=window),)]
+    return [Relaxation(kind="promise", visit=place.visit.id, window=window)]
 
 
 def _close_earliest(place: Place) -> Ways:
     if place.start >= place.visit.earliest:
         return []
     at = max(0, quarter_before(place.start, place.past_quarter))
-    return [(Relaxation(kind="earliest", visit=place.visit.id, at=at),)]
+    return [Relaxation(kind="earliest", visit=place.visit.id, at=at)]
 
 
 def _waits_for_parts(place: Place) -> bool:
@@ -370,13 +370,13 @@ def _close_part_ready(place: Place) -> Ways:
     if not _waits_for_parts(place):
         return []
     at = max(0, quarter_before(place.start, place.past_quarter))
-    return [(Relaxation(kind="part_ready", visit=place.visit.id, at=at, parts=place.visit.parts),)]
+    return [Relaxation(kind="part_ready", visit=place.visit.id, at=at, parts=place.visit.parts)]
 
 
 def _close_part_van(place: Place) -> Ways:
     if not _waits_for_parts(place):
         return []
-    return [(Relaxation(kind="part_van", technician=place.shift.technician, parts=place.visit.parts),)]
+    return [Relaxation(kind="part_van", technician=place.shift.technician, parts=place.visit.parts)]
 
 
 def _open_vans(problem: Problem, visit: Visit) -> Problem | None:
@@ -391,7 +391,7 @@ def _close_van(place: Place) -> Ways:
     load = sum(loads[stop.visit] for stop in place.route.stops)
     if place.shift.capacity is None or load <= place.shift.capacity:
         return []
-    return [(Relaxation(kind="van", shift=place.shift.id, technician=place.shift.technician, amount=load),)]
+    return [Relaxation(kind="van", shift=place.shift.id, technician=place.shift.technician, amount=load)]
 
 
 def _open_changes(problem: Problem, _visit: Visit) -> Problem | None:
@@ -402,7 +402,7 @@ def _close_changes(place: Place) -> Ways:
     most = place.problem.most_changes
     if most is None or place.changes <= most:
         return []
-    return [(Relaxation(kind="changes", amount=place.changes),)]
+    return [Relaxation(kind="changes", amount=place.changes)]
 
 
 LEVERS: Final[tuple[Lever, ...]] = (
