@@ -78,7 +78,9 @@ async def test_somebody_ill_for_the_morning_keeps_the_afternoon_alone(sqlite: Of
     shift, away_then = await shift_of(sqlite, LI_WEI), list[str]()
     await shift_of(sqlite, ZHOU_TAO)
     for name, hours in {"东楼": 0.75, "西楼": 2}.items():
-        window = {"window_starts_at": after(hours=hours).isoformat(), "window_ends_at": after(hours=4).isoformat()}
+        window: dict[str, Any] = {
+            "window_starts_at": after(hours=hours).isoformat(), "window_ends_at": after(hours=4).isoformat()
+        }  # fmt: skip
         visit = await visit_at(wang_fang, sqlite, name, duration_minutes=60, **window)
         await give_at(wang_fang, sqlite, visit, LI_WEI, shift, hours=hours)
         ok(await change(wang_fang, visit, "tell", {"channel": "phone", "asked_by": "customer"}))

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("quick_planners")
 FRIDAY = 96
 """Hours after the Monday morning of the test: beyond the three days that a plan looks ahead."""
 SHORT = 0.2
-PROMISED = {
+PROMISED: dict[str, Any] = {
     "window_starts_at": after(hours=FRIDAY + 2).isoformat(), "window_ends_at": after(hours=FRIDAY + 4).isoformat()
 }  # fmt: skip
 
