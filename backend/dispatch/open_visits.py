@@ -10,13 +10,14 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.contracts.models import CommitmentClock
+from backend.core.errors import Fault, Problem
 from backend.dispatch.travel_rules import zone_of
 from backend.jobs.expecting import OVERRUN_DAYS
 from backend.jobs.models import Assignment, ExpectedEnd, Visit, WorkOrder
 from backend.people.models import Shift
 from backend.sites.models import Site
 from routing import problem as planning
-from routing.limits import MAX_HORIZON_SECONDS
+from routing.limits import MAX_HORIZON_SECONDS, MAX_VISITS
 
 MOVABLE: Final = ("unplanned", "planned", "contacted")
 UNDER_WAY: Final = ("departed", "arrived", "started", "paused")
@@ -45,6 +46,13 @@ EXPECTED_END: Final = (
     .correlate(Visit)
     .scalar_subquery()
 )
+
+
+TOO_MANY_VISITS = Fault(
+    "too_many_visits", 409, "待排上门超过 {limit} 次,无法一次排程。",
+    "More than {limit} visits are open here, which is the most that can be planned at once.",
+    "请按下级单位分别排程,或取消不再需要的工单。", "Plan the units below one by one, or cancel orders nobody needs.",
+)  # fmt: skip
 
 
 class Helper(msgspec.Struct, frozen=True):
@@ -113,7 +121,10 @@ async def standings_of(session: AsyncSession, rows: Iterable[Any]) -> dict[UUID,
 
 
 async def open_visits(session: AsyncSession, units: Sequence[UUID]) -> Sequence[Any]:
-    """Return what is open in the units, each with who leads it, its limit to arrive and its site."""
+    """Return what is open in the units, each with who leads it, its limit to arrive and its site.
+
+    Raises too_many_visits: said before anything asks for as many rows by name, which no database takes.
+    """
     clock_due = func.coalesce(CommitmentClock.due_at, WorkOrder.due_at).label("due_at")
     arrive = and_(
         CommitmentClock.subject_id == WorkOrder.request_id,
@@ -137,8 +148,12 @@ async def open_visits(session: AsyncSession, units: Sequence[UUID]) -> Sequence[
         .join(CommitmentClock, arrive, isouter=True)
         .where(WorkOrder.unit_id.in_(units), Visit.state.in_((*MOVABLE, *UNDER_WAY)))
         .order_by(Visit.id)
+        .limit(MAX_VISITS + 1)
     )  # fmt: skip
-    return (await session.execute(listed)).all()
+    found = (await session.execute(listed)).all()
+    if len(found) > MAX_VISITS:
+        raise Problem(TOO_MANY_VISITS, limit=MAX_VISITS)
+    return found
 
 
 def under_way(rows: Iterable[Any], now: datetime) -> dict[UUID, Any]:

@@ -104,6 +104,7 @@ async def build_problem(
 
     With `anew`, crews that a plan put together may be put together otherwise; else each of them stays as it is.
     Among more than `most_with_crews` visits they do in any case, and other work for several people is left out.
+    Raises too_many_visits.
     """
     units = list(unit_ids)
     visits = await open_visits(session, units)

@@ -126,6 +126,8 @@ class PlanRunner:
             except (SQLAlchemyError, OSError):  # the lease ends by itself; whoever stops us is not kept waiting
                 log.exception("plan %s was not put back", step.plan_run_id)
             raise
+        except Refused as refused:
+            await self._fail(step.plan_run_id, _told(refused))
         except Exception as error:
             await self._fail(step.plan_run_id, FAILED)
             log.exception("plan %s failed", step.plan_run_id)
@@ -296,6 +298,13 @@ class PlanRunner:
 
 def _end(run: PlanRun, now: datetime, fault: Fault) -> None:
     run.state, run.finished_at, run.error = "failed", now, msgspec.to_builtins(fault)
+
+
+def _told(refused: Refused) -> Fault:
+    """Return why there is nothing to ask the planner, as it is stored."""
+    said = refused.details()
+    zh, en = said.detail_zh + said.todo_zh, f"{said.detail} {said.todo}"
+    return Fault(code=said.code, where="problem", facts={**said.facts}, zh=zh, en=en)
 
 
 def _keep_left_out(session: AsyncSession, run_id: UUID, task: PlanningTask) -> None:

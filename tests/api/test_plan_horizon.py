@@ -1,13 +1,19 @@
-"""How far a plan reaches: what stands on later days stays there, and what may only begin then says so."""
+"""How far a plan reaches: what stands on later days stays, what may only begin then says so; and how much it takes."""
 
+from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import pytest
+from sqlalchemy import insert
 
+from backend.core.ids import new_id
+from backend.jobs.models import Visit
+from routing.limits import MAX_VISITS
 from tests.live import after, days, offers, tried, visit_at
-from tests.make import Desk, Office
+from tests.make import Desk, Office, Offices
 from tests.personas import LI_WEI, WANG_FANG
-from tests.planning import assignment, done, holder, published, shift_of, stops
+from tests.planning import assignment, done, holder, planned, published, shift_of, stops
 from tests.work import ok, refused
 
 pytestmark = pytest.mark.usefixtures("quick_planners")
@@ -23,6 +29,12 @@ PROMISED: dict[str, Any] = {
 @pytest.fixture
 async def sqlite(sqlite_office: Office) -> Office:
     return sqlite_office
+
+
+@pytest.fixture
+async def postgresql(offices: Offices) -> AsyncIterator[Office]:
+    async with offices.open("postgresql") as office:
+        yield office
 
 
 async def friday(desk: Desk, office: Office) -> dict[str, dict[str, Any]]:
@@ -69,3 +81,20 @@ async def test_what_may_only_begin_after_a_plan_says_when_and_what_to_do(sqlite:
     assert [one["shift_id"] for one in (await offers(wang_fang, promised))["proposals"]] == [str(later)]
     never = await visit_at(wang_fang, sqlite, "医院", earliest_at=after(days=30).isoformat())
     assert "at the earliest" in refused(await wang_fang.get(f"/visits/{never}/proposals"), "not_in_plan")["detail"]
+
+
+async def test_more_visits_than_can_be_planned_are_refused_by_name(postgresql: Office) -> None:
+    wang_fang = await postgresql.sign_in(WANG_FANG)
+    await shift_of(postgresql, LI_WEI)
+    first = await visit_at(wang_fang, postgresql, "东楼")
+    async with postgresql.database.write() as session:
+        visit = await session.get_one(Visit, UUID(first))
+        same = {"work_order_id": visit.work_order_id, "duration_minutes": 60, "state": "unplanned"}
+        rows = [same | {"id": new_id(), "sequence": 2 + number} for number in range(MAX_VISITS)]
+        await session.execute(insert(Visit), rows)
+    plan = await planned(wang_fang, postgresql)
+    assert (plan["state"], plan["error"]["code"]) == ("failed", "too_many_visits")
+    assert plan["error"]["facts"] == {"limit": MAX_VISITS}
+    assert plan["error"]["en"].endswith("Plan the units below one by one, or cancel orders nobody needs.")
+    refused(await wang_fang.get("/live/days", params={"unit_id": str(postgresql.house.service)}), "too_many_visits")
+    refused(await wang_fang.get(f"/visits/{first}/proposals"), "too_many_visits")
