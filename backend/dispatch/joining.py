@@ -1,5 +1,7 @@
 """Who joins a visit that somebody else leads: they drive there too, so the planner is given their part as a stay.
 
+So is the part of a crew's leader in a visit that the crew was given as a whole, until it is said who of them goes.
+
 A stay is a visit of the problem under the id of the assignment, pinned to the shift of the person. What is published
 never changes it: somebody asked that person to come then.
 """
@@ -11,7 +13,7 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -28,7 +30,7 @@ from backend.dispatch.open_visits import (
     second,
 )
 from backend.jobs.models import Assignment, Attendance, Visit, WorkOrder
-from backend.people.models import Person
+from backend.people.models import CrewMember, Person
 from backend.sites.models import Site
 from routing import problem as planning
 
@@ -83,14 +85,29 @@ class Stay:
     place: planning.Place
 
 
-async def joining(session: AsyncSession, units: Sequence[UUID]) -> list[Joining]:
-    """Return who of the units joins an open visit that another leads; without times of their own, at the lead's."""
+async def joining(session: AsyncSession, units: Sequence[UUID], now: datetime) -> list[Joining]:
+    """Return who of the units joins an open visit that another leads, or now leads the crew it was given to.
+
+    Who has no times of their own comes at the lead's.
+    """
+    leader = (
+        select(CrewMember.person_id)
+        .where(
+            CrewMember.crew_id == Assignment.crew_id, CrewMember.leads, CrewMember.valid_from <= now,
+            or_(CrewMember.valid_until.is_(None), CrewMember.valid_until > now),
+        )
+        .order_by(CrewMember.valid_from.desc(), CrewMember.id.desc())
+        .limit(1)
+        .correlate(Assignment)
+        .scalar_subquery()
+    )  # fmt: skip
+    comes = func.coalesce(Assignment.person_id, leader)
     lead = aliased(Assignment)
     led = and_(lead.visit_id == Visit.id, lead.withdrawn_at.is_(None), lead.leads.is_(True))
     theirs = and_(Attendance.visit_id == Visit.id, Attendance.person_id == Assignment.person_id)
     listed = (
         select(
-            Assignment.id.label("assignment_id"), Assignment.visit_id, Assignment.person_id, Assignment.crew_id,
+            Assignment.id.label("assignment_id"), Assignment.visit_id, comes.label("person_id"), Assignment.crew_id,
             Assignment.shift_id, Assignment.departs_at, Assignment.pinned,
             (Assignment.plan_id.is_not(None) & Assignment.pinned.is_(False)).label("planned"),
             WorkOrder.priority, Visit.duration_minutes,
@@ -102,11 +119,12 @@ async def joining(session: AsyncSession, units: Sequence[UUID]) -> list[Joining]
         .join(Visit, Visit.id == Assignment.visit_id)
         .join(WorkOrder, WorkOrder.id == Visit.work_order_id)
         .join(Site, Site.id == WorkOrder.site_id)
-        .join(Person, Person.id == Assignment.person_id)
+        .join(Person, Person.id == comes)
         .join(lead, led, isouter=True)
         .join(Attendance, theirs, isouter=True)
         .where(
-            Assignment.withdrawn_at.is_(None), Assignment.leads.is_(False), Visit.state.in_((*MOVABLE, *UNDER_WAY)),
+            Assignment.withdrawn_at.is_(None), or_(Assignment.leads.is_(False), Assignment.person_id.is_(None)),
+            Visit.state.in_((*MOVABLE, *UNDER_WAY)),
             Person.unit_id.in_(units), Site.lat.is_not(None),
             func.coalesce(Attendance.state, "assigned").not_in(("finished", "cancelled")),
         )

@@ -52,6 +52,10 @@ LEFT_OUT_TEXTS: Final = {
         "最早 {opens} 才能上门,晚于本计划期。请加长计划期,或以后再计划。",
         "It can begin {opens} at the earliest, after what this plan covers. Plan a longer period, or later.",
     ),
+    "with_crew": (
+        "已整组交给小组,由组长决定谁去,计划只为组长留出时间。请组长认领,或改派给个人。",
+        "It is given to a crew as a whole, and only its leader's time is kept. Have it claimed, or send somebody.",
+    ),
     "crew_in_large_plan": (
         f"需要多人同时上门;待排上门超过 {MAX_COUPLED_VISITS} 次时不自动组队。请人工指派,或按下级单位分别排程。",
         (
@@ -109,7 +113,7 @@ async def build_problem(
     units = list(unit_ids)
     visits = await open_visits(session, units)
     large = len(visits) > most_with_crews
-    parts = await joining(session, units)
+    parts = await joining(session, units, now)
     shifts = await working_times(session, units, now, horizon_ends_at, under_way([*visits, *parts], now))
     seen = _Seen(
         now=now, until=horizon_ends_at, shifts=shifts, held=shifts_held([*visits, *parts], shifts), backlog=backlog,
@@ -208,8 +212,11 @@ def _left_out(row: Any, seen: _Seen) -> LeftOut | None:
     obstacle = _obstacle(row)
     if obstacle is not None:
         return LeftOut(row.visit_id, obstacle)
-    stands = row.assignment_id in seen.held or str(row.shift_id) in seen.shifts
-    if stands or row.state in UNDER_WAY or _beyond_planning(row, seen):
+    if _beyond_planning(row, seen):
+        return None
+    if row.crew_id is not None and row.person_id is None:
+        return LeftOut(row.visit_id, "with_crew")
+    if row.assignment_id in seen.held or str(row.shift_id) in seen.shifts:
         return None
     promise = _promise(row, seen.now)
     opens = max(seen.earliest(row), 0 if promise is None else promise.start)
@@ -226,9 +233,7 @@ def _obstacle(row: Any) -> str | None:
 
 
 def _beyond_planning(row: Any, seen: _Seen) -> bool:
-    """Whether nothing is left to decide: a crew's leader does, it is under way outside the shifts, or planned later."""
-    if row.crew_id is not None and row.person_id is None:
-        return True
+    """Whether nothing is left to decide: a visit is under way outside the shifts, or planned for later."""
     if row.state in UNDER_WAY:
         return str(row.shift_id) not in seen.shifts
     planned_at = row.shift_starts_at or row.arrives_at

@@ -19,7 +19,7 @@ from routing.limits import MAX_BREAKS_PER_SHIFT
 from routing.problem import Break, delay_second
 from routing.protocol import Fault
 from tests.make import LAT, START, Desk, Office
-from tests.personas import LI_WEI, WANG_FANG, ZHOU_TAO
+from tests.personas import LI_WEI, WANG_FANG, WU_GANG, ZHOU_TAO
 from tests.planning import (
     absent,
     assignment,
@@ -32,7 +32,7 @@ from tests.planning import (
     shift_of,
     stops,
 )
-from tests.work import give, ok, opened, order_of, refused, report, sent
+from tests.work import change, give, ok, opened, order_of, refused, report, sent
 
 pytestmark = pytest.mark.usefixtures("quick_planners")
 
@@ -102,19 +102,32 @@ async def test_a_technician_on_the_way_outside_the_plan_does_not_stop_it(sqlite:
     assert (shift.start_place, shift.start) == (str(sqlite.house.site), minutes * 60)
 
 
-async def test_a_visit_given_to_a_crew_stays_with_its_leader(sqlite: Office) -> None:
-    await shift_of(sqlite, LI_WEI)
+async def test_a_visit_given_to_a_crew_takes_its_leaders_time_until_it_is_said_who_goes(sqlite: Office) -> None:
+    for persona in (LI_WEI, WU_GANG):
+        await shift_of(sqlite, persona)
     wang_fang = await sqlite.sign_in(WANG_FANG)
-    visit = (await opened(wang_fang, sqlite))["visits"][0]
-    seen = (await wang_fang.get(f"/visits/{visit['id']}")).headers["ETag"]
-    crew = {"crew_id": str(sqlite.house.crew), "arrives_at": (START + timedelta(hours=2)).isoformat()}
-    ok(await wang_fang.post(f"/visits/{visit['id']}/assign", crew, headers={"If-Match": seen}))
+    visit, *others = [(await opened(wang_fang, sqlite, duration_minutes=120))["visits"][0]["id"] for _ in range(5)]
+    times = {"arrives_at": START + timedelta(hours=2), "ends_at": START + timedelta(hours=4)}
+    crew = {"crew_id": str(sqlite.house.crew)} | {name: at.isoformat() for name, at in times.items()}
+    ok(await change(wang_fang, visit, "assign", crew))
     plan = await done(wang_fang, sqlite)
-    assert (stops(plan), plan["unplanned"]) == ({}, [])
+    (why,) = [one["reasons"][0] for one in plan["unplanned"] if one["visit_id"] == visit]
+    assert (why["code"], why["basis"]) == ("with_crew", "proven")
+    (leader,) = [route for route in plan["routes"] if route["person_id"] == str(sqlite.house.id_of(WU_GANG))]
+    (there,) = [stop for stop in leader["stops"] if stop["visit_id"] == visit]
+    assert times["arrives_at"] <= parse_instant(there["starts_at"]) <= times["arrives_at"] + timedelta(minutes=15)
+    assert not there["leads"]
+    for before, after in pairwise(leader["stops"]):
+        assert before["ends_at"] <= after["arrives_at"]
+    assert stops(plan).keys() <= {visit, *others}
     await published(wang_fang, plan)
-    held = await assignment(wang_fang, visit["id"])
+    held = await assignment(wang_fang, visit)
     assert held is not None
     assert (held["crew_id"], held["person_id"]) == (str(sqlite.house.crew), None)
+    days = ok(await wang_fang.get(f"/live/days?unit_id={sqlite.house.service}"))
+    assert visit not in {one["visit_id"] for one in days["unplanned"]}
+    said = refused(await wang_fang.get(f"/visits/{visit}/proposals"), "not_in_plan")
+    assert "given to a crew as a whole" in said["detail"]
 
 
 # --- rosters that are legal -------------------------------------------------------------------------------------------
