@@ -43,6 +43,7 @@ class Explainer:
         self._not_looked_at = not_looked_at
         self._draft = draft
         self._instance = base.instance
+        self._bound = _bound(base.instance.problem)
         self._until = until
         self._exclusions = Exclusions(base, whole)
         self._proven: dict[int, bool] = {}
@@ -177,25 +178,11 @@ class Explainer:
                 yield Reason(code=missed.unreachable, basis=basis, facts=facts | {"earliest": earliest})
             elif self._over() or visit in self._not_looked_at:
                 yield NOT_LOOKED_AT
-            elif self._bound(visit):
+            elif self._instance.problem.visits[visit].id in self._bound:
                 yield Reason(code="no_earlier_as_bound", basis="searched", facts=facts)
             else:
                 tries = tries or self._tried_elsewhere(visit, share)
                 yield tries.reason(missed, facts)
-
-    def _bound(self, visit: int) -> bool:
-        """Return whether others hold its time: whoever comes along, or the visit before or after it.
-
-        Where it could go without them is not tried: that would say nothing of all of them together.
-        """
-        wanted = self._instance.problem.visits[visit]
-        return wanted.technicians > 1 or wanted.follows is not None or wanted.id in self._leading
-
-    @cached_property
-    def _leading(self) -> frozenset[str]:
-        """The visits that others follow, by name."""
-        visits = self._instance.problem.visits
-        return frozenset(visit.follows.visit for visit in visits if visit.follows is not None)
 
     def _tried_elsewhere(self, visit: int, share: int) -> "_Elsewhere":
         """Take the visit out and try it everywhere else."""
@@ -208,6 +195,15 @@ class Explainer:
             without.replace(shift, rest)
             gain = route.price - rest.price
         return _Elsewhere(attempts(without, visit, share), gain, self._instance.problem.most_changes or 0)
+
+
+def _bound(problem: Problem) -> frozenset[str]:
+    """Return the visits, by name, whose time others hold: whoever comes along, or the visit before or after.
+
+    Where one could go without them is not tried: that would say nothing of all of them together.
+    """
+    coupled = [one for one in problem.visits if one.technicians > 1 or one.follows is not None]
+    return frozenset(name for one in coupled for name in (one.id, one.follows and one.follows.visit) if name)
 
 
 class _Missed(NamedTuple):

@@ -106,7 +106,7 @@ class _Search:
         if place is None:
             found = self._given_way(None)
             return self._answer("fixed" if found else "none", found)
-        while missed := self._missed(place):
+        while missed := self.witnesses.missed(place):
             better = self._as_it_is()
             if better is None:
                 return self._answer(missed, (place, *self._given_way(place)))
@@ -116,20 +116,6 @@ class _Search:
     def _as_it_is(self) -> Fix | None:
         """Return the cheapest place we find with no rule given way."""
         return next(self._of(()), None) or next(iter(self._exchanged(())), None)
-
-    def _missed(self, place: Fix) -> Outcome | None:
-        """Return what a place misses, the commitment first, and let no place do so from now on.
-
-        A commitment that ran out before now is missed wherever the visit goes.
-        """
-        due = self.visit.commitment_due
-        if place.late_seconds and due is not None and due >= 0:
-            self.witnesses.in_time = True
-            return "misses_commitment"
-        if place.promise_late_seconds:
-            self.witnesses.as_promised = True
-            return "misses_promise"
-        return None
 
     def _given_way(self, place: Fix | None) -> tuple[Fix, ...]:
         """Return the fixes in which something gives way, those that ask least first.
@@ -181,17 +167,10 @@ class _Search:
             named = {_shift_id(self.without, shift): visits for shift, visits in orders.items()}
             for way in product(*filter(None, closed)):
                 fix = self._fix(tuple(dict.fromkeys(way)), named)
-                if fix is not None and self._worth_it(fix):
+                if fix is not None and _worth_it(self.plan, fix):
                     return [fix]
         self._in_time(self.until)
         return []
-
-    def _worth_it(self, fix: Fix) -> bool:
-        """Return whether the fix costs less than leaving things as they are, once the customer has agreed."""
-        if fix.witness is None:
-            return False
-        added = added_cost(self.plan.cost, fix.witness.cost)
-        return added.total - added.unserved + fix.cost.unserved < 0
 
     def _load_solver(self) -> None:
         """Load CP-SAT if that has not been done; it does not count as searching."""
@@ -288,6 +267,14 @@ def _orders(plan: Plan, problem: Problem) -> dict[str, list[int]]:
     """Return the visits of each shift by index, in order."""
     index = {visit.id: number for number, visit in enumerate(problem.visits)}
     return {route.shift: [index[stop.visit] for stop in route.stops] for route in plan.routes}
+
+
+def _worth_it(plan: Plan, fix: Fix) -> bool:
+    """Return whether the fix costs less than leaving `plan` as it is, once the customer has agreed."""
+    if fix.witness is None:
+        return False
+    added = added_cost(plan.cost, fix.witness.cost)
+    return added.total - added.unserved + fix.cost.unserved < 0
 
 
 def _ranked(found: Sequence[Fix]) -> list[Fix]:

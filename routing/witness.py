@@ -1,6 +1,7 @@
 """The plans that show what fixes come to: driven, passed by the referee, and compared with the plan as it is."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -86,6 +87,20 @@ class Witnesses:
             elif not _kept(self._problem.visits[visit], self.starts.get(instance.problem.visits[visit].id), start):
                 return False
         return True
+
+    def missed(self, place: Fix) -> Literal["misses_commitment", "misses_promise"] | None:
+        """Return what a place misses, the commitment first, and let no place do so from now on.
+
+        A commitment that ran out before now is missed wherever the visit goes.
+        """
+        due = self._visit.commitment_due
+        if place.late_seconds and due is not None and due >= 0:
+            self.in_time = True
+            return "misses_commitment"
+        if place.promise_late_seconds:
+            self.as_promised = True
+            return "misses_promise"
+        return None
 
     def _plan_of(self, draft: Draft, tried: int) -> Plan:
         routes, cost = assembled(draft)
