@@ -11,7 +11,7 @@ A new kind of question is one struct, in `routing.questions`, and one function h
 
 The type in brackets is what `backend.dispatch.desk.Desk.ask` returns to whoever asks, and what the function returns.
 Who asks does not load what answers. A function raises `ProblemError` for what it refuses. What is costly to derive from
-the problem and the plan alone is derived once a sheet: `sheet.derived(prepared)`.
+the problem and the plan alone is derived once a sheet: `sheet.derived(prepared)`. The travel table, first of all.
 """
 
 import resource
@@ -46,6 +46,8 @@ from routing.questions import (
     TryMove,
 )
 from routing.simulate import delay_price
+from routing.travel import TravelTable, travel_table
+from routing.validate import validate
 from routing.why import why
 
 Q = TypeVar("Q", bound="Question[Any]")
@@ -60,10 +62,10 @@ class Sheet:
     plan: Plan
     _derived: dict[object, Any] = field(default_factory=dict[object, Any])
 
-    def derived(self, make: Callable[[Problem, Plan], T]) -> T:
-        """Return `make(problem, plan)`, made once; `make` is a function of a module, not one made on the spot."""
+    def derived(self, make: "Callable[[Sheet], T]") -> T:
+        """Return `make(sheet)`, made once; `make` is a function of a module, not one made on the spot."""
         if make not in self._derived:
-            self._derived[make] = make(self.problem, self.plan)
+            self._derived[make] = make(self)
         return cast("T", self._derived[make])
 
 
@@ -86,6 +88,11 @@ def _propose(sheet: Sheet, question: Propose) -> tuple[Proposal, ...]:
     return propose(sheet.problem, sheet.plan, question.visit, limit=question.limit)
 
 
+def _travel(sheet: Sheet) -> TravelTable:
+    validate(sheet.problem)  # which bounds the table
+    return travel_table(sheet.problem)
+
+
 @answers(Judge)
 def _judge(sheet: Sheet, _question: Judge) -> list[Violation]:
     return violations(sheet.problem, sheet.plan)
@@ -94,16 +101,20 @@ def _judge(sheet: Sheet, _question: Judge) -> list[Violation]:
 # --- the plan in force: of these sheets only the problem counts, and what is in force is derived from it ------------
 
 
-def _followed(problem: Problem, _plan: Plan) -> tuple[InForce, Draft]:
-    now = in_force(problem)
-    return now, draft_of(now.problem, now.plan)
+def _now(sheet: Sheet) -> InForce:
+    return in_force(sheet.problem, travel=sheet.derived(_travel))
+
+
+def _draft_now(sheet: Sheet) -> Draft:
+    now = sheet.derived(_now)
+    return draft_of(now.problem, now.plan, travel=sheet.derived(_travel))
 
 
 @answers(Follow)
 def _follow(sheet: Sheet, question: Follow) -> InForce:
     if question.orders is not None:
-        return in_force(sheet.problem, question.orders)
-    return sheet.derived(_followed)[0]
+        return in_force(sheet.problem, question.orders, travel=sheet.derived(_travel))
+    return sheet.derived(_now)
 
 
 @answers(Offer)
@@ -134,7 +145,7 @@ def _searched(problem: Problem, plan: Plan, draft: Draft, question: FindFixes | 
 
 def _delayed_since_released(sheet: Sheet, draft: Draft, visit: str) -> Plan:
     """Return the plan in force, its delay counted as in `draft`, where `visit` has no published time."""
-    now, held = sheet.derived(_followed)
+    now, held = sheet.derived(_now), sheet.derived(_draft_now)
     plan = now.plan
     start = next((stop.start for route in plan.routes for stop in route.stops if stop.visit == visit), None)
     if start is None:
@@ -154,19 +165,23 @@ def _ask_why(sheet: Sheet, question: AskWhy) -> Why:
 # --- a plan that was made, with its reasons -----------------------------------------------------------------------
 
 
+def _draft(sheet: Sheet) -> Draft:
+    return draft_of(sheet.problem, sheet.plan, travel=sheet.derived(_travel))
+
+
 @answers(PlanFixes)
 def _plan_fixes(sheet: Sheet, question: PlanFixes) -> Fixes:
-    return _searched(sheet.problem, sheet.plan, sheet.derived(draft_of), question)
+    return _searched(sheet.problem, sheet.plan, sheet.derived(_draft), question)
 
 
 @answers(PlanWhy)
 def _plan_why(sheet: Sheet, question: PlanWhy) -> Why:
-    return why(sheet.problem, sheet.plan, question.visit, draft=sheet.derived(draft_of))
+    return why(sheet.problem, sheet.plan, question.visit, draft=sheet.derived(_draft))
 
 
 def _about(sheet: Sheet, visit: str) -> tuple[Problem, Plan, Draft]:
     """Return what is in force; the visit that is to move is not held to the time it was published for."""
-    now, draft = sheet.derived(_followed)
+    now, draft = sheet.derived(_now), sheet.derived(_draft_now)
     own = next((one for one in sheet.problem.visits if one.id == visit), None)
     if own is None or own in now.problem.visits:
         return now.problem, now.plan, draft

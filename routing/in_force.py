@@ -43,12 +43,12 @@ def published_orders(problem: Problem) -> dict[str, list[str]]:
     return orders
 
 
-def in_force(problem: Problem, orders: Orders | None = None) -> InForce:
+def in_force(problem: Problem, orders: Orders | None = None, *, travel: TravelTable | None = None) -> InForce:
     """Return what is published comes to from second 0 on: at the published times, or as soon after as can be.
 
     With `orders`, what those come to, each visit as soon as can be. Frozen visits are always first; a crew waits for
-    the last of it, and what follows a visit for the end of that. Raises `ProblemError` for a problem that cannot be
-    planned as given.
+    the last of it, and what follows a visit for the end of that. `travel` is the table over the problem's places, where
+    it is known already. Raises `ProblemError` for a problem that cannot be planned as given.
     """
     validate(problem)
     given = problem.shifts
@@ -56,7 +56,7 @@ def in_force(problem: Problem, orders: Orders | None = None) -> InForce:
     if orders is None:
         problem = msgspec.structs.replace(problem, visits=tuple(map(_not_before_published, problem.visits)))
     stays = apart(problem)
-    draft = empty_draft(prepare(stays.problem))
+    draft = empty_draft(prepare(stays.problem, travel=travel))
     sequences = _sequences(draft, stays, wanted)
     widened = _widened(problem, draft.instance, sequences)
     if widened is not problem:
@@ -84,7 +84,7 @@ def draft_of(problem: Problem, plan: Plan, *, travel: TravelTable | None = None)
     if len(planned) < len(plan.routes):
         raise ProblemError("plan_contradicts_problem", "routes", detail=", ".join(one.shift for one in plan.routes))
     seats = stays.seated({shift: [stop.visit for stop in route.stops] for shift, route in planned.items()})
-    instance = prepare(stays.problem, travel=travel, kept=_kept(problem, planned, seats))
+    instance = prepare(stays.problem, travel=travel, kept=kept_in_vans(problem, planned, seats))
     draft = empty_draft(instance)
     anchors = Anchors(stays, instance) if coupled(problem) else None
     if anchors is not None:
@@ -101,7 +101,7 @@ def draft_of(problem: Problem, plan: Plan, *, travel: TravelTable | None = None)
     return draft
 
 
-def _kept(problem: Problem, planned: Mapping[int, Route], seats: Mapping[int, Sequence[int]]) -> dict[int, str]:
+def kept_in_vans(problem: Problem, planned: Mapping[int, Route], seats: Mapping[int, Sequence[int]]) -> dict[int, str]:
     """Return who has the parts of which stay in the van, as the plan has it."""
     taken = from_vans(problem, planned.values())
     return {

@@ -1,6 +1,5 @@
 """A problem prepared for searching: indices instead of names, rules folded together, and the arrays made of them."""
 
-from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -53,7 +52,7 @@ class VisitData:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """The prepared problem. `eligible[v]`: the shifts that may take v. `seconds`: the travel table as rows."""
+    """The prepared problem. `eligible[v]`: the shifts that may take v. `seconds`: the rows of the travel table."""
 
     problem: Problem
     shifts: tuple[ShiftData, ...]
@@ -79,9 +78,9 @@ class Whole:
     """When shifts begin that the technician is not back in time for, by the shift's id."""
 
 
-def whole_of(problem: Problem) -> Whole:
-    """Return what the parts of `problem` need to know of it."""
-    keepers = {problem.visits[index].id: keeper for index, keeper in stocked(problem).items()}
+def whole_of(problem: Problem, kept: Mapping[int, str] | None = None) -> Whole:
+    """Return what the parts of `problem` need to know of it; `kept`: as `prepare` has it."""
+    keepers = {problem.visits[index].id: keeper for index, keeper in stocked(problem, kept).items()}
     return Whole(horizon_end(problem), keepers, _begins(problem))
 
 
@@ -152,7 +151,7 @@ def prepare(
         visits=visits,
         arrays=arrays,
         travel=travel,
-        seconds=rows_of(travel.seconds),
+        seconds=tuple(map(memoryview, travel.seconds)),
         eligible=eligible,
         frozen=frozen,
         horizon=max([horizon, *(day.last for day in days)]),
@@ -283,11 +282,6 @@ def _twins(problem: Problem, arrays: Arrays, shifts: Sequence[ShiftData]) -> lis
         twins[-1] = seen.get(key, NOWHERE)
         seen[key] = data.index
     return twins
-
-
-def rows_of(table: NDArray[np.int32]) -> tuple[Sequence[int], ...]:
-    """Return the table as rows that Python indexes quickly, four bytes a number."""
-    return tuple(array("i", row.tobytes()) for row in table)
 
 
 def _opens(visit: Visit) -> tuple[tuple[int, int], ...]:

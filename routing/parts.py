@@ -5,27 +5,69 @@ from typing import Final
 
 import msgspec
 
-from routing.draft import empty_draft
+from routing.areas import cut_along_routes, mapped
+from routing.draft import Draft, empty_draft, simulate_route
 from routing.finish import Part, finished
-from routing.in_force import draft_of
+from routing.in_force import draft_of, kept_in_vans
+from routing.instance import whole_of
+from routing.limits import AREA_VISITS, WHOLE_VISITS
 from routing.plan import Plan, Status
-from routing.problem import Problem
+from routing.problem import Problem, ProblemError
+from routing.stays import coupled
+from routing.travel import travel_between
 
 WORST_FIRST: Final[tuple[Status, ...]] = ("cancelled", "seconds", "solutions", "complete")
 """What a joined plan says of its search: how that part's ended which was cut off soonest."""
 
 
-def join(problem: Problem, plans: Sequence[Plan], seed: int) -> Plan:
+def join(problem: Problem, plans: Sequence[Plan], seed: int, *, at_once: int = WHOLE_VISITS) -> Plan:
     """Return the plan of `problem` that has every route of `plans`, explained and priced as a plan of the whole.
 
-    Crews start when their part has them start, and who has something in the van there has it here. Raises
+    Crews start when their part has them start, and who has something in the van there has it here. More visits than
+    `at_once` are joined area by area: tables of their legs are small, and no reason was tried beyond its area. Raises
     `ProblemError` 'plan_contradicts_problem' for a route that the whole does not allow. The referee passed it.
     """
-    routes = tuple(route for plan in plans for route in plan.routes)
-    draft = draft_of(problem, msgspec.structs.replace(plans[0], routes=routes))
+    whole = msgspec.structs.replace(plans[0], routes=tuple(route for plan in plans for route in plan.routes))
+    if coupled(problem) or len(problem.visits) <= at_once or not whole.routes:
+        draft = draft_of(problem, whole)
+        parts = [Part(empty_draft(draft.instance), draft)]
+    else:
+        parts = _by_area(problem, whole)
     solutions = sum(plan.solutions for plan in plans)
-    part = Part(empty_draft(draft.instance), draft)
-    return finished(problem, [part], status=_status(plans), seed=seed, solutions=solutions)
+    return finished(problem, parts, status=_status(plans), seed=seed, solutions=solutions)
+
+
+def _by_area(problem: Problem, plan: Plan) -> list[Part]:
+    """Return the drafts of neighbourhoods of the plan's routes, each with a table of its own legs only."""
+    shifts = {shift.id: number for number, shift in enumerate(problem.shifts)}
+    visits = {visit.id: number for number, visit in enumerate(problem.visits)}
+    orders: list[list[int]] = [[] for _ in problem.shifts]
+    for route in plan.routes:
+        if route.shift not in shifts or any(stop.visit not in visits for stop in route.stops):
+            raise ProblemError("plan_contradicts_problem", f"route '{route.shift}'", detail=route.shift)
+        orders[shifts[route.shift]] = [visits[stop.visit] for stop in route.stops]
+    planned = {visit for order in orders for visit in order}
+    left_out = [visit for visit in visits.values() if visit not in planned]
+    kept = kept_in_vans(problem, {shifts[route.shift]: route for route in plan.routes}, dict(enumerate(orders)))
+    plane = mapped(problem, whole_of(problem, kept), travel_between(problem))
+    parts: list[Part] = []
+    for piece in cut_along_routes(plane, orders, left_out, AREA_VISITS, 0):
+        area = plane.area(*piece)
+        local = {visit: index for index, visit in enumerate(area.visits)}
+        base = empty_draft(area.instance)
+        draft = base.copy()
+        for number, shift in enumerate(area.shifts):
+            _put(draft, number, [local[visit] for visit in orders[shift]])
+        parts.append(Part(base, draft))
+    return parts
+
+
+def _put(draft: Draft, shift: int, visits: Sequence[int]) -> None:
+    route = simulate_route(draft.instance, shift, visits)
+    if route is None:
+        name = draft.instance.problem.shifts[shift].id
+        raise ProblemError("plan_contradicts_problem", f"route '{name}'", detail=name)
+    draft.replace(shift, route)
 
 
 def _status(plans: Sequence[Plan]) -> Status:

@@ -1,6 +1,7 @@
 """Problems cut into parts and their plans joined: nothing is lost or doubled, the referee passes the whole."""
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,7 +9,7 @@ from routing.check import violations
 from routing.cutting import REST, cut, groups_kept
 from routing.parts import join
 from routing.plan import Plan
-from routing.problem import Follows, Pin, Previous, Problem
+from routing.problem import Follows, PartNeed, Pin, Previous, Problem, ProblemError, VanStock
 from routing.solve import solve
 from routing.stop import StopWhen
 from tests.routing.make import city_week, problem, shift, visit
@@ -41,6 +42,21 @@ def test_parts_cover_the_whole_and_their_plans_join_to_a_legal_plan(seed: int, v
     assert joined.seed == seed
     served = {stop.visit for plan in plans for route in plan.routes for stop in route.stops}
     assert {stop.visit for route in joined.routes for stop in route.stops} == served
+
+
+def test_what_is_joined_area_by_area_is_what_is_joined_at_once() -> None:
+    week = city_week(440, 30, 1, breaks=True)
+    busy = msgspec.structs.replace(week, van_stock=(VanStock(technician="t1", part="belt", quantity=1),))
+    parted = msgspec.structs.replace(busy.visits[5], parts=(PartNeed(part="belt"),), parts_ready=None)
+    whole = msgspec.structs.replace(busy, visits=(*busy.visits[:5], parted, *busy.visits[6:]))
+    plans = [planned(part) for part in cut(whole, halves(whole))]
+    at_once, by_area = join(whole, plans, seed=1), join(whole, plans, seed=1, at_once=300)
+    assert (by_area.routes, by_area.cost, by_area.status) == (at_once.routes, at_once.cost, at_once.status)
+    assert [one.visit for one in by_area.unplanned] == [one.visit for one in at_once.unplanned]
+    assert [one.visit for one in by_area.late] == [one.visit for one in at_once.late]
+    with pytest.raises(ProblemError) as refused:
+        join(msgspec.structs.replace(whole, shifts=whole.shifts[1:]), plans, seed=1, at_once=300)
+    assert refused.value.code == "plan_contradicts_problem"
 
 
 def test_a_visit_goes_where_somebody_is_able_pinned_or_had_it() -> None:
