@@ -104,9 +104,10 @@ class PlanRunner:
     async def run(self, payload: dict[str, Any]) -> None:
         """Do the step the payload names; one whose run is cancelled or settled already is left alone.
 
-        A step that ends with its server goes back into the queue. However else it ends, the run says so: nobody waits
-        for a plan that nobody makes. Raises TaskRefusedError when it failed here, because the dispatcher who sees that
-        plans again.
+        A step that ends with its server goes back into the queue. One that a database out of reach ended is begun again
+        later, as one whose worker died: SQLAlchemyError and OSError are passed on for that. However else it ends, the
+        run says so: nobody waits for a plan that nobody makes. Raises TaskRefusedError when it failed here, because the
+        dispatcher who sees that plans again.
         """
         try:
             step = msgspec.convert(payload, Step)
@@ -128,6 +129,9 @@ class PlanRunner:
             raise
         except Refused as refused:
             await self._fail(step.plan_run_id, _told(refused))
+        except (SQLAlchemyError, OSError):
+            log.warning("plan %s is begun again", step.plan_run_id)
+            raise
         except Exception as error:
             await self._fail(step.plan_run_id, FAILED)
             log.exception("plan %s failed", step.plan_run_id)

@@ -21,7 +21,7 @@ from backend.cli import main
 from backend.dispatch import queue
 from backend.dispatch.child import Spares
 from backend.dispatch.desk import Desk as PlanDesk
-from backend.dispatch.models import PlanPart
+from backend.dispatch.models import PlanPart, PlanRun
 from backend.dispatch.queue import PARTS_KEPT, QueueWorker, enqueue_plan, forget_old_steps, queue_queries
 from backend.jobs.models import WorkOrder
 from backend.settings import PREFIX, Settings
@@ -328,6 +328,35 @@ async def test_a_worker_outlives_a_statement_that_is_ended_while_it_fills_the_qu
         working.cancel()
         await asyncio.wait([working], timeout=PATIENCE)
     assert working.cancelled()
+
+
+async def test_a_plan_outlives_a_connection_that_breaks_as_it_is_stored(
+    postgresql: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has to ask for the plan once more: it is begun again when its step's lease is over."""
+    monkeypatch.setattr(queue, "RETRY_SECONDS", 0.05)
+    chen_jing = await two_units_work(postgresql, CUT_VISITS - 1)
+    plan = await wish(chen_jing, postgresql, "company", seconds=2)
+    end = text(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%plan_run%FOR UPDATE%'"
+    )
+    working = asyncio.create_task(worker(postgresql).run())
+    try:
+        await state_is(chen_jing, plan, "running")
+        ended, deadline = 0, time.monotonic() + PATIENCE
+        async with postgresql.database.write() as session, postgresql.database.bare() as connection:
+            await session.execute(select(PlanRun.id).with_for_update())
+            while not ended and time.monotonic() < deadline:
+                await asyncio.sleep(0.02)
+                ended = (await connection.execute(end)).scalar_one()
+        assert ended == 1
+        made = await state_is(chen_jing, plan, "done", "failed")
+    finally:
+        working.cancel()
+        await asyncio.wait([working], timeout=PATIENCE)
+    assert (made["state"], made["violations"], made["error"]) == ("done", [], None)
+    assert (await run_of(postgresql, plan)).starts == 2
 
 
 def test_work_is_refused_where_one_process_does_everything() -> None:
