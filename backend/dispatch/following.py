@@ -1,9 +1,9 @@
-"""Listening to a planning child while it plans: progress is stored, and a wish to cancel is passed on."""
+"""Looking after a plan while it is made: progress is stored, and a wish to cancel is heard at any moment."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeAlias, TypeVar
 
 from backend.dispatch.child import Planner
 from routing.plan import Progress
@@ -15,7 +15,22 @@ LOOK_SECONDS: Final = 0.5
 Look: TypeAlias = Callable[[Progress | None], Awaitable[bool]]
 """Stores the newest progress, if there is any yet, and returns whether somebody wishes the plan to stop."""
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
+
+
+async def unless_cancelled(work: Coroutine[Any, Any, T], look: Look) -> T | None:
+    """Return what comes of the work, or None where somebody wishes the plan to stop before that; the work ends then."""
+    working = asyncio.create_task(work)
+    try:
+        while working not in (await asyncio.wait([working], timeout=LOOK_SECONDS))[0]:
+            if await _wished(look, None):
+                return None
+        return working.result()
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
 
 
 async def follow(child: Planner, look: Look) -> Message:
@@ -36,10 +51,13 @@ async def follow(child: Planner, look: Look) -> Message:
 async def _look_again_and_again(child: Planner, newest: list[Progress], look: Look) -> None:
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        try:
-            cancelled = await look(newest[0] if newest else None)
-        except Exception:  # a database that is busy now may answer next time; until then nobody could cancel
-            log.exception("the progress of a plan was not stored")
-            continue
-        if cancelled:
+        if await _wished(look, newest[0] if newest else None):
             await child.cancel()
+
+
+async def _wished(look: Look, newest: Progress | None) -> bool:
+    try:
+        return await look(newest)
+    except Exception:  # a database that is busy now may answer next time; until then nobody could cancel
+        log.exception("the progress of a plan was not stored")
+        return False

@@ -48,7 +48,10 @@ class PlanRun(Row):
     worker_id: Mapped[UUID | None]
     """Who plans it now: a name a worker makes for each attempt, so that one that was given up cannot speak for it."""
     starts: Mapped[int] = mapped_column(default=0, server_default="0")
-    """How often a worker began with it; those that ended with their server in good order are not counted."""
+    """How often a worker began with it, or, once it is in parts, with joining them.
+
+    Those that ended with their server in good order are not counted.
+    """
     kind: Mapped[str] = mapped_column(String(12), default="plan", server_default="plan")
     """plan, replan (of what is in force, with `most_changes`) or what_if (of a plan's own problem, never published)."""
     most_changes: Mapped[int | None]

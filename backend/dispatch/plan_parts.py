@@ -51,7 +51,8 @@ async def _branches(session: AsyncSession, unit_id: UUID) -> Mapping[UUID, str]:
 
 
 async def begin_parts(session: AsyncSession, run: PlanRun, problems: Sequence[Problem]) -> None:
-    """Store the parts of a run and have each of them planned by whoever is free."""
+    """Store the parts of a run and have each of them planned by whoever is free; joining them is counted anew."""
+    run.starts = 0
     for number, problem in enumerate(problems):
         session.add(
             PlanPart(

@@ -26,7 +26,7 @@ from backend.core.tasks import TaskRefusedError, release_lease, renew_lease
 from backend.dispatch import plan_parts
 from backend.dispatch.child import Spares, planner
 from backend.dispatch.desk import Desk, PlannerRefusedError, sheet_line
-from backend.dispatch.following import Look, follow
+from backend.dispatch.following import Look, follow, unless_cancelled
 from backend.dispatch.joining import joined_visits
 from backend.dispatch.models import OPEN_STATES, PlanPart, PlanRun, UnplannedVisit
 from backend.dispatch.plan import PlanningTask
@@ -44,7 +44,7 @@ from routing.protocol import Fault, Message
 from routing.questions import Judge
 
 STARTS_MAXIMUM: Final = 3
-"""How often a plan, or a part of one, is begun before it is given up: whatever ends its workers may be in it."""
+"""How often a plan, a part, or joining the parts is begun before it is given up: what ends its workers may be in it."""
 JUDGED_HERE: Final = 500
 """Visits up to which the referee, some milliseconds then, works in a thread of the server."""
 LOOKED_AT: Final = load_only(PlanRun.state, PlanRun.worker_id, PlanRun.cancel_requested, PlanRun.progress)
@@ -138,18 +138,18 @@ class PlanRunner:
             raise TaskRefusedError(f"{type(error).__name__}: {error}") from error
 
     async def _plan(self, run_id: UUID, claim: UUID) -> None:
-        began = self._clock.now()
-        async with self._database.read() as session:
-            run = await session.get_one(PlanRun, run_id)
-            task = await planning_task(session, run, began.replace(microsecond=0))
-        if task.standings and self._workshop.roads is not None:  # a what-if keeps the travel of the plan it began with
-            task = replace(task, problem=await self._workshop.roads.on_roads(task.problem))
-        async with self._database.read() as session:
-            problems = await self._cut(session, run, task.problem)
+        began = await self._begin(run_id, claim)
+        if began is None:
+            return
+        prepared = await unless_cancelled(self._prepared(run_id, began), self._look_at(run_id, claim))
         async with self._database.write() as session:
             run = await session.get_one(PlanRun, run_id, with_for_update=True)
-            if not await self._begin(session, run, claim, began):
+            if run.state != "running" or run.worker_id != claim:
                 return
+            if prepared is None or run.cancel_requested:
+                _cancel(run, self._clock.now())
+                return
+            task, problems = prepared
             run.horizon_starts_at = task.starts_at
             run.problem = msgspec.to_builtins(task.problem)
             run.standings = msgspec.to_builtins(task.standings)
@@ -160,29 +160,43 @@ class PlanRunner:
         answer = await self._answer(task.problem, run, self._look_at(run_id, claim))
         await self._settle(run_id, claim, task.problem, answer, task)
 
+    async def _begin(self, run_id: UUID, claim: UUID) -> datetime | None:
+        """Take the run, unless it is over, was cancelled or is in parts already; return when, if it was taken.
+
+        Before anything else is done for it, so that whatever ends its workers is counted. What is published from then
+        on, while its rows are read and roads are asked for, overtakes it.
+        """
+        async with self._database.write() as session:
+            run = await session.get_one(PlanRun, run_id, with_for_update=True)
+            now = self._clock.now()
+            if run.state not in OPEN_STATES or await plan_parts.in_parts(session, run.id):
+                return None
+            if run.cancel_requested:
+                _cancel(run, now)
+                return None
+            if run.starts >= STARTS_MAXIMUM:
+                _end(run, now, INTERRUPTED)
+                return None
+            run.state, run.started_at = "running", now
+            run.worker_id, run.starts = claim, run.starts + 1
+            return now
+
+    async def _prepared(self, run_id: UUID, now: datetime) -> tuple[PlanningTask, Sequence[Problem]]:
+        """Return what is to be planned, on its roads, and the parts it is planned in."""
+        async with self._database.read() as session:
+            run = await session.get_one(PlanRun, run_id)
+            task = await planning_task(session, run, now.replace(microsecond=0))
+        if task.standings and self._workshop.roads is not None:  # a what-if keeps the travel of the plan it began with
+            task = replace(task, problem=await self._workshop.roads.on_roads(task.problem))
+        async with self._database.read() as session:
+            return task, await self._cut(session, run, task.problem)
+
     async def _cut(self, session: AsyncSession, run: PlanRun, problem: Problem) -> Sequence[Problem]:
         least = self._workshop.cut_visits
         if least is None or len(problem.visits) < least:
             return (problem,)
         groups = await plan_parts.groups(session, run.unit_id, problem)
         return await asyncio.to_thread(cut, problem, groups)
-
-    async def _begin(self, session: AsyncSession, run: PlanRun, claim: UUID, began: datetime) -> bool:
-        """Take the run, unless it is over, was cancelled or is in parts already; return whether it was taken.
-
-        `began`: when its rows were read. What is published after that, while roads are asked for, overtakes it.
-        """
-        if run.state not in OPEN_STATES or await plan_parts.in_parts(session, run.id):
-            return False
-        if run.cancel_requested and run.state == "queued":
-            run.state, run.finished_at = "cancelled", self._clock.now()
-            return False
-        if run.starts >= STARTS_MAXIMUM:
-            _end(run, self._clock.now(), INTERRUPTED)
-            return False
-        run.state, run.started_at = "running", began
-        run.worker_id, run.starts = claim, run.starts + 1
-        return True
 
     async def _plan_part(self, run_id: UUID, number: int, claim: UUID) -> None:
         async with self._database.write() as session:
@@ -214,7 +228,10 @@ class PlanRunner:
             run = await session.get_one(PlanRun, run_id, with_for_update=True)
             if run.state != "running":
                 return
-            run.worker_id = claim
+            if run.starts >= STARTS_MAXIMUM:
+                _end(run, self._clock.now(), INTERRUPTED)
+                return
+            run.worker_id, run.starts = claim, run.starts + 1
             plans = await plan_parts.plans_of(session, run_id)
         problem = msgspec.convert(run.problem, Problem)
         answer = await self._answer(problem, run, self._look_at(run_id, claim), plans)
@@ -288,9 +305,9 @@ class PlanRunner:
             if step.part is not None:
                 row = await plan_parts.part_of(session, run.id, step.part)
             if run.state == "running" and row.worker_id == claim:
-                row.worker_id = None
+                row.worker_id, row.starts = None, row.starts - 1
                 if not step.join:
-                    row.state, row.starts = "queued", row.starts - 1
+                    row.state = "queued"
             await release_lease(session, kind=RUN_PLAN, key=str(run.id))
 
     async def _fail(self, run_id: UUID, fault: Fault) -> None:
@@ -298,6 +315,10 @@ class PlanRunner:
             run = await session.get_one(PlanRun, run_id, with_for_update=True)
             if run.state in OPEN_STATES:
                 _end(run, self._clock.now(), fault)
+
+
+def _cancel(run: PlanRun, now: datetime) -> None:
+    run.state, run.finished_at = "cancelled", now
 
 
 def _end(run: PlanRun, now: datetime, fault: Fault) -> None:

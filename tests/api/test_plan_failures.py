@@ -15,11 +15,13 @@ from backend.core.tasks import LEASE, Task
 from backend.dispatch.child import Spares, planner
 from backend.dispatch.desk import Desk
 from backend.dispatch.models import PlanRun
+from backend.dispatch.road_sources import REQUEST_SECONDS
 from backend.dispatch.runner import STARTS_MAXIMUM
 from backend.people.models import Shift
 from backend.settings import Settings, SettingsError, read_settings
 from routing.check import violations
 from tests.make import START, Office
+from tests.osrm import table_server
 from tests.personas import LI_WEI, WANG_FANG
 from tests.planning import (
     PATIENCE,
@@ -150,6 +152,31 @@ async def test_a_run_that_ends_every_worker_is_given_up_and_says_so(office: Offi
     assert await worker(office).run_one()
     seen = ok(await wang_fang.get(f"/plans/{plan['id']}"))
     assert (seen["state"], seen["error"]["code"]) == ("failed", "plan_interrupted")
+
+
+async def test_a_plan_is_cancelled_while_roads_are_asked_for(sqlite: Office) -> None:
+    """It says that it is under way, counts as begun, and ends at the wish: the next unit's plan does not wait."""
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    await shift_of(sqlite, LI_WEI)
+    await opened(wang_fang, sqlite)
+    plan = await wish(wang_fang, sqlite)
+    with table_server() as roads:
+        roads.silent_seconds = 2.0 * PATIENCE
+        sqlite.settings = msgspec.structs.replace(sqlite.settings, travel=f"osrm:{roads.url}")
+        working = asyncio.create_task(worker(sqlite).run_one())
+        await state_is(wang_fang, plan, "running")
+        deadline = time.monotonic() + PATIENCE
+        while not roads.asked:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+        assert (await run_of(sqlite, plan)).starts == 1
+        ok(await wang_fang.post(f"/plans/{plan['id']}/cancel"))
+        asked = time.monotonic()
+        assert await working
+        assert time.monotonic() - asked < REQUEST_SECONDS / 2
+    seen = ok(await wang_fang.get(f"/plans/{plan['id']}"))
+    assert (seen["state"], seen["error"], seen["routes"]) == ("cancelled", None, [])
+    assert (await task_of(sqlite, plan)).state == "done"
 
 
 async def test_a_long_plan_keeps_its_task_and_hears_the_wish_to_cancel_after_a_fault(sqlite: Office) -> None:

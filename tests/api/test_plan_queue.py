@@ -23,6 +23,7 @@ from backend.dispatch.child import Spares
 from backend.dispatch.desk import Desk as PlanDesk
 from backend.dispatch.models import PlanPart, PlanRun
 from backend.dispatch.queue import PARTS_KEPT, QueueWorker, enqueue_plan, forget_old_steps, queue_queries
+from backend.dispatch.runner import STARTS_MAXIMUM
 from backend.jobs.models import WorkOrder
 from backend.settings import PREFIX, Settings
 from tests.make import Desk, Office, Offices
@@ -119,6 +120,21 @@ async def test_a_plan_of_two_units_is_made_in_parts_and_joined(postgresql: Offic
     assert await waiting(postgresql) == 0
     published = ok(await chen_jing.post(f"/plans/{plan['id']}/publish"))
     assert published["assigned"] == len(stops(made))
+
+
+async def test_joining_that_ends_every_worker_is_given_up_and_says_so(postgresql: Office) -> None:
+    chen_jing = await two_units_work(postgresql, 8)
+    plan = await wish(chen_jing, postgresql, "company", seconds=SHORT)
+    for _ in range(3):
+        assert await worker(postgresql).run_one()
+    assert [part.state for part in await parts_of(postgresql, plan)] == ["done", "done"]
+    assert (await run_of(postgresql, plan)).starts == 0  # of the joining; cutting it once is over
+    async with postgresql.database.write() as session:
+        await session.execute(update(PlanRun).values(starts=STARTS_MAXIMUM))
+    assert await worker(postgresql).run_one()
+    seen = ok(await chen_jing.get(f"/plans/{plan['id']}"))
+    assert (seen["state"], seen["error"]["code"]) == ("failed", "plan_interrupted")
+    assert not await worker(postgresql).run_one()
 
 
 async def test_one_more_person_belongs_to_the_part_of_whom_they_work_like(postgresql: Office) -> None:
