@@ -19,7 +19,7 @@ PROGRAM: Final = (sys.executable, "-m", "routing")
 LINE_BYTES: Final = 256 * 1024 * 1024
 """The longest line the child may write: one plan."""
 STOP_SECONDS: Final = 10
-"""How long a cancelled child may take to hand over its best plan before it is ended."""
+"""How long a child that has said its last word, or whose answer nobody wants, may take to go before it is ended."""
 BYTES_A_MB: Final = 1024 * 1024
 LAST_WORDS: Final = 2000
 """Characters of a failing child's error output that are logged."""
@@ -49,6 +49,11 @@ class Planner:
     async def cancel(self) -> None:
         """Ask the child to stop with what it has; safe to repeat, and when it has already ended."""
         await self._say(CANCEL + b"\n")
+
+    def end(self) -> None:
+        """End the child, whatever it does; what it says then is that it died."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
 
     async def answers(self) -> AsyncIterator[Message]:
         """Yield what the child says; a child that dies without a plan or an error is an error itself."""

@@ -3,14 +3,18 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from time import monotonic
 from typing import Any, Final, TypeAlias, TypeVar
 
 from backend.dispatch.child import Planner
+from routing.limits import CHILD_GRACE_SECONDS
 from routing.plan import Progress
 from routing.protocol import Message
 
 LOOK_SECONDS: Final = 0.5
 """How often progress is stored and a wish to cancel is looked for."""
+GRACE_SECONDS: Final = CHILD_GRACE_SECONDS
+"""How long a cancelled planner may take to hand over its best before it is ended: as long as after its own time."""
 
 Look: TypeAlias = Callable[[Progress | None], Awaitable[bool]]
 """Stores the newest progress, if there is any yet, and returns whether somebody wishes the plan to stop."""
@@ -34,7 +38,10 @@ async def unless_cancelled(work: Coroutine[Any, Any, T], look: Look) -> T | None
 
 
 async def follow(child: Planner, look: Look) -> Message:
-    """Return the child's last word, having looked every LOOK_SECONDS until then."""
+    """Return the child's last word, having looked every LOOK_SECONDS until then.
+
+    A cancelled child that says none within GRACE_SECONDS is ended.
+    """
     newest: list[Progress] = []
     looking = asyncio.create_task(_look_again_and_again(child, newest, look))
     try:
@@ -49,10 +56,16 @@ async def follow(child: Planner, look: Look) -> Message:
 
 
 async def _look_again_and_again(child: Planner, newest: list[Progress], look: Look) -> None:
+    until: float | None = None
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        if await _wished(look, newest[0] if newest else None):
+        if not await _wished(look, newest[0] if newest else None):
+            continue
+        until = until or monotonic() + GRACE_SECONDS
+        if monotonic() < until:
             await child.cancel()
+        else:
+            child.end()
 
 
 async def _wished(look: Look, newest: Progress | None) -> bool:

@@ -45,6 +45,8 @@ from routing.questions import Judge
 
 STARTS_MAXIMUM: Final = 3
 """How often a plan, a part, or joining the parts is begun before it is given up: what ends its workers may be in it."""
+JOIN_SECONDS: Final = 60.0
+"""How long joining the plans of parts, which searches nothing, may take; a planner's grace comes on top."""
 JUDGED_HERE: Final = 500
 """Visits up to which the referee, some milliseconds then, works in a thread of the server."""
 LOOKED_AT: Final = load_only(PlanRun.state, PlanRun.worker_id, PlanRun.cancel_requested, PlanRun.progress)
@@ -216,9 +218,7 @@ class PlanRunner:
             if run.state != "running" or part.worker_id != claim:
                 return
             if answer.plan is None:
-                whole = msgspec.convert(run.problem, Problem)
-                names = await names_in(session, whole, run.horizon_starts_at)
-                _end(run, self._clock.now(), named_fault(answer.error or FAILED, names))
+                await self._end_without_plan(session, run, answer, msgspec.convert(run.problem, Problem))
                 return
             part.state, part.plan = "done", msgspec.to_builtins(answer.plan)
             await plan_parts.join_if_all_done(session, run)
@@ -234,16 +234,19 @@ class PlanRunner:
             run.worker_id, run.starts = claim, run.starts + 1
             plans = await plan_parts.plans_of(session, run_id)
         problem = msgspec.convert(run.problem, Problem)
-        answer = await self._answer(problem, run, self._look_at(run_id, claim), plans)
+        look = self._look_at(run_id, claim, cancelled=False)  # handing over what there is means joining it
+        answer = await self._answer(problem, run, look, plans)
         await self._settle(run_id, claim, problem, answer)
 
     async def _answer(self, problem: Problem, run: PlanRun, look: Look, plans: Sequence[Plan] = ()) -> Message:
         async with planner(self._workshop.spares) as child:
-            memory_mb = self._workshop.memory_mb
-            await child.ask(problem, seconds=run.seconds, seed=run.seed, memory_mb=memory_mb, parts=plans)
+            seconds, memory_mb = JOIN_SECONDS if plans else run.seconds, self._workshop.memory_mb
+            await child.ask(problem, seconds=seconds, seed=run.seed, memory_mb=memory_mb, parts=plans)
             return await follow(child, look)
 
-    def _look_at(self, run_id: UUID, claim: UUID) -> Look:
+    def _look_at(self, run_id: UUID, claim: UUID, *, cancelled: bool = True) -> Look:
+        """Return what looks after a run; not `cancelled`: a wish to cancel it is left alone."""
+
         async def look(newest: Progress | None) -> bool:
             async with self._database.write() as session:
                 run = await session.get_one(PlanRun, run_id, options=[LOOKED_AT])
@@ -252,7 +255,7 @@ class PlanRunner:
                 if newest is not None:
                     run.progress = msgspec.to_builtins(newest)
                 await renew_lease(session, kind=RUN_PLAN, key=str(run_id))
-                return run.cancel_requested
+                return cancelled and run.cancel_requested
 
         return look
 
@@ -278,10 +281,10 @@ class PlanRunner:
             run = await session.get_one(PlanRun, run_id, with_for_update=True)
             if run.state != "running" or run.worker_id != claim:
                 return
-            names = await names_in(session, problem, run.horizon_starts_at)
             if answer.plan is None:
-                _end(run, self._clock.now(), named_fault(answer.error or FAILED, names))
+                await self._end_without_plan(session, run, answer, problem)
                 return
+            names = await names_in(session, problem, run.horizon_starts_at)
             run.plan = msgspec.to_builtins(answer.plan)
             run.violations = msgspec.to_builtins(violations)
             run.state, run.finished_at = "done", self._clock.now()
@@ -296,6 +299,14 @@ class PlanRunner:
                 session.add(UnplannedVisit(plan_run_id=run_id, visit_id=UUID(one.visit), reasons=reasons))
             if task is not None:
                 _keep_left_out(session, run_id, task)
+
+    async def _end_without_plan(self, session: AsyncSession, run: PlanRun, answer: Message, problem: Problem) -> None:
+        """End a run whose planner had none to hand over, which is nobody's fault where it was to be cancelled."""
+        if run.cancel_requested:
+            _cancel(run, self._clock.now())
+            return
+        names = await names_in(session, problem, run.horizon_starts_at)
+        _end(run, self._clock.now(), named_fault(answer.error or FAILED, names))
 
     async def _put_back(self, step: Step, claim: UUID) -> None:
         """Let the next worker begin anew: this one's server stops, which is nobody's fault."""

@@ -12,6 +12,7 @@ from sqlalchemy import text, update
 
 from backend.app import plan_worker
 from backend.core.tasks import LEASE, Task
+from backend.dispatch import following
 from backend.dispatch.child import Spares, planner
 from backend.dispatch.desk import Desk
 from backend.dispatch.models import PlanRun
@@ -26,6 +27,7 @@ from tests.personas import LI_WEI, WANG_FANG
 from tests.planning import (
     PATIENCE,
     children,
+    first_progress,
     much_work,
     new_children,
     run_of,
@@ -61,6 +63,27 @@ async def test_a_planner_that_dies_is_told(sqlite: Office) -> None:
     assert (failed["state"], failed["error"]["code"]) == ("failed", "planner_died")
     assert failed["error"]["zh"]
     assert "-9" in failed["error"]["en"]
+
+
+async def test_a_planner_that_hears_nothing_is_ended_when_it_was_to_be_cancelled(
+    sqlite: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands still, so its own look at the pipe and its own alarm do not help; the next plan need not wait."""
+    monkeypatch.setattr(following, "GRACE_SECONDS", 1.0)
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    await much_work(wang_fang, sqlite)
+    plan = await wish(wang_fang, sqlite, seconds=60)
+    before = children()
+    working = asyncio.create_task(worker(sqlite).run_one())
+    await first_progress(wang_fang, plan)
+    (started,) = await new_children(before)
+    os.kill(started, signal.SIGSTOP)
+    ok(await wang_fang.post(f"/plans/{plan['id']}/cancel"))
+    asked = time.monotonic()
+    assert await working
+    assert time.monotonic() - asked < PATIENCE
+    seen = ok(await wang_fang.get(f"/plans/{plan['id']}"))
+    assert (seen["state"], seen["error"], seen["routes"]) == ("cancelled", None, [])
 
 
 async def test_memory_is_bounded_by_the_setting_and_running_out_is_told(sqlite: Office) -> None:
