@@ -10,7 +10,7 @@ import msgspec
 from backend.contracts.rules import span_words
 from routing.plan import Reason
 from routing.protocol import Fault
-from routing.texts import PROBLEM_TEXTS, Facts, Language, problem_text, reason_text
+from routing.texts import PROBLEM_TEXTS, SECONDS, Facts, Language, problem_text, reason_text
 
 Names: TypeAlias = Mapping[str, tuple[str, str]]
 """What an id of a problem is called, Chinese and English."""
@@ -66,7 +66,7 @@ def reason_words(reason: Reason, names: Names, clock: Callable[[int], str] | Non
 
 
 LENGTHS: Final = frozenset({"duration", "longest", "overdue"})
-MOMENTS: Final = frozenset({"earliest", "due"})
+MOMENTS: Final = SECONDS - LENGTHS
 """Facts of reasons that are seconds: how long something takes, and since the problem's second 0."""
 LANGUAGES: Final[tuple[Language, Language]] = ("zh", "en")
 
