@@ -17,6 +17,7 @@ from routing.problem import Break, Follows, PartNeed, Pin, Place, Previous, Prob
 from routing.reach import shortest_paths
 from routing.solve import solve
 from routing.stop import StopWhen
+from routing.texts import Facts
 from routing.travel import travel_table
 from tests.routing.brute import can_ever_be_served, earliest_ever
 from tests.routing.make import DAY, HOUR, line, problem, problems, shift, visit
@@ -180,7 +181,7 @@ def told_at_nine(most_changes: int | None, **prices: int) -> Problem:
 
 
 def test_a_visit_late_because_no_more_may_change_says_so() -> None:
-    facts = {"due": HOUR, "tried": 2, "feasible": 0, "over": 1, "allowed": 0}
+    facts: Facts = {"due": HOUR, "tried": 2, "feasible": 0, "over": 1, "allowed": 0}
     assert reason_of(told_at_nine(0)) == Reason(code="change_budget_in_time", basis="searched", facts=facts)
     assert solve(told_at_nine(1), QUICK).late == ()
 
@@ -273,7 +274,7 @@ def test_a_visit_that_misses_its_appointment_only_says_why() -> None:
 
     far = visit("v1", commitment_due=48 * HOUR, promise=Window(start=0, end=120))
     reason = reason_of(problem((shift(),), (far,), travel=line(4, 1_200)))
-    facts = {"earliest": 1_200, "due": 120}
+    facts: Facts = {"earliest": 1_200, "due": 120}
     assert reason == Reason(code="promise_before_reachable", basis="proven", facts=facts)
 
 
