@@ -4,6 +4,7 @@ Another kind of server (Valhalla's `sources_to_targets`) is one more class with 
 """
 
 import asyncio
+import os
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import Iterator, Mapping, Sequence
@@ -133,7 +134,10 @@ class RoadFile:
 
 
 async def _ask_process(request: RoadRequest) -> RoadAnswer:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", MODULE, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+    alone = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # no algebra is done: threads would only cost address space
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", MODULE, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=alone
+    )
     try:
         async with asyncio.timeout(FILE_SECONDS):
             said, complaint = await process.communicate(msgspec.msgpack.encode(request))

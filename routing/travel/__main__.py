@@ -1,7 +1,9 @@
-"""``python -m routing.travel``: answer one question about a road network and end."""
+"""``python -m routing.travel``: answer one question about a road network, within bounded memory, and end."""
 
+import resource
 import sys
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -10,15 +12,32 @@ from routing.travel.asking import RoadAnswer, RoadRefusal, RoadRequest, packed
 from routing.travel.osm import RoadFileError, load_roads
 from routing.travel.roads import RoadLegs, RoadRouter
 
+UNMAPPED: Final = "failed to map segment"
+"""What the system's loader says when a library finds no room in the address space."""
+BYTES_A_MB: Final = 1024 * 1024
+
 
 def main() -> None:
     """Read a request from standard input, write the answer to standard output."""
     request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=RoadRequest)
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = request.address_space_bytes if hard == resource.RLIM_INFINITY else min(request.address_space_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
     try:
         answer = answered(request)
     except RoadFileError as error:
-        answer = RoadAnswer(refusal=RoadRefusal(code=error.code, zh=error.zh, en=error.en))
+        answer = refused(error)
+    except (MemoryError, ImportError) as error:
+        if not isinstance(error, MemoryError) and UNMAPPED not in str(error):
+            raise
+        name = Path(request.file).name
+        answer = refused(RoadFileError("roads_out_of_memory", name=name, megabytes=most // BYTES_A_MB))
     sys.stdout.buffer.write(msgspec.msgpack.encode(answer))
+
+
+def refused(error: RoadFileError) -> RoadAnswer:
+    """Return the answer that says why there is none."""
+    return RoadAnswer(refusal=RoadRefusal(code=error.code, zh=error.zh, en=error.en))
 
 
 def answered(request: RoadRequest) -> RoadAnswer:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from routing.limits import CHILD_ADDRESS_SPACE_BYTES
 from routing.travel.roads import SNAP_METRES, RoadLegs
 
 MODULE: Final = "routing.travel"
@@ -16,7 +17,10 @@ MODULE: Final = "routing.travel"
 
 
 class RoadRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Places in degrees, and which of them (indices) to go from and to; `paired`: from each origin to its own one."""
+    """Places in degrees, and which of them (indices) to go from and to; `paired`: from each origin to its own one.
+
+    `address_space_bytes`: how much the process may use, what is reserved and untouched included.
+    """
 
     file: str
     latitudes: list[float]
@@ -25,6 +29,7 @@ class RoadRequest(msgspec.Struct, frozen=True, kw_only=True):
     destinations: list[int]
     paired: bool = False
     limit_metres: float = SNAP_METRES
+    address_space_bytes: int = CHILD_ADDRESS_SPACE_BYTES
 
 
 class RoadRefusal(msgspec.Struct, frozen=True, kw_only=True):

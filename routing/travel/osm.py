@@ -60,6 +60,10 @@ FILE_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "道路数据文件 {name} 有 {junctions} 个路口, 超过上限 {most}。请截取所在城市或改用 OSRM 服务。",
         "The road file {name} has {junctions} junctions, more than the {most} allowed. Cut out your city or use OSRM.",
     ),
+    "roads_out_of_memory": (
+        "读取道路数据文件 {name} 所需内存超过 {megabytes} MB。请截取所在城市或改用 OSRM 服务。",
+        "The road file {name} takes more than {megabytes} MB of memory. Cut out your city or use OSRM.",
+    ),
     "roads_extra_missing": (
         "未安装道路组件。请运行: pip install 'paigong[roads]'",
         "The road parts are not installed. Run: pip install 'paigong[roads]'",
@@ -126,7 +130,7 @@ def _ways(path: Path) -> Iterator[Any]:
         import osmium  # noqa: PLC0415 - the extra `roads`
         from osmium import filter as only  # noqa: PLC0415
         from osmium import osm  # noqa: PLC0415
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise RoadFileError("roads_extra_missing") from error
     ways = osm.osm_entity_bits.WAY
     roads = osmium.FileProcessor(str(path), osm.osm_entity_bits.NODE | ways).with_locations()

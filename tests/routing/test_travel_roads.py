@@ -234,6 +234,15 @@ def test_a_process_of_its_own_answers_tables_and_pairs(tmp_path: Path) -> None:
     assert refused.code == "roads_file_missing"
 
 
+def test_a_process_of_its_own_has_bounded_memory_and_says_when_it_is_too_little(tmp_path: Path) -> None:
+    path = write_roads(tmp_path / "a.osm.pbf", CROSS, [street(1, 2, 5)])
+    request = RoadRequest(file=str(path), latitudes=[0.0, KM], longitudes=[0.0] * 2, origins=[0], destinations=[1])
+    refused = _asked(msgspec.structs.replace(request, address_space_bytes=64 * 1024 * 1024)).refusal
+    assert refused is not None
+    assert (refused.code, "64 MB" in refused.en, "64 MB" in refused.zh) == ("roads_out_of_memory", True, True)
+    assert _asked(request).refusal is None
+
+
 @pytest.mark.parametrize("name", ["monaco", "porto-alegre"])
 def test_real_extracts(name: str, tmp_path: Path) -> None:
     source = Path(REAL_DATA or "nowhere") / f"{name}.osm.pbf"
