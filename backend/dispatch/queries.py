@@ -71,7 +71,8 @@ async def plan(session: AsyncSession, principal: Principal, plan_id: UUID) -> Pl
     zh, en = _sentences(made, stays) if made else (None, None)
     return PlanView(
         id=run.id, unit_id=run.unit_id, kind=run.kind, version=run.version, most_changes=run.most_changes,
-        base_id=run.base_id, hypothesis=run.hypothesis, state=run.state, horizon_starts_at=run.horizon_starts_at,
+        base_id=run.base_id, hypothesis=run.hypothesis, state=run.state,
+        cancel_requested=run.cancel_requested, horizon_starts_at=run.horizon_starts_at,
         horizon_ends_at=run.horizon_ends_at, seconds=run.seconds, seed=run.seed, requested_at=run.requested_at,
         started_at=run.started_at, finished_at=run.finished_at, published_at=run.published_at, progress=run.progress,
         summary_zh=zh, summary_en=en, travel_source=made and made.travel_source,

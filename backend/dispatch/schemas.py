@@ -210,6 +210,7 @@ class PlanView(msgspec.Struct, frozen=True):
     base_id: UUID | None
     hypothesis: dict[str, Any] | None
     state: str
+    cancel_requested: bool
     horizon_starts_at: datetime
     horizon_ends_at: datetime
     seconds: float
