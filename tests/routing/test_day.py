@@ -2,20 +2,24 @@
 
 import msgspec
 import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from routing.areas import mapped
 from routing.check import violations
-from routing.in_force import in_force
+from routing.in_force import draft_of, in_force
 from routing.instance import whole_of
+from routing.live import OF_PLANS_ONLY
 from routing.plan import Plan
 from routing.problem import Break, Place, Previous, Problem, Shift, Visit, Window
 from routing.solve import solve
 from routing.stop import StopWhen
 from routing.travel import travel_between
-from tests.routing.make import HOUR, line, problem, shift, visit
+from tests.routing.make import HOUR, line, problem, problems, shift, visit
 
 AM, PM = "li-wei/am", "li-wei/pm"
 SOON = StopWhen(solutions=3)
+OF_PEOPLE = frozenset({"skill_missing", "technician_not_allowed", "technician_forbidden", "pin_broken"})
 
 
 def split_day(**changes: object) -> tuple[Shift, Shift]:
@@ -107,3 +111,27 @@ def test_a_technician_may_have_to_wait_for_the_break_before_the_drive_home() -> 
         travel=line(2, 3 * HOUR),
     )  # fmt: skip
     assert legal(case).routes[0].end == 7 * HOUR + HOUR // 2
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=(HealthCheck.too_slow,), derandomize=True)
+@given(problems(), st.sampled_from((0, HOUR, 9 * HOUR)), st.data())
+def test_days_whose_visits_under_way_last_longer_are_followed_and_planned_legally(
+    case: Problem, longer: int, data: st.DataObject
+) -> None:
+    """Who was given a visit against the rules about people keeps it all the same."""
+    under_way = {
+        stop.visit: Previous(shift=route.shift, start=stop.start)
+        for route in solve(case, SOON).routes
+        for stop in route.stops[: data.draw(st.integers(0, 2))]
+    }
+    visits = (
+        msgspec.structs.replace(
+            one, frozen=True, pin=None, duration=one.duration + longer, previous=under_way[one.id]
+        ) if one.id in under_way else one
+        for one in case.visits
+    )  # fmt: skip
+    again = msgspec.structs.replace(case, visits=tuple(visits))
+    now = in_force(again)
+    assert {one.code for one in violations(now.problem, now.plan)} <= OF_PEOPLE | OF_PLANS_ONLY - {"cost_wrong"}
+    draft_of(now.problem, now.plan)
+    legal(again)
