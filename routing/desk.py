@@ -26,7 +26,7 @@ from routing.answers import Fixes, InForce, Proposal, WhatIf, Why
 from routing.check import Violation, violations
 from routing.draft import Draft
 from routing.fixes import fixes, without_witness
-from routing.in_force import draft_of, in_force
+from routing.in_force import in_force
 from routing.insertion import propose
 from routing.limits import DESK_SHEETS
 from routing.live import proposals, what_if
@@ -45,6 +45,7 @@ from routing.questions import (
     Question,
     TryMove,
 )
+from routing.redraft import draft_of
 from routing.simulate import delay_price
 from routing.travel import TravelTable, travel_table
 from routing.validate import validate

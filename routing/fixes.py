@@ -19,10 +19,10 @@ from routing.assemble import route_of
 from routing.differences import added_cost, late_of
 from routing.draft import Draft, simulate_route
 from routing.exchange import exchanges
-from routing.in_force import draft_of
 from routing.ortools.exact import solver
 from routing.plan import Plan
 from routing.problem import Problem, ProblemError, Visit, visit_number
+from routing.redraft import draft_of
 from routing.relax import LEVERS, Lever, Place, Relaxation, quarter_after
 from routing.scan import candidates, inserted
 from routing.witness import Witnesses

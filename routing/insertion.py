@@ -13,9 +13,9 @@ from routing.differences import driving, overtime
 from routing.draft import Draft, DraftRoute, empty_draft
 from routing.explain import Explainer
 from routing.finish import passed
-from routing.in_force import draft_of
 from routing.plan import Late, Plan, Route
 from routing.problem import Problem, ProblemError, told_anew, visit_number
+from routing.redraft import draft_of
 from routing.scan import Insertion, candidates, inserted
 
 MAX_PROPOSALS = 20

@@ -18,12 +18,12 @@ from routing.day import Pause, with_day
 from routing.differences import added_cost, driving, overtime, stops_of
 from routing.draft import Draft, driven, simulate_route
 from routing.eligible import exclusion
-from routing.in_force import draft_of, left_out, plan_of, unbound
 from routing.insertion import in_order, moved, ranked
 from routing.instance import Instance
 from routing.obstacles import obstacle
 from routing.plan import Plan, Route, Stop
 from routing.problem import Problem, ProblemError, Shift, Visit, visit_number
+from routing.redraft import draft_of, left_out, plan_of, unbound
 from routing.scan import candidates, inserted
 from routing.simulate import RouteTimes, arrival, simulated
 from routing.stays import coupled

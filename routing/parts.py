@@ -8,11 +8,11 @@ import msgspec
 from routing.areas import cut_along_routes, mapped
 from routing.draft import Draft, empty_draft, simulate_route
 from routing.finish import Part, finished
-from routing.in_force import draft_of, kept_in_vans
 from routing.instance import whole_of
 from routing.limits import AREA_VISITS, WHOLE_VISITS
 from routing.plan import Plan, Status
 from routing.problem import Problem, ProblemError
+from routing.redraft import draft_of, kept_in_vans
 from routing.stays import coupled
 from routing.travel import travel_between
 

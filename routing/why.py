@@ -6,10 +6,10 @@ from typing import Final
 from routing.answers import Alternative, Placement, Why
 from routing.draft import Draft, simulate_route
 from routing.eligible import exclusion
-from routing.in_force import draft_of
 from routing.live import what_if
 from routing.plan import Plan
 from routing.problem import Problem, ProblemError, Shift, visit_number
+from routing.redraft import draft_of
 from routing.scan import candidates
 
 MOST_ALTERNATIVES: Final = 30

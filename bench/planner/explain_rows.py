@@ -26,10 +26,10 @@ from routing.check import violations
 from routing.draft import Draft, empty_draft, simulate_route
 from routing.explain import Explainer
 from routing.fixes import fixes
-from routing.in_force import draft_of
 from routing.instance import prepare
 from routing.plan import Plan, Reason, Unplanned
 from routing.problem import GivenTravel, PartNeed, Pin, Place, Previous, Problem, Shift, VanStock, Visit, Window
+from routing.redraft import draft_of
 from routing.relax import relaxed
 from routing.solve import solve
 from routing.stop import StopWhen

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from routing.areas import mapped
 from routing.check import violations
-from routing.in_force import draft_of, in_force
+from routing.in_force import in_force
 from routing.instance import whole_of
 from routing.live import OF_PLANS_ONLY
 from routing.plan import Plan
 from routing.problem import Break, Place, Previous, Problem, Shift, Visit, Window
+from routing.redraft import draft_of
 from routing.solve import solve
 from routing.stop import StopWhen
 from routing.travel import travel_between

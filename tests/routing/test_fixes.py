@@ -12,7 +12,6 @@ from routing.check import violations
 from routing.draft import simulate_route
 from routing.exchange import exchanges
 from routing.fixes import fixes
-from routing.in_force import draft_of, plan_of
 from routing.ortools.exact import Column, smallest_relaxation
 from routing.plan import Plan
 from routing.problem import (
@@ -27,6 +26,7 @@ from routing.problem import (
     VanStock,
     Window,
 )
+from routing.redraft import draft_of, plan_of
 from routing.relax import LEVERS, Relaxation, relaxed
 from routing.solve import solve
 from routing.stop import StopWhen

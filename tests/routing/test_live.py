@@ -12,11 +12,12 @@ from routing.answers import Placement, Proposal, WhatIf
 from routing.check import violations
 from routing.desk import FUNCTIONS, Sheet
 from routing.differences import Placed, changes, placements, published, terms
-from routing.in_force import draft_of, in_force
+from routing.in_force import in_force
 from routing.live import what_if
 from routing.plan import Plan
 from routing.problem import Break, PerPriority, Pin, Previous, Prices, Problem, ProblemError, Shift, Visit, Window
 from routing.questions import Offer, Question, TryMove, answer_type
+from routing.redraft import draft_of
 from routing.solve import solve
 from routing.stop import StopWhen
 from tests.routing.make import DAY, HOUR, city_week, problem, shift, visit

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from routing.answers import Placement, WhatIf
 from routing.check import Violation, violations
 from routing.cutting import cut
-from routing.in_force import draft_of, in_force, plan_of
+from routing.in_force import in_force
 from routing.insertion import insert, propose
 from routing.live import OF_PLANS_ONLY, proposals, what_if
 from routing.parts import join
 from routing.plan import Plan, Progress, Unplanned
 from routing.problem import Follows, PartNeed, Pin, Previous, Problem, ProblemError, VanStock, Visit, Window
+from routing.redraft import draft_of, plan_of
 from routing.solve import solve
 from routing.stop import StopWhen
 from routing.why import why
