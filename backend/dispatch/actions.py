@@ -1,10 +1,11 @@
 """Asking for plans, stopping them, and publishing one as assignments."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -14,14 +15,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.core.audit import Actor, record
 from backend.core.errors import Fault, Finding, Problem
 from backend.core.tasks import Task
+from backend.dispatch.basis import Basis, Hours, absences_of, hours_of, newest_versions
 from backend.dispatch.crews import Part, crews
 from backend.dispatch.models import OPEN_STATES, PlanRun
 from backend.dispatch.open_visits import MOVABLE, Helper, Standing, standings
+from backend.dispatch.placing import locked_visits
 from backend.dispatch.queue import RUN_PLAN, enqueue_plan, on_tasks
-from backend.dispatch.schemas import Hypothesis, NewPlan, NewReplan, Publication, SkippedVisit
+from backend.dispatch.schemas import Hypothesis, NewPlan, NewReplan, Publication, SkipCode, SkippedVisit
 from backend.dispatch.supposing import WHAT_IF, supposed
 from backend.jobs.actions import assign_visit, withdraw_assignments
-from backend.jobs.models import Visit, WorkOrder
+from backend.jobs.models import Visit
 from backend.jobs.reclaiming import REPLANNED
 from backend.people.models import Person, Shift, Unit
 from backend.people.queries import must_know_skills
@@ -39,7 +42,9 @@ TIMES: Final = ("departs_at", "arrives_at", "ends_at")
 """What of a visit's assignment a plan decides: who, and when."""
 NOTICED: Final = timedelta(seconds=NOTICED_SECONDS)
 """A time that shifts by less is the same time, and no phone hears of it."""
-SKIPPED_TEXTS: Final = {
+LEAVE_LATE: Final = timedelta(minutes=15)
+"""A plan takes minutes to make and to look at: whoever is to leave at once still gets their first visit that long."""
+SKIPPED_TEXTS: Final[Mapping[SkipCode, tuple[str, str]]] = {
     "begun": ("计划之后已出发、完成或取消。", "It set off, ended or was cancelled after the plan was made."),
     "decided": (
         "计划之后有人改派、固定或告知了客户;以人的决定为准。",
@@ -49,6 +54,18 @@ SKIPPED_TEXTS: Final = {
     "shift_gone": (
         "计划所用的班次已取消或人员已离职。请重新计划。",
         "The shift it was planned for is gone, or its technician left. Plan again.",
+    ),
+    "shift_changed": (
+        "计划之后有人更改了所用班次的时间、休息或出发地。请重新计划。",
+        "The hours, breaks or start of the shift it was planned for were changed after the plan was made. Plan again.",
+    ),
+    "away": (
+        "所安排的人员在该时段休假或缺勤。请重新计划。",
+        "Who it was planned for is on leave or absent at that time. Plan again.",
+    ),
+    "past": (
+        "按计划出发的时间已过。请重新计划。",
+        "The time to set off for it by the plan has passed. Plan again.",
     ),
 }
 
@@ -74,6 +91,10 @@ PLAN_OUTDATED = Fault(
     "plan_outdated", 409, "本单位或其上下级单位已有更新的计划发布,这个计划不能再发布。",
     "A newer plan of this unit, or of one above or below it, is published already.",
     "请重新计划。", "Plan again.",
+)  # fmt: skip
+NOTHING_TO_PUBLISH = Fault(
+    "nothing_to_publish", 409, "这个计划已没有一项可以发布。", "Nothing of this plan can be published any more.",
+    "请查看 findings 中的原因,然后重新计划。", "See the findings for why, then plan again.",
 )  # fmt: skip
 
 
@@ -163,21 +184,29 @@ async def cancel_plan(session: AsyncSession, *, now: datetime, actor: Actor, run
 
 
 async def publish_plan(session: AsyncSession, *, now: datetime, actor: Actor, run: PlanRun) -> Publication:
-    """Turn a plan into assignments; raises plan_not_ready and plan_outdated. A second time changes nothing.
+    """Turn a plan into assignments. A second time changes nothing.
 
-    Visits that moved on since (under way, finished, cancelled), or about which somebody decided since, are passed over
-    and listed. Visits the plan leaves where they are stay untouched, so their technicians' phones hear nothing.
+    Visits that moved on since (under way, finished, cancelled), about which somebody decided since, whose technician is
+    not there any more as planned, or for which it is too late to set off, are passed over and listed. Visits the plan
+    leaves where they are stay untouched, so their technicians' phones hear nothing.
+    Raises plan_not_ready, plan_outdated, and nothing_to_publish where every visit would be passed over.
     """
     if run.publication is not None:
         return msgspec.convert(run.publication, Publication)
-    plan, seen = _publishable(run)
-    visits, shifts = await _locked_visits(session, list(seen)), await _shifts(session, plan)
-    await _must_be_newest(session, run)
-    publishing = _Publishing(session, now, actor, run, visits, seen, await standings(session, list(seen)), shifts)
+    plan, basis = _publishable(run)
+    used = [UUID(route.shift) for route in plan.routes]
+    visits = await locked_visits(session, list(basis.visits), used)
+    await _must_be_newest(session, run, basis)
+    publishing = _Publishing(
+        session, now, actor, run, visits, basis, standing=await standings(session, list(basis.visits)),
+        shifts=await hours_of(session, used),
+        away=await absences_of(session, {UUID(route.technician) for route in plan.routes}, now),
+    )  # fmt: skip
     for parts in crews(msgspec.convert(run.problem, planning.Problem), plan).values():
         await publishing.place(parts)
     for unplanned in plan.unplanned:
         await publishing.take_off(UUID(unplanned.visit))
+    publishing.must_have_come_to_something()
     run.version, run.published_by_id = await _next_version(session, run.unit_id), actor.person_id
     outcome = publishing.outcome()
     run.published_at, run.publication = now, msgspec.to_builtins(outcome)
@@ -193,12 +222,14 @@ class _Publishing:
     actor: Actor
     run: PlanRun
     visits: Mapping[UUID, Visit]
-    seen: Mapping[UUID, Standing]
-    """How the visits stood when the plan was made."""
+    basis: Basis
+    """What the plan was made from."""
     standing: Mapping[UUID, Standing]
-    """How they stand now."""
-    shifts: Collection[UUID]
+    """How its visits stand now."""
+    shifts: Mapping[UUID, Hours]
     """The plan's shifts that are still worked."""
+    away: Mapping[UUID, Sequence[tuple[datetime, datetime]]]
+    """When its people are away, as is known now."""
     assigned: int = 0
     unchanged: int = 0
     withdrawn: int = 0
@@ -216,10 +247,10 @@ class _Publishing:
             self._skip(visit, "begun")
         elif _as_it_is(standing, wanted) and _with_whom_it_is(self._replaceable(standing), standing, joining):
             self.unchanged += 1
-        elif standing != self.seen[visit.id]:
+        elif standing != self.basis.visits[visit.id]:
             self._skip(visit, "decided")
-        elif not {wanted["shift_id"], *(one["shift_id"] for one in joining)} <= set(self.shifts):
-            self._skip(visit, "shift_gone")
+        elif obstacles := [code for one in (wanted, *joining) if (code := self._obstacle(one))]:
+            self._skip(visit, obstacles[0])
         else:
             pinned = bool(standing.pinned) and standing.person_id == wanted["person_id"]
             await assign_visit(
@@ -228,6 +259,17 @@ class _Publishing:
             )  # fmt: skip
             await self._send_along(visit, standing, wanted["person_id"], joining)
             self.assigned += 1
+
+    def _obstacle(self, wanted: dict[str, Any]) -> SkipCode | None:
+        """Return why somebody cannot come as planned after all."""
+        shift_id, departs_at, ends_at = wanted["shift_id"], wanted["departs_at"], wanted["ends_at"]
+        if shift_id not in self.shifts:
+            return "shift_gone"
+        if self.shifts[shift_id] != self.basis.shifts[shift_id]:
+            return "shift_changed"
+        if any(gone < ends_at and departs_at < back for gone, back in self.away.get(wanted["person_id"], ())):
+            return "away"
+        return "past" if departs_at + LEAVE_LATE < self.now else None
 
     async def _send_along(
         self, visit: Visit, standing: Standing, lead_id: UUID, joining: Sequence[dict[str, Any]]
@@ -247,7 +289,7 @@ class _Publishing:
 
     def _replaceable(self, standing: Standing) -> list[Helper]:
         """Return whom this plan was free to send or not: sent by an earlier plan, and not given to it as a stay."""
-        return [one for one in standing.helpers if one.planned and one.assignment_id not in self.seen]
+        return [one for one in standing.helpers if one.planned and one.assignment_id not in self.basis.visits]
 
     async def take_off(self, visit_id: UUID) -> None:
         visit = self.visits.get(visit_id)
@@ -258,7 +300,7 @@ class _Publishing:
             self._skip(visit, "begun")
         elif standing.assignment_id is None:
             return
-        elif standing != self.seen[visit_id]:
+        elif standing != self.basis.visits[visit_id]:
             self._skip(visit, "decided")
         elif standing.pinned:
             self._skip(visit, "pinned")
@@ -266,13 +308,23 @@ class _Publishing:
             await withdraw_assignments(self.session, now=self.now, actor=self.actor, visit=visit, reason="unplanned")
             self.withdrawn += 1
 
+    def must_have_come_to_something(self) -> None:
+        """Refuse a plan of which every visit is passed over: it would only overtake others."""
+        if not self.skipped or self.assigned or self.unchanged or self.withdrawn:
+            return
+        findings: list[Finding] = []
+        for code, number in Counter(one.code for one in self.skipped).items():
+            zh, en = SKIPPED_TEXTS[code]
+            findings.append(Finding(code, f"{number} 次上门:{zh}", f"{en} (visits: {number})"))
+        raise Problem(NOTHING_TO_PUBLISH, *findings)
+
     def outcome(self) -> Publication:
         return Publication(
             plan_id=self.run.id, assigned=self.assigned, unchanged=self.unchanged, withdrawn=self.withdrawn,
             skipped=self.skipped, version=self.run.version,
         )  # fmt: skip
 
-    def _skip(self, visit: Visit, code: Literal["begun", "decided", "pinned", "shift_gone"]) -> None:
+    def _skip(self, visit: Visit, code: SkipCode) -> None:
         zh, en = SKIPPED_TEXTS[code]
         self.skipped.append(SkippedVisit(visit_id=visit.id, state=visit.state, code=code, zh=zh, en=en))
 
@@ -306,14 +358,15 @@ def _wanted(run: PlanRun, route: Route, stop: Stop) -> dict[str, Any]:
     }
 
 
-def _publishable(run: PlanRun) -> tuple[Plan, Mapping[UUID, Standing]]:
+def _publishable(run: PlanRun) -> tuple[Plan, Basis]:
     if run.kind == WHAT_IF:
         raise Problem(PLAN_HYPOTHETICAL)
     if run.state != "done" or run.plan is None:
         raise Problem(PLAN_NOT_READY, Finding("state", run.state, run.state))
-    if run.standings is None:
-        raise Problem(PLAN_OUTDATED)
-    return msgspec.convert(run.plan, Plan), msgspec.convert(run.standings, dict[UUID, Standing])
+    try:
+        return msgspec.convert(run.plan, Plan), msgspec.convert(run.standings, Basis)
+    except msgspec.ValidationError as error:  # made before plans kept all they rest on
+        raise Problem(PLAN_OUTDATED) from error
 
 
 async def _next_version(session: AsyncSession, unit_id: UUID) -> int:
@@ -323,32 +376,16 @@ async def _next_version(session: AsyncSession, unit_id: UUID) -> int:
     return ((await session.execute(newest)).scalar() or 0) + 1
 
 
-async def _must_be_newest(session: AsyncSession, run: PlanRun) -> None:
-    """Refuse a plan if one that shares a unit with it was published since it was made.
+async def _must_be_newest(session: AsyncSession, run: PlanRun, basis: Basis) -> None:
+    """Refuse a plan if one that shares a unit with it was published since its rows were read.
 
     It is asked once the orders and shifts are locked: whoever published a related plan while we waited is seen then.
     """
-    newer = select(PlanRun.unit_id).where(PlanRun.id != run.id, PlanRun.published_at > run.started_at)
-    units = set((await session.execute(newer)).scalars())
+    newest = await newest_versions(session)
+    units = {unit for unit, version in newest.items() if version != basis.versions.get(unit)}
     trees = await unit_trees(session, {run.unit_id, *units})
     if any(trees[unit] & trees[run.unit_id] for unit in units):
         raise Problem(PLAN_OUTDATED)
-
-
-async def _locked_visits(session: AsyncSession, visit_ids: list[UUID]) -> dict[UUID, Visit]:
-    """Lock the visits' orders, which is what everything on a job waits for, and read the visits then."""
-    orders = select(Visit.work_order_id).where(Visit.id.in_(visit_ids))
-    await session.execute(select(WorkOrder.id).where(WorkOrder.id.in_(orders)).order_by(WorkOrder.id).with_for_update())
-    found = await session.execute(select(Visit).where(Visit.id.in_(visit_ids)))
-    return {visit.id: visit for visit in found.scalars()}
-
-
-async def _shifts(session: AsyncSession, plan: Plan) -> frozenset[UUID]:
-    """Return the plan's shifts that still stand, of people who are still here."""
-    planned = [UUID(route.shift) for route in plan.routes]
-    worked = select(Shift.id).join(Person, Person.id == Shift.person_id).where(Shift.id.in_(planned), Person.active)
-    locked = worked.order_by(Shift.id).with_for_update(of=Shift)  # what is placed on them by hand waits
-    return frozenset((await session.execute(locked)).scalars())
 
 
 async def _must_have_technicians(session: AsyncSession, units: frozenset[UUID], now: datetime, until: datetime) -> None:

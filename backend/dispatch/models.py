@@ -42,7 +42,7 @@ class PlanRun(Row):
     """What the referee found; a plan with any is never published."""
     error: Mapped[dict[str, Any] | None]
     standings: Mapped[dict[str, Any] | None]
-    """What people had decided about each visit when the plan was made (`plan.Standing`, by visit)."""
+    """What it was made from (`basis.Basis`): how visits and shifts stood, and which plans were published."""
     publication: Mapped[dict[str, Any] | None]
     """What publishing changed; a second wish to publish is answered with it."""
     worker_id: Mapped[UUID | None]

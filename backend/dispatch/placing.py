@@ -1,6 +1,5 @@
 """Carrying out a placement: the visits that move, and no others, get new assignments, all in one transaction."""
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -56,10 +55,9 @@ async def carry_out(
 ) -> PlacementOutcome:  # fmt: skip
     """Write a placement that was found to work; raises board_moved_on when something it rests on changed meanwhile.
 
-    `also`: visits that change hands, even if they start when they did. Orders are locked before shifts, as publishing a
-    plan does, so that nobody waits in a circle.
+    `also`: visits that change hands, even if they start when they did.
     """
-    visits = await _locked(session, touched_visits(seen, tried), [UUID(shift) for shift in tried.shifts])
+    visits = await locked_visits(session, touched_visits(seen, tried), [UUID(shift) for shift in tried.shifts])
     await must_rest_on(session, base=seen.base, visits=list(visits), shifts=[UUID(shift) for shift in tried.shifts])
     visit_id = UUID(tried.placement.visit)
     changed = {tried.placement.visit, *also} | {
@@ -112,7 +110,11 @@ def _outcome(seen: Situation, tried: WhatIf) -> PlacementOutcome:
     )  # fmt: skip
 
 
-async def _locked(session: AsyncSession, visit_ids: list[UUID], shift_ids: list[UUID]) -> Mapping[UUID, Visit]:
+async def locked_visits(session: AsyncSession, visit_ids: list[UUID], shift_ids: list[UUID]) -> dict[UUID, Visit]:
+    """Lock the visits' orders, which is what everything on a job waits for, then shifts, and read the visits then.
+
+    Whoever gives out many visits at once locks them here, in one order for all, so that nobody waits in a circle.
+    """
     orders = select(Visit.work_order_id).where(Visit.id.in_(visit_ids))
     await session.execute(select(WorkOrder.id).where(WorkOrder.id.in_(orders)).order_by(WorkOrder.id).with_for_update())
     await session.execute(select(Shift.id).where(Shift.id.in_(shift_ids)).order_by(Shift.id).with_for_update())

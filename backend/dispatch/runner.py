@@ -24,6 +24,7 @@ from backend.core.ids import new_id
 from backend.core.sessions import Database
 from backend.core.tasks import TaskRefusedError, release_lease, renew_lease
 from backend.dispatch import plan_parts
+from backend.dispatch.basis import Basis, basis_of
 from backend.dispatch.child import Spares, planner
 from backend.dispatch.desk import Desk, PlannerRefusedError, sheet_line
 from backend.dispatch.following import Look, follow, unless_cancelled
@@ -151,10 +152,10 @@ class PlanRunner:
             if prepared is None or run.cancel_requested:
                 _cancel(run, self._clock.now())
                 return
-            task, problems = prepared
+            task, basis, problems = prepared
             run.horizon_starts_at = task.starts_at
             run.problem = msgspec.to_builtins(task.problem)
-            run.standings = msgspec.to_builtins(task.standings)
+            run.standings = msgspec.to_builtins(basis)
             if len(problems) > 1:
                 _keep_left_out(session, run_id, task)
                 await plan_parts.begin_parts(session, run, problems)
@@ -165,8 +166,7 @@ class PlanRunner:
     async def _begin(self, run_id: UUID, claim: UUID) -> datetime | None:
         """Take the run, unless it is over, was cancelled or is in parts already; return when, if it was taken.
 
-        Before anything else is done for it, so that whatever ends its workers is counted. What is published from then
-        on, while its rows are read and roads are asked for, overtakes it.
+        Before anything else is done for it, so that whatever ends its workers is counted.
         """
         async with self._database.write() as session:
             run = await session.get_one(PlanRun, run_id, with_for_update=True)
@@ -183,15 +183,16 @@ class PlanRunner:
             run.worker_id, run.starts = claim, run.starts + 1
             return now
 
-    async def _prepared(self, run_id: UUID, now: datetime) -> tuple[PlanningTask, Sequence[Problem]]:
-        """Return what is to be planned, on its roads, and the parts it is planned in."""
+    async def _prepared(self, run_id: UUID, now: datetime) -> tuple[PlanningTask, Basis, Sequence[Problem]]:
+        """Return what is to be planned, on its roads, what it is made from, and the parts it is planned in."""
         async with self._database.read() as session:
             run = await session.get_one(PlanRun, run_id)
             task = await planning_task(session, run, now.replace(microsecond=0))
+            basis = await basis_of(session, task)
         if task.standings and self._workshop.roads is not None:  # a what-if keeps the travel of the plan it began with
             task = replace(task, problem=await self._workshop.roads.on_roads(task.problem))
         async with self._database.read() as session:
-            return task, await self._cut(session, run, task.problem)
+            return task, basis, await self._cut(session, run, task.problem)
 
     async def _cut(self, session: AsyncSession, run: PlanRun, problem: Problem) -> Sequence[Problem]:
         least = self._workshop.cut_visits

@@ -245,16 +245,21 @@ class PlanSummary(msgspec.Struct, frozen=True):
     published_at: datetime | None
 
 
+SkipCode = Literal["begun", "decided", "pinned", "shift_gone", "shift_changed", "away", "past"]
+
+
 class SkippedVisit(msgspec.Struct, frozen=True):
     """A visit that publishing left alone, and why.
 
     `code`: begun (under way, finished or cancelled since), decided (assigned, moved, pinned or promised since the plan
-    was made), pinned (to somebody the plan found no room with) or shift_gone (of a technician who left or is off).
+    was made), pinned (to somebody the plan found no room with), shift_gone (removed, or of a technician who left),
+    shift_changed (its hours, breaks or start, since the plan was made), away (its technician, at that time) or past
+    (more than 15 minutes after they were to set off).
     """
 
     visit_id: UUID
     state: str
-    code: Literal["begun", "decided", "pinned", "shift_gone"]
+    code: SkipCode
     zh: str
     en: str
 

@@ -8,13 +8,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from backend.core.clock import clock_of, parse_instant
-from backend.dispatch.child import Spares
-from backend.dispatch.desk import Desk as PlanDesk
-from backend.dispatch.runner import PlanRunner, Workshop, referee
-from backend.dispatch.travel import Roads
+from backend.core.clock import parse_instant
 from backend.sites.models import Site
-from routing.problem import Problem
 from tests.make import START, Office
 from tests.personas import CHEN_JING, LI_WEI, MA_CHAO, SUN_LEI, WANG_FANG, ZHOU_TAO
 from tests.planning import (
@@ -33,7 +28,7 @@ from tests.planning import (
     wish,
     worker,
 )
-from tests.work import case_with_clocks, change, give, ok, opened, refused, report
+from tests.work import case_with_clocks, change, give, ok, opened, refused
 
 pytestmark = pytest.mark.usefixtures("quick_planners")
 
@@ -262,40 +257,6 @@ async def test_a_plan_takes_nobody_off_whom_somebody_sent_or_pinned(sqlite: Offi
     assert await assignment(wang_fang, later) is not None
     assert await assignment(wang_fang, pinned) is not None
     assert await assignment(wang_fang, loose) is None
-
-
-async def test_what_set_off_meanwhile_and_shifts_that_are_gone_are_passed_over(sqlite: Office) -> None:
-    wang_fang = await sqlite.sign_in(WANG_FANG)
-    li_wei = await sqlite.sign_in(LI_WEI)
-    shift = await shift_of(sqlite, LI_WEI)
-    gone, begun = [(await opened(wang_fang, sqlite))["visits"][0]["id"] for _ in range(2)]
-    await give(wang_fang, sqlite, begun, LI_WEI)
-    plan = await done(wang_fang, sqlite)
-    await report(li_wei, begun, "depart")
-    assert (await wang_fang.ask("DELETE", f"/shifts/{shift}")).status_code == 204
-    outcome = await published(wang_fang, plan)
-    assert {one["visit_id"]: one["code"] for one in outcome["skipped"]} == {gone: "shift_gone", begun: "begun"}
-    assert outcome["assigned"] == 0
-
-
-async def test_what_is_published_while_roads_are_asked_for_overtakes_a_plan(sqlite: Office) -> None:
-    wang_fang = await sqlite.sign_in(WANG_FANG)
-    await shift_of(sqlite, LI_WEI)
-    await opened(wang_fang, sqlite)
-    first = await done(wang_fang, sqlite)
-
-    class Slow(Roads):
-        async def on_roads(self, problem: Problem) -> Problem:
-            sqlite.move_clock(seconds=5)
-            await published(wang_fang, first)
-            sqlite.move_clock(seconds=5)
-            return await super().on_roads(problem)
-
-    desk, clock = PlanDesk(4096), clock_of(sqlite.settings)
-    workshop = Workshop(4096, Spares(), referee(desk), None, Slow(sqlite.database, clock, "estimate"))
-    second = await wish(wang_fang, sqlite)
-    await PlanRunner(sqlite.database, clock, workshop).run({"plan_run_id": second["id"]})
-    refused(await wang_fang.post(f"/plans/{second['id']}/publish"), "plan_outdated")
 
 
 async def test_plans_of_a_unit_and_of_the_company_above_it_see_each_other(sqlite: Office) -> None:

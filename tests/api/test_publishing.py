@@ -1,0 +1,149 @@
+"""What publishing a plan gives out, what it passes over because the day went on meanwhile, and who is to be told."""
+
+from typing import Any
+
+import pytest
+
+from backend.core.clock import clock_of
+from backend.dispatch.child import Spares
+from backend.dispatch.desk import Desk as PlanDesk
+from backend.dispatch.runner import PlanRunner, Workshop, referee
+from backend.dispatch.travel import Roads
+from routing.problem import Problem
+from tests.live import after
+from tests.make import START, Desk, Office
+from tests.personas import LI_WEI, WANG_FANG, WU_GANG, ZHOU_TAO
+from tests.planning import assignment, done, holder, published, shift_of, stops, wish
+from tests.work import give, ok, opened, refused, report
+
+pytestmark = pytest.mark.usefixtures("quick_planners")
+
+
+@pytest.fixture
+async def sqlite(sqlite_office: Office) -> Office:
+    return sqlite_office
+
+
+async def visit_of(desk: Desk, office: Office, **values: object) -> str:
+    return str((await opened(desk, office, **values))["visits"][0]["id"])
+
+
+def passed_over(outcome: dict[str, Any]) -> dict[str, str]:
+    assert all(one["zh"] and one["en"] for one in outcome["skipped"])
+    return {one["visit_id"]: one["code"] for one in outcome["skipped"]}
+
+
+# --- the day went on ----------------------------------------------------------------------------------------------
+
+
+async def test_who_is_ill_or_works_other_hours_by_now_is_given_nothing(office: Office) -> None:
+    """王芳 plans, 李伟 calls in ill, 周涛 is to come later; what she publishes then goes to 吴刚 alone."""
+    wang_fang = await office.sign_in(WANG_FANG)
+    await shift_of(office, LI_WEI)
+    later = await shift_of(office, ZHOU_TAO)
+    await shift_of(office, WU_GANG)
+    lift = await visit_of(wang_fang, office, required_skills=["elevator"])
+    lan = await visit_of(wang_fang, office, required_skills=["network"])
+    plain = await visit_of(wang_fang, office)
+    await give(wang_fang, office, plain, WU_GANG, pinned=True)
+    plan = await done(wang_fang, office)
+    assert set(stops(plan)) == {lift, lan, plain}
+
+    ill = {
+        "person_id": str(office.house.id_of(LI_WEI)), "kind": "ill",
+        "starts_at": START.isoformat(), "ends_at": after(hours=9).isoformat(),
+    }  # fmt: skip
+    ok(await wang_fang.post("/absences", ill), 201)
+    ok(await wang_fang.edit(f"/shifts/{later}", {"starts_at": after(hours=1).isoformat()}))
+    outcome = await published(wang_fang, plan)
+    assert passed_over(outcome) == {lift: "away", lan: "shift_changed"}
+    assert outcome["assigned"] == 1
+    assert await assignment(wang_fang, lift) is None
+    assert await assignment(wang_fang, lan) is None
+    assert (await holder(wang_fang, plain))["person_id"] == str(office.house.id_of(WU_GANG))
+
+
+async def test_leave_at_another_time_of_the_day_is_in_nobodys_way(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    await shift_of(sqlite, LI_WEI)
+    await visit_of(wang_fang, sqlite)
+    plan = await done(wang_fang, sqlite)
+    afternoon = {
+        "person_id": str(sqlite.house.id_of(LI_WEI)), "kind": "leave",
+        "starts_at": after(hours=6).isoformat(), "ends_at": after(hours=9).isoformat(),
+    }  # fmt: skip
+    ok(await wang_fang.post("/absences", afternoon), 201)
+    outcome = await published(wang_fang, plan)
+    assert (outcome["assigned"], outcome["skipped"]) == (1, [])
+
+
+@pytest.mark.parametrize(("minutes", "late"), [(14, False), (16, True)])
+async def test_what_it_is_too_late_to_set_off_for_is_passed_over(sqlite: Office, minutes: int, *, late: bool) -> None:
+    wang_fang = await sqlite.sign_in_for_long(WANG_FANG)
+    await shift_of(sqlite, LI_WEI)
+    at_once = await visit_of(wang_fang, sqlite)
+    noon = await visit_of(wang_fang, sqlite, earliest_at=after(hours=4).isoformat())
+    plan = await done(wang_fang, sqlite)
+    assert set(stops(plan)) == {at_once, noon}
+    sqlite.move_clock(minutes=minutes)
+    outcome = await published(wang_fang, plan)
+    assert passed_over(outcome) == ({at_once: "past"} if late else {})
+    assert outcome["assigned"] == (1 if late else 2)
+
+
+async def test_fridays_plan_is_not_published_on_monday(sqlite: Office) -> None:
+    """It would be a version that changes nothing and overtakes others."""
+    wang_fang = await sqlite.sign_in_for_long(WANG_FANG)
+    await shift_of(sqlite, LI_WEI)
+    for number in range(2):
+        await visit_of(wang_fang, sqlite, title=f"第 {number} 处")
+    friday = await done(wang_fang, sqlite)
+    sqlite.move_clock(days=3)
+    said = refused(await wang_fang.post(f"/plans/{friday['id']}/publish"), "nothing_to_publish")
+    (why,) = said["findings"]
+    assert (why["field"], why["en"].endswith("Plan again. (visits: 2)")) == ("past", True)
+    assert ok(await wang_fang.get("/plan-versions"))["items"] == []
+
+
+async def test_what_set_off_meanwhile_and_shifts_that_are_gone_are_passed_over(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    li_wei = await sqlite.sign_in(LI_WEI)
+    shift = await shift_of(sqlite, LI_WEI)
+    await shift_of(sqlite, ZHOU_TAO)
+    gone, begun, lan = [
+        await visit_of(wang_fang, sqlite, required_skills=[skill]) for skill in ("elevator", "cctv", "network")
+    ]
+    await give(wang_fang, sqlite, begun, LI_WEI)
+    plan = await done(wang_fang, sqlite)
+    await report(li_wei, begun, "depart")
+    assert (await wang_fang.ask("DELETE", f"/shifts/{shift}")).status_code == 204
+    outcome = await published(wang_fang, plan)
+    assert passed_over(outcome) == {gone: "shift_gone", begun: "begun"}
+    assert outcome["assigned"] == 1
+    assert await assignment(wang_fang, lan) is not None
+
+
+# --- another plan was published -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asked", [5, -5])
+async def test_what_is_published_while_roads_are_asked_for_overtakes_a_plan(sqlite: Office, asked: int) -> None:
+    """Also what somebody asked to publish before the plan began, and that was written only after it read its rows."""
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    await shift_of(sqlite, LI_WEI)
+    await opened(wang_fang, sqlite)
+    first = await done(wang_fang, sqlite)
+    sqlite.move_clock(seconds=10)
+
+    class Slow(Roads):
+        async def on_roads(self, problem: Problem) -> Problem:
+            sqlite.move_clock(seconds=asked)
+            await published(wang_fang, first)
+            sqlite.move_clock(seconds=10)
+            return await super().on_roads(problem)
+
+    desk, clock = PlanDesk(4096), clock_of(sqlite.settings)
+    workshop = Workshop(4096, Spares(), referee(desk), None, Slow(sqlite.database, clock, "estimate"))
+    second = await wish(wang_fang, sqlite)
+    await PlanRunner(sqlite.database, clock, workshop).run({"plan_run_id": second["id"]})
+    refused(await wang_fang.post(f"/plans/{second['id']}/publish"), "plan_outdated")
