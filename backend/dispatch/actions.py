@@ -24,6 +24,7 @@ from backend.dispatch.queue import RUN_PLAN, enqueue_plan, on_tasks
 from backend.dispatch.schemas import Hypothesis, NewPlan, NewReplan, Publication, SkipCode, SkippedVisit
 from backend.dispatch.supposing import WHAT_IF, supposed
 from backend.jobs.actions import assign_visit, withdraw_assignments
+from backend.jobs.assigning import starts_anew
 from backend.jobs.models import Visit
 from backend.jobs.reclaiming import REPLANNED
 from backend.people.models import Person, Shift, Unit
@@ -234,6 +235,7 @@ class _Publishing:
     unchanged: int = 0
     withdrawn: int = 0
     skipped: list[SkippedVisit] = field(default_factory=list[SkippedVisit])
+    told_again: list[UUID] = field(default_factory=list[UUID])
 
     async def place(self, parts: Sequence[Part]) -> None:
         """Give a visit to who comes there by the plan, the lead first."""
@@ -259,6 +261,7 @@ class _Publishing:
             )  # fmt: skip
             await self._send_along(visit, standing, wanted["person_id"], joining)
             self.assigned += 1
+            self._note_told(standing, visit.id, wanted)
 
     def _obstacle(self, wanted: dict[str, Any]) -> SkipCode | None:
         """Return why somebody cannot come as planned after all."""
@@ -307,6 +310,7 @@ class _Publishing:
         else:
             await withdraw_assignments(self.session, now=self.now, actor=self.actor, visit=visit, reason="unplanned")
             self.withdrawn += 1
+            self._note_told(standing, visit_id, None)
 
     def must_have_come_to_something(self) -> None:
         """Refuse a plan of which every visit is passed over: it would only overtake others."""
@@ -321,8 +325,16 @@ class _Publishing:
     def outcome(self) -> Publication:
         return Publication(
             plan_id=self.run.id, assigned=self.assigned, unchanged=self.unchanged, withdrawn=self.withdrawn,
-            skipped=self.skipped, version=self.run.version,
+            skipped=self.skipped, version=self.run.version, told_again=self.told_again,
         )  # fmt: skip
+
+    def _note_told(self, standing: Standing, visit_id: UUID, wanted: dict[str, Any] | None) -> None:
+        """Note a visit whose customer was told, and has to hear of another time or person, or that nobody comes."""
+        if standing.told_at is None or standing.arrives_at is None:
+            return
+        at, shift_id = (wanted["arrives_at"], wanted["shift_id"]) if wanted else (None, None)
+        if standing.shift_id != shift_id or starts_anew(standing.arrives_at, at):
+            self.told_again.append(visit_id)
 
     def _skip(self, visit: Visit, code: SkipCode) -> None:
         zh, en = SKIPPED_TEXTS[code]

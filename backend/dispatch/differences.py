@@ -144,6 +144,7 @@ def _version(row: RowMapping) -> PlanVersion:
         published_at=row["published_at"], published_by_id=row["published_by_id"], published_by=row["published_by"],
         assigned=outcome.get("assigned", 0), unchanged=outcome.get("unchanged", 0),
         withdrawn=outcome.get("withdrawn", 0), skipped=len(outcome.get("skipped", ())),
+        told_again=[UUID(visit) for visit in outcome.get("told_again", ())],
     )  # fmt: skip
 
 

@@ -132,7 +132,10 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class PlanVersion(msgspec.Struct, frozen=True):
-    """A plan that was published: which of its unit, when, by whom, and what publishing changed."""
+    """A plan that was published: which of its unit, when, by whom, and what publishing changed.
+
+    `told_again`: the visits whose customers had to be told anew then.
+    """
 
     unit_id: UUID
     version: int
@@ -145,6 +148,7 @@ class PlanVersion(msgspec.Struct, frozen=True):
     unchanged: int
     withdrawn: int
     skipped: int
+    told_again: list[UUID]
 
 
 class UnplannedView(msgspec.Struct, frozen=True):
@@ -265,7 +269,10 @@ class SkippedVisit(msgspec.Struct, frozen=True):
 
 
 class Publication(msgspec.Struct, frozen=True):
-    """What publishing changed: visits newly assigned or moved, left as they were, taken off, and passed over."""
+    """What publishing changed: visits newly assigned or moved, left as they were, taken off, and passed over.
+
+    `told_again`: those of the assigned and the taken off whose customers were told a time, and have to be told anew.
+    """
 
     plan_id: UUID
     assigned: int
@@ -273,6 +280,7 @@ class Publication(msgspec.Struct, frozen=True):
     withdrawn: int
     skipped: list[SkippedVisit]
     version: int | None = None
+    told_again: list[UUID] = []
 
 
 class Card(msgspec.Struct, frozen=True):

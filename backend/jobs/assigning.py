@@ -1,8 +1,8 @@
 """Who goes: giving visits to people and crews, and taking them away."""
 
 from collections.abc import Iterable
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import or_, select
@@ -19,6 +19,9 @@ from backend.jobs.queries import crew_members
 from backend.jobs.rules import CLOSED, UNBEGUN
 from backend.jobs.visit_events import follow_visits
 from backend.people.models import Crew, CrewMember, Person
+
+TOLD_TOLERANCE: Final = timedelta(minutes=15)
+"""A start that moves by no more is still the one a customer was told; the planner's prices have the same."""
 
 
 async def assign_visit(
@@ -43,14 +46,15 @@ async def assign_visit(
     """Give a visit to a person, or to a crew whose leader names people.
 
     Who leads replaces the lead before them; helpers (`leads=False`) join; a crew replaces everybody. Somebody who holds
-    the visit already keeps their assignment with the new times. Raises visit_closed, not_approved (A055), visit_begun
+    the visit already keeps their assignment with the new times. A customer who was told of
+    a start that moves, or is given up, counts as told no more. Raises visit_closed, not_approved (A055), visit_begun
     (the lead is on the way or at work, unless `even_begun`) and invalid (unknown or inactive person or crew).
     """
     must_be_agreeable(now, {"departs_at": departs_at, "arrives_at": arrives_at, "ends_at": ends_at})
     history = await visit_history(session, visit.id)
     _must_be_assignable(history)
     await _must_be_holder(session, person_id, crew_id)
-    held = _held(history, person_id, crew_id)
+    held, was_at = _held(history, person_id, crew_id), _planned_start(history)
     others = [one for one in history.active if one is not held]
     leads = leads or not any(one.leads for one in others)
     replaced = [one for one in others if one.leads or one.person_id is None or person_id is None] if leads else []
@@ -71,7 +75,8 @@ async def assign_visit(
     else:
         changed(held, given)
     await _follow_assignments(
-        session, now=now, actor=actor, history=history, action="visit.assigned", reason=reason if replaced else None,
+        session, now=now, actor=actor, history=history, action="visit.assigned", was_at=was_at,
+        reason=reason if replaced else None,
         facts={"assignment_id": str(held.id), "person_id": _text(person_id), "crew_id": _text(crew_id), "leads": leads},
     )  # fmt: skip
     return held
@@ -89,6 +94,7 @@ async def withdraw_assignments(
 ) -> int:
     """Take everybody, or one person, off a visit; return how many there were. When the lead leaves, the next one leads.
 
+    A customer who was told of a start that is given up counts as told no more.
     Raises visit_closed, and visit_begun when the lead is on the way or at work, unless `even_begun`.
     """
     history = await visit_history(session, visit.id)
@@ -99,12 +105,13 @@ async def withdraw_assignments(
         return 0
     if any(one.leads for one in leaving) and not even_begun:
         await _must_not_have_begun(session, history)
+    was_at = _planned_start(history)
     _withdraw(leaving, now, reason)
     staying = history.active
     if staying and not any(one.leads for one in staying):
         staying[0].leads = True
     await _follow_assignments(
-        session, now=now, actor=actor, history=history, action="visit.withdrawn", reason=reason,
+        session, now=now, actor=actor, history=history, action="visit.withdrawn", was_at=was_at, reason=reason,
         facts={"person_ids": [_text(one.person_id) for one in leaving]},
     )  # fmt: skip
     return len(leaving)
@@ -138,6 +145,16 @@ def _held(history: History, person_id: UUID | None, crew_id: UUID | None) -> Ass
     return next((one for one in history.active if one.person_id is None and one.crew_id == crew_id), None)
 
 
+def starts_anew(was_at: datetime | None, starts_at: datetime | None) -> bool:
+    """Return whether a visit that had a start has another now, or none."""
+    return was_at is not None and (starts_at is None or abs(starts_at - was_at) > TOLD_TOLERANCE)
+
+
+def _planned_start(history: History) -> datetime | None:
+    """When who leads is to be there."""
+    return next((one.arrives_at for one in history.active if one.leads), None)
+
+
 def _withdraw(assignments: Iterable[Assignment], now: datetime, reason: str) -> None:
     for one in assignments:
         one.withdrawn_at, one.withdrawn_reason = now, reason
@@ -150,14 +167,18 @@ async def _follow_assignments(
     actor: Actor,
     history: History,
     action: str,
+    was_at: datetime | None,
     reason: str | None,
     facts: dict[str, Any],
 ) -> None:
+    """Let the visit follow who goes now; `was_at`: when it was to start before that, as its customer may have heard."""
     before = history.visit.state
     store_replay(session, history, history.replay())
+    untold = {"told_at": None} if starts_anew(was_at, _planned_start(history)) else {}
+    told_before, told_after = changed(history.visit, untold)
     record(
         session, now=now, actor=actor, action=action, row=history.visit, reason=reason,
-        before={"state": before}, after={"state": history.visit.state} | facts,
+        before={"state": before} | told_before, after={"state": history.visit.state} | facts | told_after,
     )  # fmt: skip
     tell(session, now=now, name=action, row=history.visit, facts={"work_order_id": str(history.order.id)} | facts)
     await follow_visits(session, now=now, actor=actor, history=history)

@@ -74,7 +74,7 @@ class Visit(Row):
     window_starts_at: Mapped[datetime | None]
     window_ends_at: Mapped[datetime | None]
     told_at: Mapped[datetime | None]
-    """When the customer was told the window; from then on a plan moves the visit only at a price."""
+    """When the customer was told; from then on a plan moves the visit only at a price. A start that moves clears it."""
     state: Mapped[str] = mapped_column(String(20))
     outcome: Mapped[str | None] = mapped_column(String(30))
     reason: Mapped[str | None] = mapped_column(String(60))

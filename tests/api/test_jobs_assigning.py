@@ -5,6 +5,8 @@ from datetime import timedelta
 import pytest
 
 from backend.core.clock import parse_instant
+from backend.jobs.assigning import TOLD_TOLERANCE
+from routing.problem import Prices
 from tests.make import START, Office
 from tests.personas import (
     CHEN_JING,
@@ -36,6 +38,32 @@ async def test_the_same_person_again_keeps_the_assignment_with_new_times(office:
     await give(wang_fang, office, visit_id, LI_WEI, arrives_at=at, pinned=True)
     (held,) = (await order_of(wang_fang, visit_id))["assignments"]
     assert (parse_instant(held["arrives_at"]), held["pinned"]) == (START + timedelta(hours=3), True)
+
+
+@pytest.mark.parametrize(
+    ("change_to", "told"),
+    [({"hours": 3, "minutes": 15}, True), ({"hours": 3, "minutes": 16}, False), ({"hours": 2}, False), (None, False)],
+)
+async def test_a_customer_counts_as_told_while_the_visit_starts_when_they_were_told(
+    office: Office, change_to: dict[str, float] | None, *, told: bool
+) -> None:
+    """A window that was told before anybody had a time stays told with the first one."""
+    assert timedelta(seconds=Prices().told_tolerance) == TOLD_TOLERANCE
+    wang_fang, _, visit_id = await sent(office)
+    window = {
+        "window_starts_at": (START + timedelta(hours=1)).isoformat(),
+        "window_ends_at": (START + timedelta(hours=9)).isoformat(),
+    }
+    ok(await wang_fang.edit(f"/visits/{visit_id}", window))
+    ok(await change(wang_fang, visit_id, "tell", {"channel": "phone", "asked_by": "customer"}))
+    await give(wang_fang, office, visit_id, LI_WEI, arrives_at=(START + timedelta(hours=3)).isoformat())
+    assert ok(await wang_fang.get(f"/visits/{visit_id}"))["told_at"] is not None
+    if change_to is None:
+        ok(await wang_fang.post(f"/visits/{visit_id}/withdraw", {"reason": "生病"}))
+    else:
+        at = (START + timedelta(**change_to)).isoformat()
+        await give(wang_fang, office, visit_id, ZHOU_TAO, arrives_at=at)
+    assert (ok(await wang_fang.get(f"/visits/{visit_id}"))["told_at"] is not None) is told
 
 
 async def test_who_is_on_the_way_is_taken_off_only_knowingly(office: Office) -> None:

@@ -63,7 +63,7 @@ async def test_somebody_ill_is_entered_away_and_his_visits_alone_move(sqlite: Of
     assert seen["after"]["served"] == 3
     assert await published(wang_fang, plan) == {
         "plan_id": plan["id"], "assigned": seen["after"]["served"] - unchanged(seen), "unchanged": unchanged(seen),
-        "withdrawn": 0, "skipped": [], "version": 1,
+        "withdrawn": 0, "skipped": [], "version": 1, "told_again": [],
     }  # fmt: skip
     for visit in theirs:
         assert (await holder(wang_fang, visit))["person_id"] == zhou_tao

@@ -74,6 +74,7 @@ async def test_a_plan_is_made_passes_the_referee_and_becomes_assignments(office:
         "withdrawn": 0,
         "skipped": [],
         "version": 1,
+        "told_again": [],
     }
     given = await holder(wang_fang, visit["id"])
     assert (given["person_id"], given["shift_id"], given["pinned"]) == (route["person_id"], str(shift), False)

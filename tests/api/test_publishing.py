@@ -10,11 +10,11 @@ from backend.dispatch.desk import Desk as PlanDesk
 from backend.dispatch.runner import PlanRunner, Workshop, referee
 from backend.dispatch.travel import Roads
 from routing.problem import Problem
-from tests.live import after
+from tests.live import after, day_of
 from tests.make import START, Desk, Office
 from tests.personas import LI_WEI, WANG_FANG, WU_GANG, ZHOU_TAO
-from tests.planning import assignment, done, holder, published, shift_of, stops, wish
-from tests.work import give, ok, opened, refused, report
+from tests.planning import absent, assignment, done, holder, problem_of, published, shift_of, stops, wish
+from tests.work import change, give, ok, opened, refused, report
 
 pytestmark = pytest.mark.usefixtures("quick_planners")
 
@@ -147,3 +147,48 @@ async def test_what_is_published_while_roads_are_asked_for_overtakes_a_plan(sqli
     second = await wish(wang_fang, sqlite)
     await PlanRunner(sqlite.database, clock, workshop).run({"plan_run_id": second["id"]})
     refused(await wang_fang.post(f"/plans/{second['id']}/publish"), "plan_outdated")
+
+
+# --- whom to call -------------------------------------------------------------------------------------------------
+
+
+async def test_who_has_to_be_told_anew_is_said_with_publishing_and_afterwards(office: Office) -> None:
+    """李伟 falls ill; 周涛 comes in the afternoon. Until the customer hears of it, they count as told no more."""
+    wang_fang = await office.sign_in(WANG_FANG)
+    _, (told, untold) = await day_of(wang_fang, office, LI_WEI, "东楼", "西楼")
+    window = {"window_starts_at": after(hours=1).isoformat(), "window_ends_at": after(hours=12).isoformat()}
+    ok(await wang_fang.edit(f"/visits/{told}", window))
+    ok(await change(wang_fang, told, "tell", {"channel": "phone", "asked_by": "customer"}))
+    assert await counted_as_told(office) == {told}
+    await shift_of(office, ZHOU_TAO, after=5)
+    await absent(office, LI_WEI, (0, 9))
+    plan = await done(wang_fang, office)
+    assert set(stops(plan)) == {told, untold}
+    seen = ok(await wang_fang.get(f"/plans/{plan['id']}/difference"))
+    outcome = await published(wang_fang, plan)
+    assert seen["told_again"] == outcome["told_again"] == [told]
+    assert await published(wang_fang, plan) == outcome
+    (version,) = ok(await wang_fang.get("/plan-versions"))["items"]
+    assert version["told_again"] == [told]
+
+    assert ok(await wang_fang.get(f"/visits/{told}"))["told_at"] is None
+    assert await counted_as_told(office) == set()
+    ok(await change(wang_fang, told, "tell", {"channel": "phone", "asked_by": "us"}))
+    assert await counted_as_told(office) == {told}
+
+
+async def counted_as_told(office: Office) -> set[str]:
+    """The visits of which the next plan will think that their customers know the time."""
+    return {visit.id for visit in (await problem_of(office)).visits if visit.told}
+
+
+async def test_a_customer_of_whom_the_plan_leaves_the_visit_without_anybody_is_to_be_told(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    _, (told,) = await day_of(wang_fang, sqlite, LI_WEI, "东楼")
+    window = {"window_starts_at": after(hours=1).isoformat(), "window_ends_at": after(hours=7).isoformat()}
+    ok(await wang_fang.edit(f"/visits/{told}", window))
+    ok(await change(wang_fang, told, "tell", {"channel": "phone", "asked_by": "customer"}))
+    await absent(sqlite, LI_WEI, (0, 7.5))
+    outcome = await published(wang_fang, await done(wang_fang, sqlite))
+    assert (outcome["withdrawn"], outcome["told_again"]) == (1, [told])
+    assert ok(await wang_fang.get(f"/visits/{told}"))["told_at"] is None
