@@ -198,12 +198,14 @@ async def publish_plan(session: AsyncSession, *, now: datetime, actor: Actor, ru
     used = [UUID(route.shift) for route in plan.routes]
     visits = await locked_visits(session, list(basis.visits), used)
     await _must_be_newest(session, run, basis)
+    problem = msgspec.convert(run.problem, planning.Problem)
     publishing = _Publishing(
-        session, now, actor, run, visits, basis, standing=await standings(session, list(basis.visits)),
+        session, now, actor, run, visits, basis, frozenset(visit.id for visit in problem.visits if visit.frozen),
+        standing=await standings(session, list(basis.visits)),
         shifts=await hours_of(session, used),
         away=await absences_of(session, {UUID(route.technician) for route in plan.routes}, now),
     )  # fmt: skip
-    for parts in crews(msgspec.convert(run.problem, planning.Problem), plan).values():
+    for parts in crews(problem, plan).values():
         await publishing.place(parts)
     for unplanned in plan.unplanned:
         await publishing.take_off(UUID(unplanned.visit))
@@ -225,6 +227,8 @@ class _Publishing:
     visits: Mapping[UUID, Visit]
     basis: Basis
     """What the plan was made from."""
+    settled: frozenset[str]
+    """Visits that somebody was on the way to, or about to be, when the plan was made: it took them as they were."""
     standing: Mapping[UUID, Standing]
     """How its visits stand now."""
     shifts: Mapping[UUID, Hours]
@@ -245,7 +249,9 @@ class _Publishing:
             return
         standing, wanted = self.standing[visit.id], _wanted(self.run, route, stop)
         joining = [_wanted(self.run, part.route, part.stop) for part in others]
-        if visit.state not in MOVABLE:
+        if visit.state not in MOVABLE and stop.visit in self.settled:
+            self.unchanged += 1
+        elif visit.state not in MOVABLE:
             self._skip(visit, "begun")
         elif _as_it_is(standing, wanted) and _with_whom_it_is(self._replaceable(standing), standing, joining):
             self.unchanged += 1

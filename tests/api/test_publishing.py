@@ -123,6 +123,15 @@ async def test_what_set_off_meanwhile_and_shifts_that_are_gone_are_passed_over(s
     assert await assignment(wang_fang, lan) is not None
 
 
+async def test_what_was_under_way_when_the_plan_was_made_is_left_as_it_was(sqlite: Office) -> None:
+    wang_fang, li_wei = await sqlite.sign_in(WANG_FANG), await sqlite.sign_in(LI_WEI)
+    _, (visit,) = await day_of(wang_fang, sqlite, LI_WEI, "东楼")
+    await report(li_wei, visit, "depart")
+    sqlite.move_clock(minutes=1)
+    outcome = await published(wang_fang, await done(wang_fang, sqlite))
+    assert (outcome["unchanged"], outcome["skipped"]) == (1, [])
+
+
 # --- another plan was published -----------------------------------------------------------------------------------
 
 
