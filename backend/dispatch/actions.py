@@ -257,8 +257,8 @@ class _Publishing:
             self.unchanged += 1
         elif standing != self.basis.visits[visit.id]:
             self._skip(visit, "decided")
-        elif obstacles := [code for one in (wanted, *joining) if (code := self._obstacle(one))]:
-            self._skip(visit, obstacles[0])
+        elif (obstacle := self._obstacle([wanted, *joining])) is not None:
+            self._skip(visit, obstacle)
         else:
             pinned = bool(standing.pinned) and standing.person_id == wanted["person_id"]
             await assign_visit(
@@ -269,16 +269,19 @@ class _Publishing:
             self.assigned += 1
             self._note_told(standing, visit.id, wanted)
 
-    def _obstacle(self, wanted: dict[str, Any]) -> SkipCode | None:
-        """Return why somebody cannot come as planned after all."""
-        shift_id, departs_at, ends_at = wanted["shift_id"], wanted["departs_at"], wanted["ends_at"]
-        if shift_id not in self.shifts:
-            return "shift_gone"
-        if self.shifts[shift_id] != self.basis.shifts[shift_id]:
-            return "shift_changed"
-        if any(gone < ends_at and departs_at < back for gone, back in self.away.get(wanted["person_id"], ())):
-            return "away"
-        return "past" if departs_at + LEAVE_LATE < self.now else None
+    def _obstacle(self, coming: Sequence[dict[str, Any]]) -> SkipCode | None:
+        """Return why one of those who are to come cannot come as planned after all."""
+        for one in coming:
+            shift_id, departs_at, ends_at = one["shift_id"], one["departs_at"], one["ends_at"]
+            if shift_id not in self.shifts:
+                return "shift_gone"
+            if self.shifts[shift_id] != self.basis.shifts[shift_id]:
+                return "shift_changed"
+            if any(gone < ends_at and departs_at < back for gone, back in self.away.get(one["person_id"], ())):
+                return "away"
+            if departs_at + LEAVE_LATE < self.now:
+                return "past"
+        return None
 
     async def _send_along(
         self, visit: Visit, standing: Standing, lead_id: UUID, joining: Sequence[dict[str, Any]]
@@ -323,7 +326,8 @@ class _Publishing:
         if not self.skipped or self.assigned or self.unchanged or self.withdrawn:
             return
         findings: list[Finding] = []
-        for code, number in Counter(one.code for one in self.skipped).items():
+        counted: Counter[SkipCode] = Counter(one.code for one in self.skipped)
+        for code, number in counted.items():
             zh, en = SKIPPED_TEXTS[code]
             findings.append(Finding(code, f"{number} 次上门:{zh}", f"{en} (visits: {number})"))
         raise Problem(NOTHING_TO_PUBLISH, *findings)
