@@ -100,6 +100,9 @@ async def _driver_words(connection: AsyncConnection) -> AsyncGenerator[None]:
     except (InterfaceError, InternalClientError, PostgresError, OSError) as error:
         await connection.invalidate()
         raise ConnectionError(f"{type(error).__name__}: {error}") from error
+    except asyncio.CancelledError:  # a rollback over a connection that is gone, too, would hide that this one is to end
+        await connection.invalidate()
+        raise
 
 
 async def queue_queries(connection: AsyncConnection) -> "Queries":

@@ -7,6 +7,7 @@ import sys
 import time
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncGenerator, AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from uuid import UUID
@@ -18,6 +19,7 @@ from sqlalchemy import select, text, update
 
 from backend.app import plan_worker
 from backend.cli import main
+from backend.core.sessions import Database
 from backend.dispatch import queue
 from backend.dispatch.child import Spares
 from backend.dispatch.desk import Desk as PlanDesk
@@ -33,6 +35,11 @@ from tests.work import ok
 
 pytestmark = pytest.mark.usefixtures("quick_planners")
 
+ENDED = text(
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%pgqueuer%'"
+)
+"""Ends the connections that wait for the queue, and says how many."""
 LEASE_SECONDS = 1.0
 CUT_VISITS = 4
 SHORT = 0.2
@@ -344,6 +351,37 @@ async def test_a_worker_outlives_a_statement_that_is_ended_while_it_fills_the_qu
         working.cancel()
         await asyncio.wait([working], timeout=PATIENCE)
     assert working.cancelled()
+
+
+async def test_a_worker_ends_when_told_to_though_its_connection_ends_at_the_same_moment(postgresql: Office) -> None:
+    """As when a machine stops with everything on it: the server waits for its worker, and so must not wait for ever."""
+    chen_jing = await postgresql.sign_in(CHEN_JING)
+    await shift_of(postgresql, SUN_LEI)
+    await wish(chen_jing, postgresql, "company")
+
+    async def end_all() -> None:
+        ending = Database(postgresql.settings.database_url)
+        try:
+            async with ending.bare() as connection:
+                deadline = time.monotonic() + PATIENCE
+                while (await connection.execute(ENDED)).scalar_one() == 0:
+                    assert time.monotonic() < deadline
+                    await asyncio.sleep(0.02)
+        finally:
+            await ending.close()
+
+    async with postgresql.database.write() as session:
+        await session.execute(text("LOCK TABLE plan_queue.pgqueuer IN EXCLUSIVE MODE"))
+        working = asyncio.create_task(worker(postgresql).run())
+        await asyncio.sleep(0.5)
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            thread.submit(asyncio.run, end_all()).result(PATIENCE)  # this loop hears of both ends at once
+        working.cancel()
+        await asyncio.wait([working], timeout=PATIENCE / 4)
+    try:
+        assert working.cancelled()
+    finally:
+        working.cancel()
 
 
 async def test_a_plan_outlives_a_connection_that_breaks_as_it_is_stored(
