@@ -99,9 +99,11 @@ RULES: Final[Mapping[str, Words]] = {
 """A broken rule, by code of `routing.live.Broken`."""
 MISFITS: Final[Mapping[str, Words]] = {
     "late_back": RULES["late_back"],
-    "no_break": ("{who}没有时间休息", "{who} has no time left for the break"),
+    "no_break": ("{who}已没有时间休息({earliest} 至 {latest} 之间须开始)",
+                 "{who} has no time left for the break that begins between {earliest} and {latest}"),
     "dropped": ("{who}已无法按时到达{visit}", "{who} can no longer reach {visit} in time"),
-}
+}  # fmt: skip
+"""What of a day no longer works, by code of `routing.answers.Misfit`."""
 NO_PLACE: Final[Words] = (
     "没有人能在不影响他人承诺的情况下接下这次上门;可查看办法 (fixes) 或请求重新计划。",
     "Nobody can take it without breaking what others were promised; look at its fixes, or ask for a re-plan.",
@@ -180,7 +182,7 @@ def misfit_words(misfit: Misfit, naming: Naming) -> Words:
     facts = misfit.facts
     over = length_words(_int(facts.get("back")) - _int(facts.get("last")))
     values = {"who": naming.person(misfit.shift), "visit": naming.site(misfit.visit or "")}
-    values["back"] = naming.clock(_int(facts.get("back")))
+    values |= {name: naming.clock(_int(facts[name])) for name in ("back", "earliest", "latest") if name in facts}
     zh, en = MISFITS[misfit.code]
     return zh.format_map(values | {"over": over[0]}), en.format_map(values | {"over": over[1]})
 

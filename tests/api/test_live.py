@@ -15,7 +15,7 @@ from backend.jobs.models import Assignment, ExpectedEnd
 from tests.live import accepted, after, day_of, days, give_at, offers, published_day, tried, visit_at
 from tests.make import LAT, LON, Desk, Office
 from tests.personas import CHEN_JING, LI_WEI, MA_CHAO, SUN_LEI, TANG_MIN, WANG_FANG, WU_GANG, ZHOU_TAO
-from tests.planning import absent, assignment, done, holder, shift_of, stops
+from tests.planning import absent, assignment, done, holder, pause, shift_of, stops
 from tests.work import change as change_visit
 from tests.work import give, ok, opened, refused, report
 
@@ -298,6 +298,20 @@ async def test_an_overrun_shows_who_will_be_late_before_anybody_plans(sqlite: Of
     for wrong in (after(hours=-1), after(days=30)):
         said = {"expected_ends_at": wrong.isoformat()}
         assert refused(await li_wei.post(f"/visits/{first}/expected-end", said), "invalid")["findings"]
+
+
+async def test_each_break_there_is_no_time_for_is_named(sqlite: Office) -> None:
+    wang_fang, li_wei = await sqlite.sign_in_for_long(WANG_FANG), await sqlite.sign_in_for_long(LI_WEI)
+    shift = await shift_of(sqlite, LI_WEI, breaks=[pause(2, 3, 30), pause(4, 6, 30)])
+    visit = await visit_at(wang_fang, sqlite, "东楼")
+    await give_at(wang_fang, sqlite, visit, LI_WEI, shift, hours=0.33)
+    await report(li_wei, visit, "depart")
+    ok(await li_wei.post(f"/visits/{visit}/expected-end", {"expected_ends_at": after(hours=7).isoformat()}), 201)
+    (day,) = (await days(wang_fang, sqlite))["days"]
+    assert {one["en"] for one in day["warnings"] if one["code"] == "no_break"} == {
+        f"李伟 has no time left for the break that begins between {times}"
+        for times in ("11:00 and 11:30", "13:00 and 14:30")
+    }
 
 
 async def test_a_mistyped_month_holds_up_one_person_not_the_unit(sqlite: Office) -> None:
