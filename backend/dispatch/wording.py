@@ -25,8 +25,11 @@ KINDS: Final[Names] = {
 }
 INTERRUPTED: Final = Fault(
     code="plan_interrupted", where="process", facts={},
-    zh="计划因服务器停止或重启而中断。请重新计划。",
-    en="Planning was interrupted because the server stopped. Plan again.",
+    zh="计划多次开始都未能完成:服务器意外终止,或数据库无法访问。请重新计划;若再次发生,请把计划编号告诉管理员。",
+    en=(
+        "Planning was begun several times and never finished: its server died, or the database was out of reach."
+        " Plan again; if it recurs, report the plan's id."
+    ),
 )  # fmt: skip
 FAILED: Final = Fault(
     code="plan_failed", where="process", facts={},

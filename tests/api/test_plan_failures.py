@@ -175,6 +175,7 @@ async def test_a_run_that_ends_every_worker_is_given_up_and_says_so(office: Offi
     assert await worker(office).run_one()
     seen = ok(await wang_fang.get(f"/plans/{plan['id']}"))
     assert (seen["state"], seen["error"]["code"]) == ("failed", "plan_interrupted")
+    assert "its server died, or the database was out of reach" in seen["error"]["en"]
 
 
 async def test_a_plan_is_cancelled_while_roads_are_asked_for(sqlite: Office) -> None:
