@@ -79,8 +79,12 @@ async def working_times(
         shifts, await _skills(session, people), await _absences(session, people, now),
         await territories_of(session, people), under_way,
     )  # fmt: skip
-    found = {str(shift.id): _working_time(shift, roster, now) for shift in shifts}
-    return {key: working for key, working in found.items() if working is not None}
+    found: dict[str, WorkingTime] = {}
+    for shift in shifts:
+        working = _working_time(shift, roster, now, found)
+        if working is not None:
+            found[str(shift.id)] = working
+    return found
 
 
 async def _skills(session: AsyncSession, people: set[UUID]) -> Mapping[UUID, Sequence[Any]]:
@@ -104,13 +108,18 @@ def _by_person(rows: Iterable[Any]) -> Mapping[UUID, list[Any]]:
     return found
 
 
-def _working_time(shift: Shift, roster: _Roster, now: datetime) -> WorkingTime | None:
-    """Return what is left to plan of a shift, or None when that is too short."""
+def _working_time(shift: Shift, roster: _Roster, now: datetime, earlier: Mapping[str, Any]) -> WorkingTime | None:
+    """Return what is left to plan of a shift, or None when that is too short; `earlier`: the shifts found before it.
+
+    A visit under way on none of them is planned nowhere: it is over before anything else is begun.
+    """
     begins_at, visit = max(shift.starts_at, now), roster.under_way.get(shift.person_id)
-    if begins_at > now:
+    if visit is not None and visit.shift_id != shift.id and str(visit.shift_id) not in earlier:
+        over_at = now + timedelta(seconds=remaining(visit, now))
+        visit = None if over_at <= shift.starts_at else visit
+        begins_at = max(begins_at, over_at)
+    elif begins_at > now:
         visit = None
-    elif visit is not None and visit.shift_id != shift.id:  # planned in no shift here: over before anything else is
-        begins_at += timedelta(seconds=remaining(visit, now))
     absences = roster.absences.get(shift.person_id, ())
     gone = [(away.starts_at, away.ends_at) for away in absences]
     start, end = longest_presence(begins_at, shift.ends_at, gone)

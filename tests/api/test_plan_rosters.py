@@ -102,6 +102,24 @@ async def test_a_technician_on_the_way_outside_the_plan_does_not_stop_it(sqlite:
     assert (shift.start_place, shift.start) == (str(sqlite.house.site), minutes * 60)
 
 
+@pytest.mark.parametrize("minutes", [105, 125])
+async def test_a_visit_that_outlasts_its_shift_holds_up_the_next(sqlite: Office, minutes: int) -> None:
+    """Its own shift is over, or too short to be planned, and the next has not begun: nobody is in two places."""
+    wang_fang, li_wei = await sqlite.sign_in_for_long(WANG_FANG), await sqlite.sign_in_for_long(LI_WEI)
+    morning, evening, tomorrow = [
+        await shift_of(sqlite, LI_WEI, after=after, hours=hours) for after, hours in ((0, 2), (2.5, 6), (24, 8))
+    ]
+    visit_id = (await opened(wang_fang, sqlite, duration_minutes=240))["visits"][0]["id"]
+    await give(wang_fang, sqlite, visit_id, LI_WEI, shift_id=str(morning))
+    sqlite.move_clock(minutes=minutes)
+    await report(li_wei, visit_id, "depart")
+    found = {shift.id: shift for shift in (await problem_of(sqlite)).shifts}
+    assert found.keys() == {str(evening), str(tomorrow)}
+    held, free = found[str(evening)], found[str(tomorrow)]
+    assert (held.start_place, held.start) == (str(sqlite.house.site), 240 * 60)
+    assert (free.start_place, free.start) == (free.end_place, (24 * 60 - minutes) * 60)
+
+
 async def test_a_visit_given_to_a_crew_takes_its_leaders_time_until_it_is_said_who_goes(sqlite: Office) -> None:
     for persona in (LI_WEI, WU_GANG):
         await shift_of(sqlite, persona)
