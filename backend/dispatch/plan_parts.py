@@ -51,8 +51,11 @@ async def _branches(session: AsyncSession, unit_id: UUID) -> Mapping[UUID, str]:
 
 
 async def begin_parts(session: AsyncSession, run: PlanRun, problems: Sequence[Problem]) -> None:
-    """Store the parts of a run and have each of them planned by whoever is free; joining them is counted anew."""
-    run.starts = 0
+    """Store the parts of a run and have each of them planned by whoever is free; joining them is counted anew.
+
+    Nobody speaks for the run meanwhile: who cut it could put it back into the queue, where nobody looks at its parts.
+    """
+    run.worker_id, run.starts = None, 0
     for number, problem in enumerate(problems):
         session.add(
             PlanPart(

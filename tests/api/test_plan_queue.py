@@ -108,6 +108,8 @@ async def test_a_plan_of_two_units_is_made_in_parts_and_joined(postgresql: Offic
     await lost_and_found(postgresql)
     parts = await parts_of(postgresql, plan)
     assert [part.state for part in parts] == ["queued", "queued"]
+    cut = await run_of(postgresql, plan)
+    assert (cut.state, cut.worker_id) == ("running", None), "who cut it puts it back no more, should they end just now"
     assert sum(len(part.problem["visits"]) for part in parts) == 8
     assert all(len(part.problem["visits"]) == 4 for part in parts)
     for _ in parts:
