@@ -340,10 +340,12 @@ class _Publishing:
 
     def _note_told(self, standing: Standing, visit_id: UUID, wanted: dict[str, Any] | None) -> None:
         """Note a visit whose customer was told, and has to hear of another time or person, or that nobody comes."""
-        if standing.told_at is None or standing.arrives_at is None:
+        if standing.told_at is None:
             return
-        at, shift_id = (wanted["arrives_at"], wanted["shift_id"]) if wanted else (None, None)
-        if standing.shift_id != shift_id or starts_anew(standing.arrives_at, at):
+        if wanted is None or (
+            standing.arrives_at is not None
+            and (standing.person_id != wanted["person_id"] or starts_anew(standing.arrives_at, wanted["arrives_at"]))
+        ):
             self.told_again.append(visit_id)
 
     def _skip(self, visit: Visit, code: SkipCode) -> None:

@@ -46,9 +46,9 @@ async def assign_visit(
     """Give a visit to a person, or to a crew whose leader names people.
 
     Who leads replaces the lead before them; helpers (`leads=False`) join; a crew replaces everybody. Somebody who holds
-    the visit already keeps their assignment with the new times. A customer who was told of
-    a start that moves, or is given up, counts as told no more. Raises visit_closed, not_approved (A055), visit_begun
-    (the lead is on the way or at work, unless `even_begun`) and invalid (unknown or inactive person or crew).
+    the visit already keeps their assignment with the new times. A customer who was told of a start that moves, or is
+    given up, counts as told no more. Raises visit_closed, not_approved (A055), visit_begun (the lead is on the way or
+    at work, unless `even_begun`) and invalid (unknown or inactive person or crew).
     """
     must_be_agreeable(now, {"departs_at": departs_at, "arrives_at": arrives_at, "ends_at": ends_at})
     history = await visit_history(session, visit.id)

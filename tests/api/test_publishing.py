@@ -201,3 +201,31 @@ async def test_a_customer_of_whom_the_plan_leaves_the_visit_without_anybody_is_t
     outcome = await published(wang_fang, await done(wang_fang, sqlite))
     assert (outcome["withdrawn"], outcome["told_again"]) == (1, [told])
     assert ok(await wang_fang.get(f"/visits/{told}"))["told_at"] is None
+
+
+async def test_nobody_is_to_be_told_of_a_shift_that_a_visit_given_by_hand_stood_on_anyway(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    shift, visit = await shift_of(sqlite, LI_WEI), await visit_of(wang_fang, sqlite, duration_minutes=60)
+    window = {"window_starts_at": after(hours=1).isoformat(), "window_ends_at": after(hours=4).isoformat()}
+    ok(await wang_fang.edit(f"/visits/{visit}", window))
+    times = {"arrives_at": after(hours=2).isoformat(), "ends_at": after(hours=3).isoformat()}
+    await give(wang_fang, sqlite, visit, LI_WEI, **times)
+    ok(await change(wang_fang, visit, "tell", {"channel": "phone", "asked_by": "customer"}))
+    plan = await done(wang_fang, sqlite)
+    assert ok(await wang_fang.get(f"/plans/{plan['id']}/difference"))["told_again"] == []
+    assert (await published(wang_fang, plan))["told_again"] == []
+    assert (await holder(wang_fang, visit))["shift_id"] == str(shift)
+    assert ok(await wang_fang.get(f"/visits/{visit}"))["told_at"]
+
+
+async def test_who_was_told_a_window_hears_that_nobody_comes_even_where_no_time_was_planned(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    await shift_of(sqlite, LI_WEI)
+    visit = await visit_of(wang_fang, sqlite)
+    window = {"window_starts_at": after(hours=1).isoformat(), "window_ends_at": after(hours=7).isoformat()}
+    ok(await wang_fang.edit(f"/visits/{visit}", window))
+    await give(wang_fang, sqlite, visit, LI_WEI)
+    ok(await change(wang_fang, visit, "tell", {"channel": "phone", "asked_by": "customer"}))
+    await absent(sqlite, LI_WEI, (0, 7.5))
+    outcome = await published(wang_fang, await done(wang_fang, sqlite))
+    assert (outcome["withdrawn"], outcome["told_again"]) == (1, [visit])
