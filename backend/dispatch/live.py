@@ -61,6 +61,7 @@ from backend.sites.models import Site
 from routing.answers import Broken, InForce, Moved, Placement, Proposal, WhatIf
 from routing.plan import Cost, Plan, Route, Stop
 from routing.problem import Problem as PlanningProblem
+from routing.problem import Shift as PlanningShift
 from routing.questions import Follow, Offer, Question, TryMove
 
 NO_PLAN: Final = Plan(
@@ -255,8 +256,16 @@ async def must_rest_on(session: AsyncSession, *, base: str, visits: Iterable[UUI
 async def _changed_visits(
     session: AsyncSession, commit: int, visits: Sequence[UUID], shifts: Sequence[UUID]
 ) -> list[Finding]:
+    by_hand = (  # without a shift: it stands on the one its person works then
+        select(Shift.id)
+        .where(
+            Shift.id.in_(shifts), Shift.person_id == Assignment.person_id, Assignment.shift_id.is_(None),
+            Shift.starts_at <= Assignment.arrives_at, Assignment.arrives_at < Shift.ends_at,
+        )
+        .exists()
+    )  # fmt: skip
     assigned = select(Assignment.id, Assignment.visit_id).where(
-        Assignment.visit_id.in_(visits) | Assignment.shift_id.in_(shifts)
+        or_(Assignment.visit_id.in_(visits), Assignment.shift_id.in_(shifts), by_hand)
     )
     visit_of = {row.id: row.visit_id for row in await session.execute(assigned)}
     rows = [*visit_of, *visits]
@@ -429,9 +438,7 @@ async def live_days(seen: Situation, states: Mapping[UUID, str]) -> LiveDays:
     for misfit in followed.misfits:
         zh, en = misfit_words(misfit, seen.naming)
         warned.setdefault(misfit.shift, []).append(DayWarning(code=misfit.code, zh=zh, en=en))
-    days = [
-        _day(shift.id, routes.get(shift.id), warned.get(shift.id, []), seen, states) for shift in seen.problem.shifts
-    ]
+    days = [_day(shift, routes.get(shift.id), warned.get(shift.id, []), seen, states) for shift in seen.problem.shifts]
     return LiveDays(
         at=seen.at, base=seen.base, travel_source=followed.plan.travel_source,
         travel_estimated=followed.plan.travel_estimated, days=days,
@@ -440,9 +447,8 @@ async def live_days(seen: Situation, states: Mapping[UUID, str]) -> LiveDays:
 
 
 def _day(
-    shift_id: str, route: Route | None, warned: list[DayWarning], seen: Situation, states: Mapping[UUID, str]
+    shift: PlanningShift, route: Route | None, warned: list[DayWarning], seen: Situation, states: Mapping[UUID, str]
 ) -> LiveDay:
-    shift = next(one for one in seen.problem.shifts if one.id == shift_id)
     naming = seen.naming
     late = [
         DayWarning(code="promise_missed" if stop.promise_late_seconds else "late", zh=zh, en=en)
@@ -452,7 +458,7 @@ def _day(
                                   naming=naming)]
     ]  # fmt: skip
     return LiveDay(
-        shift_id=UUID(shift_id), person_id=UUID(shift.technician), person_name=naming.person(shift_id),
+        shift_id=UUID(shift.id), person_id=UUID(shift.technician), person_name=naming.person(shift.id),
         starts_at=naming.at(shift.start), ends_at=naming.at(shift.end),
         back_at=None if route is None else naming.at(route.end),
         overtime_minutes=0 if route is None else minutes(route.overtime_seconds),

@@ -79,8 +79,11 @@ async def carry_out(
 
 
 def _kept(held: Assignment | None, route: Route) -> dict[str, Any]:
-    """Return what stays of an assignment whose visit only starts at another time: its plan and its pin."""
-    if held is None or held.shift_id != UUID(route.shift):
+    """Return what stays of an assignment whose visit only starts at another time: its plan and its pin.
+
+    Given by hand without a shift, it stood on this one.
+    """
+    if held is None or held.person_id != UUID(route.technician) or held.shift_id not in {None, UUID(route.shift)}:
         return {}
     return {"plan_id": held.plan_id, "pinned": held.pinned}
 

@@ -141,6 +141,46 @@ async def test_the_board_looks_as_far_as_ones_own_shift_and_no_further(sqlite: O
     refused(await wang_fang.post(f"/visits/{urgent}/what-if", {"shift_id": str(foreign)}), "not_in_plan")
 
 
+async def by_hand(desk: Desk, office: Office, visit: str, hours: float, **values: object) -> None:
+    """Give a visit of an hour to 李伟 without naming a shift."""
+    times = {"arrives_at": after(hours=hours).isoformat(), "ends_at": after(hours=hours + 1).isoformat()}
+    await give(desk, office, visit, LI_WEI, **times, **values)
+
+
+async def test_what_is_given_by_hand_while_a_placement_is_tried_counts_though_no_shift_is_named(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wang_fang, chen_jing = await office.sign_in(WANG_FANG), await office.sign_in(CHEN_JING)
+    shift, _ = await day_of(wang_fang, office, LI_WEI, "东楼")
+    urgent, other, next_day = [await visit_at(wang_fang, office, name) for name in ("医院", "西楼", "海尔大厦")]
+    seen = await tried(wang_fang, urgent, shift_id=shift)
+    body = {"base": seen["base"], "shift_id": str(shift), "starts_at": seen["starts_at"]}
+    ask, waiting = PlanDesk.ask, {next_day: 24.0, other: 6.0}
+
+    async def meanwhile(desk: PlanDesk, question: Any, **about: Any) -> Any:
+        while waiting:
+            await by_hand(chen_jing, office, *waiting.popitem())
+        return await ask(desk, question, **about)
+
+    monkeypatch.setattr(PlanDesk, "ask", meanwhile)
+    (finding,) = refused(await wang_fang.post(f"/visits/{urgent}/place", body), "board_moved_on")["findings"]
+    assert finding["field"] == other
+
+
+async def test_a_pin_by_hand_outlives_another_start_though_no_shift_was_named(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    shift, pinned = await shift_of(sqlite, LI_WEI), await visit_at(wang_fang, sqlite, "东楼", duration_minutes=60)
+    await by_hand(wang_fang, sqlite, pinned, 2, pinned=True)
+    urgent = await visit_at(wang_fang, sqlite, "医院", duration_minutes=180)
+    seen = await tried(wang_fang, urgent, shift_id=shift, before_visit_id=pinned)
+    body = {"base": seen["base"], "shift_id": str(shift), "before_visit_id": pinned, "starts_at": seen["starts_at"]}
+    assert [one["visit_id"] for one in ok(await wang_fang.post(f"/visits/{urgent}/place", body), 201)["moved"]] == [
+        pinned
+    ]
+    held = await holder(wang_fang, pinned)
+    assert (held["pinned"], held["shift_id"]) == (True, str(shift))
+
+
 async def test_what_changed_elsewhere_refuses_nothing(sqlite: Office) -> None:
     wang_fang = await sqlite.sign_in(WANG_FANG)
     await day_of(wang_fang, sqlite, LI_WEI, "东楼")
