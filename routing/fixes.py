@@ -2,9 +2,9 @@
 
 Looked for in this order: places that break no rule at all, also after an exchange of visits between a few routes (then
 nothing need give way); one rule opened; two; and last such an exchange with at most two rules given way. Exchanges are
-chosen exactly, by CP-SAT. Every fix carries a witness: a whole plan of the relaxed problem that the referee passes, in
-which every other visit keeps its place in the plan, its commitment and its promised window. What is not found within
-the time is not said to be impossible.
+chosen exactly, by CP-SAT. Every fix carries a witness: a whole plan of the relaxed problem that the referee passes (of
+what is in force, that breaks no rule which is not broken already), in which every other visit keeps its place in the
+plan, its commitment and its promised window. What is not found within the time is not said to be impossible.
 """
 
 import time
@@ -48,9 +48,10 @@ def fixes(
 ) -> Fixes:
     """Return what could give way so that the unplanned `visit` has a place, or a late one comes in time.
 
-    `plan` is a legal plan of `problem`, with or without reasons, `draft` the draft equal to it; `past_quarter`: by
-    how many seconds second 0 is past a quarter of the hour, on which offered times lie. Raises `ProblemError`
-    'visit_unknown', 'visit_planned' (it has a place, in time and as promised) or 'plan_contradicts_problem'.
+    `plan` is a legal plan of `problem` or what is in force, with or without reasons, `draft` the draft equal to it;
+    `past_quarter`: by how many seconds second 0 is past a quarter of the hour, on which offered times lie. Raises
+    `ProblemError` 'visit_unknown', 'visit_planned' (it has a place, in time and as promised) or
+    'plan_contradicts_problem'.
     """
     index = visit_number(problem, visit)
     draft = draft_of(problem, plan) if draft is None else draft

@@ -1,6 +1,10 @@
-"""The plans that show what fixes come to: driven, passed by the referee, and compared with the plan as it is."""
+"""The plans that show what fixes come to: driven, passed by the referee, and compared with the plan as it is.
+
+Where the plan as it is breaks rules already, as one in force may, the referee must find no more that are broken.
+"""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -50,9 +54,16 @@ class Witnesses:
         if draft is None:
             return None
         witness = self._plan_of(draft, tried)
-        if not self._keeps(witness) or violations(problem, witness):
+        if not self._keeps(witness):
+            return None
+        if any((one.code, one.where) not in self._broken for one in violations(problem, witness)):
             return None
         return self._described(relaxations, witness, draft.instance)
+
+    @cached_property
+    def _broken(self) -> frozenset[tuple[str, str]]:
+        """Which rules the plan as it is breaks, and where: what is in force may, and that is nothing of a fix's."""
+        return frozenset((one.code, one.where) for one in violations(self._problem, self._plan))
 
     def prepared(self, problem: Problem) -> Instance:
         """Return the instance, in which visits that others depend on stay when they are (`anchors`)."""

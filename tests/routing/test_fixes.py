@@ -12,6 +12,7 @@ from routing.check import violations
 from routing.draft import simulate_route
 from routing.exchange import exchanges
 from routing.fixes import fixes
+from routing.in_force import in_force
 from routing.ortools.exact import Column, smallest_relaxation
 from routing.plan import Plan
 from routing.problem import (
@@ -24,6 +25,7 @@ from routing.problem import (
     Problem,
     ProblemError,
     VanStock,
+    Visit,
     Window,
 )
 from routing.redraft import draft_of, plan_of
@@ -36,6 +38,7 @@ from tests.routing.brute import can_ever_be_served
 from tests.routing.make import DAY, HOUR, line, problem, problems, shift, visit
 
 QUICK = StopWhen(solutions=40)
+LI_WEI = "li-wei/mon"
 
 
 def starts(plan: Plan) -> dict[str, int]:
@@ -242,6 +245,25 @@ def test_what_is_in_force_has_no_reasons_and_needs_none() -> None:
     plan = _given(whole, [1])
     assert [one.reasons for one in (*plan.unplanned, *plan.late)] == [(), (), ()]
     assert asked(whole, plan=plan).outcome == "no_need"
+
+
+@pytest.mark.parametrize(
+    ("other", "broken"),
+    [
+        (visit("other", "depot", skills=("door",), previous=Previous(shift=LI_WEI, start=0)), "skill_missing"),
+        (visit("other", "depot", technicians=2, previous=Previous(shift=LI_WEI, start=0)), "crew_incomplete"),
+    ],
+)
+def test_what_in_force_breaks_a_rule_stands_in_no_other_visits_way(other: Visit, broken: str) -> None:
+    """李伟 was sent without the skill, or alone where two are needed: 周涛 has time for v1 all the same."""
+    whole = problem((shift(LI_WEI), shift("zhou-tao/mon")), (other, visit("v1")), travel=line(4, 600))
+    now = in_force(whole)
+    assert broken in {one.code for one in violations(now.problem, now.plan)}
+    found = fixes(now.problem, now.plan, "v1")
+    assert (found.outcome, [one.relaxations for one in found.fixes]) == ("no_need", [()])
+    hardly = msgspec.structs.replace(whole, visits=(other, visit("v1", skills=("crane",))))
+    now = in_force(hardly)
+    assert kinds(fixes(now.problem, now.plan, "v1")) == {frozenset({"skill"})}
 
 
 def test_a_place_after_the_promised_window_comes_with_what_would_put_that_right() -> None:
