@@ -157,8 +157,8 @@ async def open_visits(session: AsyncSession, units: Sequence[UUID]) -> Sequence[
 
 
 def under_way(rows: Iterable[Any], now: datetime) -> dict[UUID, Any]:
-    """Return the visit each technician is under way with: at its site they are now."""
-    busy = [row for row in rows if row.state in UNDER_WAY and row.person_id and row.lat is not None]
+    """Return the visit each technician is under way with: at its site, wherever that is, they are now."""
+    busy = [row for row in rows if row.state in UNDER_WAY and row.person_id]
     busy.sort(key=lambda row: row.arrives_at or now)
     return {row.person_id: row for row in busy}
 

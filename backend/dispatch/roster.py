@@ -27,22 +27,20 @@ LAST_MOMENT: Final = timedelta(seconds=1)
 
 @dataclass(frozen=True)
 class WorkingTime:
-    """What is left of a shift, and the places it begins and ends at.
-
-    `spans`: from when until when it lasts as a whole, and then when its technician is away.
-    """
+    """What is left of a shift, the places it begins and ends at, how it lasts as a whole, and when they are away."""
 
     shift: planning.Shift
     places: tuple[planning.Place, ...]
-    spans: tuple[tuple[datetime, datetime], ...]
+    whole: tuple[datetime, datetime]
+    absences: tuple[tuple[datetime, datetime], ...]
 
     def covers(self, at: datetime) -> bool:
         """Whether the whole shift does."""
-        return self.spans[0][0] <= at < self.spans[0][1]
+        return self.whole[0] <= at < self.whole[1]
 
     def absent(self, since: datetime, until: datetime) -> bool:
         """Whether its technician is away at any moment of a time."""
-        return any(gone < until and since < back for gone, back in self.spans[1:])
+        return any(gone < until and since < back for gone, back in self.absences)
 
 
 @dataclass(frozen=True)
@@ -111,10 +109,12 @@ def _by_person(rows: Iterable[Any]) -> Mapping[UUID, list[Any]]:
 def _working_time(shift: Shift, roster: _Roster, now: datetime, earlier: Mapping[str, Any]) -> WorkingTime | None:
     """Return what is left to plan of a shift, or None when that is too short; `earlier`: the shifts found before it.
 
-    A visit under way on none of them is planned nowhere: it is over before anything else is begun.
+    A visit under way on none of them, or at a site without a position, is planned nowhere: it is over before anything
+    else is begun.
     """
     begins_at, visit = max(shift.starts_at, now), roster.under_way.get(shift.person_id)
-    if visit is not None and visit.shift_id != shift.id and str(visit.shift_id) not in earlier:
+    planned = visit is not None and visit.lat is not None and str(visit.shift_id) in {str(shift.id), *earlier}
+    if visit is not None and not planned:
         over_at = now + timedelta(seconds=remaining(visit, now))
         visit = None if over_at <= shift.starts_at else visit
         begins_at = max(begins_at, over_at)
@@ -129,7 +129,7 @@ def _working_time(shift: Shift, roster: _Roster, now: datetime, earlier: Mapping
         id=f"shift:{shift.id}", latitude=shift.start_lat, longitude=shift.start_lon,
         zone=zone_of(None, shift.start_lat, shift.start_lon),
     )  # fmt: skip
-    begins = home if visit is None else place_of(visit)
+    begins = home if visit is None or visit.lat is None else place_of(visit)
     others = [other.starts_at for other in roster.shifts if other.person_id == shift.person_id]
     overtime = _overtime(shift, end, [*others, *(away.starts_at for away in absences)])
     held = roster.skills.get(shift.person_id, ())
@@ -142,7 +142,8 @@ def _working_time(shift: Shift, roster: _Roster, now: datetime, earlier: Mapping
             territory=only_territory(roster.territories.get(shift.person_id, ()), start),
         ),
         (home, begins),
-        ((shift.starts_at, shift.ends_at), *gone),
+        (shift.starts_at, shift.ends_at),
+        tuple(gone),
     )  # fmt: skip
 
 

@@ -102,6 +102,17 @@ async def test_a_technician_on_the_way_outside_the_plan_does_not_stop_it(sqlite:
     assert (shift.start_place, shift.start) == (str(sqlite.house.site), minutes * 60)
 
 
+async def test_a_technician_at_a_site_without_a_position_is_given_nothing_else_until_it_is_over(sqlite: Office) -> None:
+    shift = await shift_of(sqlite, LI_WEI)
+    async with sqlite.database.write() as session:
+        nowhere = await second_site(session, sqlite, lat=None, lon=None)
+    wang_fang, li_wei, visit_id = await sent(sqlite, site_id=str(nowhere), duration_minutes=90)
+    await give(wang_fang, sqlite, visit_id, LI_WEI, shift_id=str(shift))
+    await report(li_wei, visit_id, "depart")
+    (left,) = (await problem_of(sqlite)).shifts
+    assert (left.start_place, left.start) == (left.end_place, 90 * 60)
+
+
 @pytest.mark.parametrize("minutes", [105, 125])
 async def test_a_visit_that_outlasts_its_shift_holds_up_the_next(sqlite: Office, minutes: int) -> None:
     """Its own shift is over, or too short to be planned, and the next has not begun: nobody is in two places."""
