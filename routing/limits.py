@@ -14,7 +14,7 @@ MAX_TABLE_PLACES: Final = 2_500
 """Places of a problem that brings its own travel table, or that is planned in one piece for its budget of changes."""
 MAX_STAYS_IN_ONE_PIECE: Final = 5_000
 """Visits, each as often as it needs technicians, of a problem that is planned in one piece whatever its size, for its
-budget of changes or its crews: the search holds how near each is to each, 24 bytes a pair."""
+budget of changes or its crews: what it takes to look for each one's neighbours grows with their square."""
 MAX_WINDOWS_PER_VISIT: Final = 16
 MAX_BREAKS_PER_SHIFT: Final = 4
 MAX_NAMES_PER_LIST: Final = 500

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from routing.areas import first_cut, mapped
 from routing.check import violations
+from routing.draft import empty_draft
 from routing.in_force import in_force
-from routing.instance import whole_of
+from routing.instance import prepare, whole_of
+from routing.kernel.search import new_memory
 from routing.plan import Plan, Progress
 from routing.problem import (
     Break,
@@ -394,3 +396,19 @@ def test_a_search_without_end_is_refused(limits: dict[str, float]) -> None:
     with pytest.raises(ProblemError) as refused:
         StopWhen(**limits)  # pyright: ignore[reportArgumentType]
     assert refused.value.code == "stop_limit"
+
+
+def test_neighbours_in_time_are_those_one_could_serve_one_after_the_other() -> None:
+    """Next door but a day later is near on the map; half an hour away and open this morning is near in time."""
+    this_morning, tomorrow = Window(start=HOUR, end=2 * HOUR), Window(start=DAY + HOUR, end=DAY + 2 * HOUR)
+    case = problem(
+        (shift(), shift("li-wei/tue", start=DAY, end=DAY + 8 * HOUR)),
+        (
+            visit("here", "north", windows=(this_morning,)), visit("next door", "north", windows=(tomorrow,)),
+            visit("away", "east", windows=(this_morning,)),
+        ),
+    )  # fmt: skip
+    draft = empty_draft(prepare(case))
+    memory = new_memory(draft.instance.arrays, draft.compiled(), neighbours=2, most_changes=None, seed=1)
+    assert memory.near[0].tolist() == [1, 2]
+    assert memory.near_in_time[0].tolist() == [2, 1]
