@@ -152,7 +152,8 @@ class Explainer:
         tries = attempts(self._draft, visit, share, self._positions)
         price = self._instance.visits[visit].unserved
         facts: Facts = {"tried": tries.tried}
-        if tries.cheapest >= price and min(tries.over_budget_by(FOREVER), default=FOREVER) < tries.cheapest:
+        worth_it = price if tries.feasible else FOREVER  # dearer than leaving it out, it is not the budget's doing
+        if tries.cheapest >= price and min(tries.over_budget_by(FOREVER), default=FOREVER) < worth_it:
             facts |= {"over": len(tries.over_budget), "allowed": self._instance.problem.most_changes or 0}
             return Reason(code="change_budget", basis="searched", facts=facts)
         if not tries.feasible:

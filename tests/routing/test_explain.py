@@ -186,6 +186,17 @@ def test_a_visit_late_because_no_more_may_change_says_so() -> None:
     assert solve(told_at_nine(1), QUICK).late == ()
 
 
+def test_a_place_too_dear_anyway_is_not_blamed_on_the_budget_of_changes() -> None:
+    """李伟's customer was told a time, 周涛's is due at once: v1 before either costs more than leaving it out."""
+    told = visit("told", "depot", duration=2 * HOUR, told=True, previous=Previous(shift="li-wei/mon", start=0))
+    due = visit("due", "depot", priority=1, commitment_due=0, previous=Previous(shift="zhou-tao/mon", start=0))
+    early = visit("v1", "depot", windows=(Window(start=0, end=HOUR // 2),))
+    whole = problem((shift(), shift("zhou-tao/mon")), (told, due, early), most_changes=0)
+    assert reason_of(whole).code == "change_budget"
+    dear = msgspec.structs.replace(whole, prices=msgspec.structs.replace(whole.prices, told_moved=150_000_000))
+    assert reason_of(dear).code == "costs_more"
+
+
 def test_what_changes_too_much_is_never_counted_as_possible() -> None:
     """Moving the told customer is the dearer of the two places, and forbidden all the same."""
     base = empty_draft(prepare(told_at_nine(0, told_moved=900_000_000)))
