@@ -152,7 +152,8 @@ def cut_along_routes(
     """Cut a plan into neighbourhoods of whole routes, of at most about `most` visits; `turn` turns the cuts.
 
     Empty shifts are dealt out evenly; visits left out go to the nearest route of somebody who may take them, at most
-    `most` to a part. What is left then, where there is far more to do than time, makes parts without shifts.
+    `most` to a part. What is left then, where there is far more to do than time, and what nobody may take, makes parts
+    without shifts.
     """
     used = [shift for shift, route in enumerate(routes) if route]
     centres = np.array([plane.places[plane.visit_place[list(routes[shift])]].mean(axis=0) for shift in used])
@@ -187,7 +188,6 @@ def cut_along_routes(
         if rules not in able:
             able[rules] = np.array([exclusion(wanted, shift) is None for shift in plane.problem.shifts])
         away = ((centres - plane.places[plane.visit_place[visit]]) ** 2).sum(axis=1)
-        nearest = used[int(away.argmin())]
         if able[rules][used].any():
             nearest = used[int(np.where(able[rules][used], away, np.inf).argmin())]
         elif able[rules][empty].any():

@@ -39,8 +39,8 @@ class Relaxation(msgspec.Struct, frozen=True, kw_only=True):
     """One rule that gives way, of `visit`, of `shift` or for `technician`; instants and lengths in seconds.
 
     `seconds`: how much longer the overtime or how much earlier the shift. `window`: the customer's new one, or an added
-    shift's span. `at`: the new deadline, or when parts are at hand. `amount`: the load the van must take, or the
-    changes that must be allowed.
+    shift's span. `at`: the new deadline or earliest time, when parts are at hand, or how much later than `shift` an
+    added one that repeats it would be. `amount`: the load the van must take, or the changes that must be allowed.
     """
 
     kind: Kind

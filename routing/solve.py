@@ -37,8 +37,8 @@ def solve(
     """Return the best plan found until `stop`; every visit is in a route or unplanned with reasons.
 
     The same problem, seed and `stop.solutions` (without `stop.seconds`) give the same plan, once the search is
-    compiled. `on_progress` is called
-    now and then with the best so far. Raises `ProblemError` for a problem that cannot be planned as given.
+    compiled. `on_progress` is called now and then with the best so far, of a large problem on several threads, but
+    never twice at a time. Raises `ProblemError` for a problem that cannot be planned as given.
     """
     validate(problem)
     budget = Budget(stop)
