@@ -170,8 +170,8 @@ none were looked for: the visit needs several technicians at once, or somebody i
 class Fixes(msgspec.Struct, frozen=True, kw_only=True):
     """The fixes found: a place as it is, then what asks least, then the cheapest.
 
-    `tried`: places priced, in the problem as it is and with rules opened. `levers`: rules, and pairs of rules, that were
-    opened. `exhausted`: all that we look at was looked at in time; not so where none were looked for.
+    `tried`: places priced, in the problem as it is and with rules opened. `levers`: rules, and pairs of rules, that
+    were opened. `exhausted`: all that we look at was looked at in time; not so where none were looked for.
     """
 
     visit: str
