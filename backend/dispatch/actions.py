@@ -18,7 +18,7 @@ from backend.core.tasks import Task
 from backend.dispatch.basis import Basis, Hours, absences_of, hours_of, newest_versions
 from backend.dispatch.crews import Part, crews
 from backend.dispatch.models import OPEN_STATES, PlanRun
-from backend.dispatch.open_visits import MOVABLE, Helper, Standing, standings
+from backend.dispatch.open_visits import MOVABLE, UNDER_WAY, Helper, Standing, standings
 from backend.dispatch.placing import locked_visits
 from backend.dispatch.queue import RUN_PLAN, enqueue_plan, on_tasks
 from backend.dispatch.schemas import Hypothesis, NewPlan, NewReplan, Publication, SkipCode, SkippedVisit
@@ -249,7 +249,7 @@ class _Publishing:
             return
         standing, wanted = self.standing[visit.id], _wanted(self.run, route, stop)
         joining = [_wanted(self.run, part.route, part.stop) for part in others]
-        if visit.state not in MOVABLE and stop.visit in self.settled:
+        if visit.state in UNDER_WAY and stop.visit in self.settled:
             self.unchanged += 1
         elif visit.state not in MOVABLE:
             self._skip(visit, "begun")

@@ -14,7 +14,7 @@ from tests.live import after, day_of
 from tests.make import START, Desk, Office
 from tests.personas import LI_WEI, WANG_FANG, WU_GANG, ZHOU_TAO
 from tests.planning import absent, assignment, done, holder, problem_of, published, shift_of, stops, wish
-from tests.work import change, give, ok, opened, refused, report
+from tests.work import change, give, ok, opened, refused, report, walk
 
 pytestmark = pytest.mark.usefixtures("quick_planners")
 
@@ -103,6 +103,19 @@ async def test_fridays_plan_is_not_published_on_monday(sqlite: Office) -> None:
     (why,) = said["findings"]
     assert (why["field"], why["en"].endswith("Plan again. (visits: 2)")) == ("past", True)
     assert ok(await wang_fang.get("/plan-versions"))["items"] == []
+
+
+async def test_a_visit_of_fridays_plan_that_is_over_by_monday_does_not_keep_it_alive(sqlite: Office) -> None:
+    wang_fang, li_wei = await sqlite.sign_in_for_long(WANG_FANG), await sqlite.sign_in_for_long(LI_WEI)
+    _, (begun,) = await day_of(wang_fang, sqlite, LI_WEI, "东楼")
+    waiting = await visit_of(wang_fang, sqlite)
+    await report(li_wei, begun, "depart")
+    friday = await done(wang_fang, sqlite)
+    assert set(stops(friday)) == {begun, waiting}
+    await walk(sqlite, li_wei, begun, "arrive", "start", "finish")
+    sqlite.move_clock(days=3)
+    said = refused(await wang_fang.post(f"/plans/{friday['id']}/publish"), "nothing_to_publish")
+    assert {why["field"] for why in said["findings"]} == {"begun", "past"}
 
 
 async def test_what_set_off_meanwhile_and_shifts_that_are_gone_are_passed_over(sqlite: Office) -> None:
