@@ -89,8 +89,8 @@ PLAN_HYPOTHETICAL = Fault(
     "请重新计划实际的人员。", "Plan with the people there are.",
 )  # fmt: skip
 PLAN_OUTDATED = Fault(
-    "plan_outdated", 409, "本单位或其上下级单位已有更新的计划发布,这个计划不能再发布。",
-    "A newer plan of this unit, or of one above or below it, is published already.",
+    "plan_outdated", 409, "本单位或其上下级单位已有更新的计划发布,或这个计划由旧版本程序生成,不能再发布。",
+    "A newer plan of this unit, or of one above or below it, is published already, or an older version made this one.",
     "请重新计划。", "Plan again.",
 )  # fmt: skip
 NOTHING_TO_PUBLISH = Fault(

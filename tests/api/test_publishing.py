@@ -1,12 +1,14 @@
 """What publishing a plan gives out, what it passes over because the day went on meanwhile, and who is to be told."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from backend.core.clock import clock_of
 from backend.dispatch.child import Spares
 from backend.dispatch.desk import Desk as PlanDesk
+from backend.dispatch.models import PlanRun
 from backend.dispatch.runner import PlanRunner, Workshop, referee
 from backend.dispatch.travel import Roads
 from routing.problem import Problem
@@ -169,6 +171,18 @@ async def test_what_is_published_while_roads_are_asked_for_overtakes_a_plan(sqli
     second = await wish(wang_fang, sqlite)
     await PlanRunner(sqlite.database, clock, workshop).run({"plan_run_id": second["id"]})
     refused(await wang_fang.post(f"/plans/{second['id']}/publish"), "plan_outdated")
+
+
+@pytest.mark.parametrize("stored", [None, {}, {"01a20370-2a0e-74ac-ada3-1dbe4e7ba114": {"pinned": True}}])
+async def test_a_plan_stored_before_plans_kept_what_they_rest_on_is_made_anew(office: Office, stored: Any) -> None:
+    wang_fang = await office.sign_in(WANG_FANG)
+    await shift_of(office, LI_WEI)
+    await visit_of(wang_fang, office)
+    plan = await done(wang_fang, office)
+    async with office.database.write() as session:
+        (await session.get_one(PlanRun, UUID(plan["id"]))).standings = stored
+    said = refused(await wang_fang.post(f"/plans/{plan['id']}/publish"), "plan_outdated")
+    assert "older version" in said["detail"] + said["title"]
 
 
 # --- whom to call -------------------------------------------------------------------------------------------------
