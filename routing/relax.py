@@ -79,9 +79,7 @@ def relaxed(problem: Problem, relaxations: Sequence[Relaxation]) -> Problem:
             problem = msgspec.structs.replace(problem, van_stock=problem.van_stock + more)
         elif one.kind == "shift_added":
             model = next(shift for shift in problem.shifts if shift.id == one.shift)
-            added = _added(model, one.at or 0)
-            if one.window is not None:
-                added = msgspec.structs.replace(added, start=one.window.start)
+            added = _added(model, one.at or 0, one.window and one.window.start)
             problem = msgspec.structs.replace(problem, shifts=(*problem.shifts, added))
         elif one.kind in {"overtime", "shift_earlier", "skill", "van"}:
             problem = _with_shifts(problem, one)
@@ -133,15 +131,17 @@ def _agreed(visit: Visit, one: Relaxation) -> Visit:
     return msgspec.structs.replace(visit, **change[one.kind])
 
 
-def _added(model: Shift, later: int) -> Shift:
+def _added(model: Shift, later: int, begin: int | None = None) -> Shift:
+    """Return `model` so much later; from `begin` on, if given, with what of its breaks can still be begun then."""
+    start = model.start + later if begin is None else begin
     breaks = tuple(
-        Break(earliest=pause.earliest + later, latest=pause.latest + later, duration=pause.duration)
+        Break(earliest=max(start, pause.earliest + later), latest=pause.latest + later, duration=pause.duration)
         for pause in model.breaks
+        if pause.latest + later >= start
     )
     return msgspec.structs.replace(
-        model, id=f"{model.id}+{later}", start=model.start + later, end=model.end + later, breaks=breaks,
-        overtime_allowed=0,
-    )  # fmt: skip
+        model, id=f"{model.id}+{later}", start=start, end=model.end + later, breaks=breaks, overtime_allowed=0
+    )
 
 
 def quarter_before(second: int, past_quarter: int) -> int:

@@ -17,6 +17,7 @@ from routing.ortools.exact import Column, smallest_relaxation
 from routing.plan import Plan
 from routing.problem import (
     Away,
+    Break,
     Follows,
     PartNeed,
     Pin,
@@ -136,6 +137,8 @@ def test_times_lie_on_the_quarters_of_the_hour_whenever_somebody_asks() -> None:
     repeats_what_is_under_way = asked(of(windows=tomorrow), past_quarter=past)
     added = the(repeats_what_is_under_way, "shift_added").window
     assert added == Window(start=DAY + 900 - past, end=DAY + 8 * HOUR)
+    lunch = shift(breaks=(Break(earliest=0, latest=HOUR, duration=1_800),))
+    assert the(asked(of(lunch, windows=tomorrow), past_quarter=past), "shift_added").window == added, "in a break, too"
     as_it_begins = asked(of(shift(start=600), windows=tomorrow), past_quarter=past)
     assert the(as_it_begins, "shift_added").window == Window(start=DAY + 600, end=DAY + 8 * HOUR)
 
