@@ -164,7 +164,7 @@ class Fix(msgspec.Struct, frozen=True, kw_only=True):
 Outcome: TypeAlias = Literal["fixed", "no_need", "misses_commitment", "misses_promise", "none", "crew", "under_way"]
 """Fixes were found; or nothing need give way, there is a place; or there is one, the first told, but after the
 commitment or the promised window, and fixes for that follow where we found some; or we found neither place nor fix. Or
-none were looked for: the visit needs several technicians at once, or somebody is on the way to it."""
+none were looked for: the visit needs several technicians at once, or is frozen."""
 
 
 class Fixes(msgspec.Struct, frozen=True, kw_only=True):

@@ -44,8 +44,8 @@ NOT_SEARCHED: Final[Mapping[str, Words]] = {
         "Several people are needed there at once, so no fixes are looked for: plan again, or assign each of them.",
     ),
     "under_way": (
-        "技术员已在途或已开工,计划不再变动;请直接联系技术员。",
-        "The technician is on the way or at work there, so plans leave it alone: call them.",
+        "技术员即将出发、已在途或已开工,计划不再变动;请直接联系技术员。",
+        "The technician is about to leave, on the way or at work there, so plans leave it alone: call them.",
     ),
 }
 MISSES_COMMITMENT: Final[Words] = ("不放宽则赶不上时限", "with nothing given way it misses its commitment")

@@ -296,6 +296,17 @@ async def test_a_visit_that_has_room_needs_no_fix_and_who_has_one_is_compared(sq
     assert "周涛" in why["sentence_zh"]
 
 
+async def test_who_is_about_to_leave_for_a_late_visit_is_to_be_called_not_said_to_be_there(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    shift = await shift_of(sqlite, LI_WEI)
+    late = await visit_at(wang_fang, sqlite, "东楼", due_at=after(minutes=15).isoformat())
+    await give_at(wang_fang, sqlite, late, LI_WEI, shift, hours=0.75)
+    seen = await fixes_of(wang_fang, late)
+    assert (seen["outcome"], seen["fixes"], seen["exhausted"]) == ("under_way", [], False)
+    assert seen["sentence_en"].startswith("The technician is about to leave, on the way or at work there")
+    assert "即将出发" in seen["sentence_zh"]
+
+
 async def test_a_plan_is_explained_before_it_is_published_to_those_who_dispatch(sqlite: Office) -> None:
     wang_fang = await sqlite.sign_in(WANG_FANG)
     _, (planned, *_) = await published_day(wang_fang, sqlite, LI_WEI, "东楼", "海尔大厦")
