@@ -65,7 +65,7 @@ class Parent:
         """Return whether the parent asked to stop, or is gone. Searches of several areas may ask at once; one looks."""
         if not self._cancelled and self._reading.acquire(blocking=False):
             try:
-                self._cancelled = self._told_to_stop()
+                self._cancelled = self._cancelled or self._told_to_stop()  # another may have heard it meanwhile
             finally:
                 self._reading.release()
         return self._cancelled

@@ -263,6 +263,31 @@ def test_a_wish_to_cancel_said_once_is_heard_by_every_search_and_holds_none_up(p
         assert all(search.result() for search in searches)
 
 
+def test_a_wish_another_search_heard_a_moment_ago_is_not_forgotten(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads, writes = pipe
+    asked = list[bool]()
+
+    class TakenFirstByAnother:
+        """A lock that another search takes and lets go of before who asks for it gets it."""
+
+        def acquire(self, *, blocking: bool) -> bool:
+            if not asked:
+                asked.append(blocking)
+                assert parent.cancelled()
+            return True
+
+        def release(self) -> None:
+            """There is nothing to let go of."""
+
+    monkeypatch.setattr("routing.__main__.Lock", TakenFirstByAnother)
+    parent = Parent(reads, io.BytesIO())
+    os.write(writes, b"cancel\n")
+    assert parent.cancelled()
+    assert parent.cancelled()
+
+
 def test_a_parent_that_is_gone_wants_no_plan(pipe: tuple[int, int]) -> None:
     reads, writes = pipe
     parent = Parent(reads, io.BytesIO())
