@@ -118,15 +118,15 @@ async def _added_shift(
     later = timedelta(seconds=one.at or 0)
     span = one.window
     assert span is not None, "an added shift says from when to when"  # noqa: S101
+    starts_at, ends_at = seen.naming.at(span.start), seen.naming.at(span.end)
     breaks = tuple(
         Break(
-            start_at=parse_instant(pause["start_at"]) + later, end_at=parse_instant(pause["end_at"]) + later,
-            minutes=pause["minutes"],
+            start_at=max(starts_at, parse_instant(pause["start_at"]) + later),
+            end_at=min(ends_at, parse_instant(pause["end_at"]) + later), minutes=pause["minutes"],
         )
         for pause in model.breaks
     )  # fmt: skip
-    starts_at, ends_at = seen.naming.at(span.start), seen.naming.at(span.end)
-    inside = tuple(pause for pause in breaks if starts_at <= pause.start_at and pause.end_at <= ends_at)
+    inside = tuple(one for one in breaks if one.end_at - one.start_at >= timedelta(minutes=one.minutes))
     new = NewShift(
         person_id=model.person_id, starts_at=starts_at, ends_at=ends_at, breaks=inside, vehicle_id=model.vehicle_id,
         start=GeoPoint(lat=model.start_lat, lon=model.start_lon),

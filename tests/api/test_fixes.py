@@ -108,6 +108,25 @@ async def test_an_added_shift_is_in_the_roster_and_the_visit_on_it(sqlite: Offic
     assert ok(await wang_fang.post(path, body(seen, fix), headers=key), 201) == first, "whatever became of it since"
 
 
+async def test_an_added_shift_has_the_breaks_of_one_that_is_in_its_break_now(sqlite: Office) -> None:
+    """Asked an hour into the time for 李伟's rest, what is added begins in it, too; and he rests all the same."""
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    rest = {"start_at": after(hours=3).isoformat(), "end_at": after(hours=5).isoformat(), "minutes": 30}
+    await shift_of(sqlite, LI_WEI, breaks=[rest])
+    tomorrow = await visit_at(wang_fang, sqlite, "医院")
+    await window_of(wang_fang, tomorrow, 29, 31)
+    sqlite.move_clock(seconds=4 * 3_600 + 5 * 60)
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    seen = await fixes_of(wang_fang, tomorrow)
+    fix = with_kind(seen, "shift_added")
+    ok(await wang_fang.post(f"/visits/{tomorrow}/fixes/{fix['fix']}/apply", body(seen, fix)), 201)
+    added = await shift_now(sqlite, UUID((await holder(wang_fang, tomorrow))["shift_id"]))
+    assert added.starts_at == after(hours=28.25)
+    assert [(parse_instant(one["start_at"]), parse_instant(one["end_at"])) for one in added.breaks] == [
+        (after(hours=28.25), after(hours=29))
+    ]
+
+
 async def test_a_customers_agreement_is_asked_for_and_written_down(sqlite: Office) -> None:
     wang_fang = await sqlite.sign_in(WANG_FANG)
     await shift_of(sqlite, LI_WEI)
