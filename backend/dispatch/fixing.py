@@ -27,6 +27,7 @@ from backend.people.schemas import GeoPoint
 from routing.answers import Fix, Fixes, WhatIf
 from routing.relax import Relaxation, quarter_before
 
+MINUTE: Final = timedelta(minutes=1)
 SHORTEST_APPOINTMENT: Final = timedelta(minutes=30)
 """An appointment made by a fix is at least this long: a shorter one would name a point in time."""
 
@@ -90,7 +91,7 @@ async def apply_fix(
     )
     for one in fix.relaxations:
         if one.kind in {"overtime", "shift_earlier"}:
-            await _changed_shift(session, now, principal, one)
+            await _changed_shift(session, now, principal, seen, fix, one)
         elif agreed is not None and decides(one) == "customer":
             await _agreed_time(session, now, principal, seen, fix, one, agreed)
     zh, en = fix_words(fix, seen.naming)
@@ -135,14 +136,23 @@ async def _added_shift(
     return shift.id
 
 
-async def _changed_shift(session: AsyncSession, now: datetime, principal: Principal, one: Relaxation) -> None:
+async def _changed_shift(  # noqa: PLR0917
+    session: AsyncSession, now: datetime, principal: Principal, seen: Situation, fix: Fix, one: Relaxation
+) -> None:
+    """Let a shift end later, or begin earlier.
+
+    A day that is late already has more overtime in the plan than in the roster: there it gets all that it needs.
+    """
     units = principal.units("dispatch", "write")
     shift: Shift = await shift_within(session, UUID(one.shift or ""), units, locked=True)
-    patch = (
-        ShiftPatch(overtime_minutes=shift.overtime_minutes - (-one.seconds // 60))
-        if one.kind == "overtime"
-        else ShiftPatch(starts_at=shift.starts_at - timedelta(seconds=one.seconds))
-    )
+    if one.kind == "overtime":
+        back = max(
+            (seen.naming.at(route.end) for route in fix.routes if route.shift == one.shift), default=shift.ends_at
+        )
+        longer = max(timedelta(minutes=shift.overtime_minutes, seconds=one.seconds), back - shift.ends_at)
+        patch = ShiftPatch(overtime_minutes=-(-longer // MINUTE))
+    else:
+        patch = ShiftPatch(starts_at=shift.starts_at - timedelta(seconds=one.seconds))
     await edit_shift(session, now=now, actor=principal.actor, units=units, shift=shift, patch=patch)
 
 

@@ -86,6 +86,22 @@ async def test_overtime_that_makes_room_is_shown_with_its_price_and_taken_with_o
     assert (await shift_now(office, shift)).overtime_minutes == 0
 
 
+async def test_overtime_on_a_day_that_is_late_already_is_all_it_needs(sqlite: Office) -> None:
+    """李伟 was given a visit by hand that lasts half an hour longer than his shift."""
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    shift = await shift_of(sqlite, LI_WEI)
+    long = await visit_at(wang_fang, sqlite, "银行", duration_minutes=60)
+    await give_at(wang_fang, sqlite, long, LI_WEI, shift, hours=7.5)
+    evening = await visit_at(wang_fang, sqlite, "医院", duration_minutes=20)
+    await window_of(wang_fang, evening, 8, 12)
+    seen = await fixes_of(wang_fang, evening)
+    fix = with_kind(seen, "overtime")
+    ok(await wang_fang.post(f"/visits/{evening}/fixes/{fix['fix']}/apply", body(seen, fix)), 201)
+    longer = await shift_now(sqlite, shift)
+    ends = parse_instant((await holder(wang_fang, evening))["ends_at"])
+    assert after(hours=8.5) < ends <= longer.ends_at + timedelta(minutes=longer.overtime_minutes)
+
+
 async def test_an_added_shift_is_in_the_roster_and_the_visit_on_it(sqlite: Office) -> None:
     wang_fang = await sqlite.sign_in(WANG_FANG)
     await shift_of(sqlite, LI_WEI)
