@@ -116,8 +116,8 @@ async def build_problem(
     parts = await joining(session, units, now)
     shifts = await working_times(session, units, now, horizon_ends_at, under_way([*visits, *parts], now))
     seen = _Seen(
-        now=now, until=horizon_ends_at, shifts=shifts, held=shifts_held([*visits, *parts], shifts), backlog=backlog,
-        joined={},
+        now=now, until=horizon_ends_at, shifts=shifts, held=shifts_held([*visits, *parts], shifts, now),
+        backlog=backlog, joined={},
         owners=await owners_of(session, {row.site_id for row in visits}, now),
         needs=await parts_needed(session, {row.work_order_id: row.parts_ready_at for row in visits}, now),
     )  # fmt: skip
@@ -235,7 +235,7 @@ def _obstacle(row: Any) -> str | None:
 def _beyond_planning(row: Any, seen: _Seen) -> bool:
     """Whether nothing is left to decide: a visit is under way outside the shifts, or planned for later."""
     if row.state in UNDER_WAY:
-        return str(row.shift_id) not in seen.shifts
+        return row.assignment_id not in seen.held
     planned_at = row.shift_starts_at or row.arrives_at
     return planned_at is not None and planned_at >= seen.until and row.assignment_id not in seen.held
 

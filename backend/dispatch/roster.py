@@ -106,15 +106,16 @@ def _by_person(rows: Iterable[Any]) -> Mapping[UUID, list[Any]]:
     return found
 
 
-def _working_time(shift: Shift, roster: _Roster, now: datetime, earlier: Mapping[str, Any]) -> WorkingTime | None:
+def _working_time(
+    shift: Shift, roster: _Roster, now: datetime, earlier: Mapping[str, WorkingTime]
+) -> WorkingTime | None:
     """Return what is left to plan of a shift, or None when that is too short; `earlier`: the shifts found before it.
 
     A visit under way on none of them, or at a site without a position, is planned nowhere: it is over before anything
     else is begun.
     """
     begins_at, visit = max(shift.starts_at, now), roster.under_way.get(shift.person_id)
-    planned = visit is not None and visit.lat is not None and str(visit.shift_id) in {str(shift.id), *earlier}
-    if visit is not None and not planned:
+    if visit is not None and not _planned(visit, shift, now, earlier):
         over_at = now + timedelta(seconds=remaining(visit, now))
         visit = None if over_at <= shift.starts_at else visit
         begins_at = max(begins_at, over_at)
@@ -147,28 +148,42 @@ def _working_time(shift: Shift, roster: _Roster, now: datetime, earlier: Mapping
     )  # fmt: skip
 
 
-def shifts_held(rows: Iterable[Any], shifts: Mapping[str, WorkingTime]) -> dict[UUID, planning.Shift]:
+def _planned(visit: Any, shift: Shift, now: datetime, earlier: Mapping[str, WorkingTime]) -> bool:
+    """Whether a visit under way is planned on its technician's `shift`, or on an earlier one, which holds up this."""
+    if visit.lat is None:
+        return False
+    if visit.shift_id is not None:
+        return str(visit.shift_id) in {str(shift.id), *earlier}
+    theirs = (one for one in earlier.values() if one.shift.technician == str(shift.person_id))
+    return shift.starts_at <= now or _at(theirs, now) is not None
+
+
+def shifts_held(rows: Iterable[Any], shifts: Mapping[str, WorkingTime], now: datetime) -> dict[UUID, planning.Shift]:
     """Return on which shift somebody comes by each assignment: the one that was named, or theirs at that time.
 
-    Nobody does who is away then, or was given no time and has not set off. Who is under way in none of the shifts is
-    at work on none until it is over (`_working_time` sees to that).
+    That of who set off is now. Nobody does who is away then, or was given no time and has not set off. Who is under way
+    in none of the shifts is at work on none until it is over (`_working_time` sees to that).
     """
     own: defaultdict[str, list[WorkingTime]] = defaultdict(list)
     for working in shifts.values():
         own[working.shift.technician].append(working)
-    found = {row.assignment_id: _held(row, shifts, own[str(row.person_id)]) for row in rows}
+    found = {row.assignment_id: _held(row, shifts, own[str(row.person_id)], now) for row in rows}
     return {assignment: working.shift for assignment, working in found.items() if assignment and working}
 
 
-def _held(row: Any, shifts: Mapping[str, WorkingTime], own: Iterable[WorkingTime]) -> WorkingTime | None:
+def _held(row: Any, shifts: Mapping[str, WorkingTime], own: Iterable[WorkingTime], now: datetime) -> WorkingTime | None:
     named, at = shifts.get(str(row.shift_id)), row.arrives_at
     if row.state in UNDER_WAY:
-        return named
+        return named if row.shift_id is not None else _at(own, now)
     if at is None:
         return None
-    found = named or next((working for working in own if working.covers(at)), None)
+    found = named or _at(own, at)
     ends_at = row.ends_at or at + timedelta(minutes=row.duration_minutes)
     return None if found is None or found.absent(row.departs_at or at, ends_at) else found
+
+
+def _at(own: Iterable[WorkingTime], at: datetime) -> WorkingTime | None:
+    return next((working for working in own if working.covers(at)), None)
 
 
 def _valid_at(held: Iterable[Any], at: datetime) -> set[str]:

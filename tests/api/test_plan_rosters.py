@@ -87,19 +87,23 @@ async def test_a_certificate_counts_for_the_shifts_it_lasts_through(sqlite: Offi
     assert list(skills.values()) == [("cctv", "elevator")]
 
 
-async def test_a_technician_on_the_way_outside_the_plan_does_not_stop_it(sqlite: Office) -> None:
-    """李伟 was sent by hand, in no shift of the plan: it knows where he is and for how long, and plans what follows."""
+async def test_who_was_sent_by_hand_is_followed_on_their_shift_once_they_set_off(sqlite: Office) -> None:
+    """No shift was named: the plan knows where 李伟 is and for how long, the board shows it, and what follows comes."""
     wang_fang, li_wei, visit_id = await sent(sqlite)
     await shift_of(sqlite, LI_WEI)
     async with sqlite.database.write() as session:
         other = await second_site(session, sqlite, lat=LAT + 0.02)
     waiting = (await opened(wang_fang, sqlite, site_id=str(other)))["visits"][0]["id"]
     await report(li_wei, visit_id, "depart")
-    minutes = ok(await wang_fang.get(f"/visits/{visit_id}"))["duration_minutes"]
+    days = ok(await wang_fang.get(f"/live/days?unit_id={sqlite.house.service}"))
+    assert [stop["visit_id"] for day in days["days"] for stop in day["stops"]] == [visit_id]
     plan = await done(wang_fang, sqlite)
-    assert stops(plan) == {waiting: str(sqlite.house.id_of(LI_WEI))}
+    ((first, then),) = [route["stops"] for route in plan["routes"]]
+    assert [first["visit_id"], then["visit_id"]] == [visit_id, waiting]
+    assert first["ends_at"] <= then["arrives_at"]
     (shift,) = (await problem_of(sqlite)).shifts
-    assert (shift.start_place, shift.start) == (str(sqlite.house.site), minutes * 60)
+    assert (shift.start_place, shift.start) == (str(sqlite.house.site), 0)
+    assert (await published(wang_fang, plan))["unchanged"] == 1
 
 
 async def test_a_technician_at_a_site_without_a_position_is_given_nothing_else_until_it_is_over(sqlite: Office) -> None:
@@ -113,15 +117,16 @@ async def test_a_technician_at_a_site_without_a_position_is_given_nothing_else_u
     assert (left.start_place, left.start) == (left.end_place, 90 * 60)
 
 
+@pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("minutes", [105, 125])
-async def test_a_visit_that_outlasts_its_shift_holds_up_the_next(sqlite: Office, minutes: int) -> None:
+async def test_a_visit_that_outlasts_its_shift_holds_up_the_next(sqlite: Office, minutes: int, *, named: bool) -> None:
     """Its own shift is over, or too short to be planned, and the next has not begun: nobody is in two places."""
     wang_fang, li_wei = await sqlite.sign_in_for_long(WANG_FANG), await sqlite.sign_in_for_long(LI_WEI)
     morning, evening, tomorrow = [
         await shift_of(sqlite, LI_WEI, after=after, hours=hours) for after, hours in ((0, 2), (2.5, 6), (24, 8))
     ]
     visit_id = (await opened(wang_fang, sqlite, duration_minutes=240))["visits"][0]["id"]
-    await give(wang_fang, sqlite, visit_id, LI_WEI, shift_id=str(morning))
+    await give(wang_fang, sqlite, visit_id, LI_WEI, shift_id=str(morning) if named else None)
     sqlite.move_clock(minutes=minutes)
     await report(li_wei, visit_id, "depart")
     found = {shift.id: shift for shift in (await problem_of(sqlite)).shifts}
