@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import msgspec
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import load_only
 
@@ -46,6 +46,8 @@ from routing.questions import Judge
 
 STARTS_MAXIMUM: Final = 3
 """How often a plan, a part, or joining the parts is begun before it is given up: what ends its workers may be in it."""
+REFUSED_EACH_TIME: Final = (IntegrityError, ProgrammingError, DataError)
+"""What a database answers to what is wrong with us: it would answer the same the next time."""
 JOIN_SECONDS: Final = 60.0
 """How long joining the plans of parts, which searches nothing, may take; a planner's grace comes on top."""
 JUDGED_HERE: Final = 500
@@ -108,9 +110,9 @@ class PlanRunner:
         """Do the step the payload names; one whose run is cancelled or settled already is left alone.
 
         A step that ends with its server goes back into the queue. One that a database out of reach ended is begun again
-        later, as one whose worker died: SQLAlchemyError and OSError are passed on for that. However else it ends, the
-        run says so: nobody waits for a plan that nobody makes. Raises TaskRefusedError when it failed here, because the
-        dispatcher who sees that plans again.
+        later, as one whose worker died: OSError, and DBAPIError but for what the database would refuse each time, are
+        passed on for that. However else it ends, the run says so: nobody waits for a plan that nobody makes. Raises
+        TaskRefusedError when it failed here, because the dispatcher who sees that plans again.
         """
         try:
             step = msgspec.convert(payload, Step)
@@ -132,10 +134,10 @@ class PlanRunner:
             raise
         except Refused as refused:
             await self._fail(step.plan_run_id, _told(refused))
-        except (SQLAlchemyError, OSError):
-            log.warning("plan %s is begun again", step.plan_run_id)
-            raise
         except Exception as error:
+            if isinstance(error, DBAPIError | OSError) and not isinstance(error, REFUSED_EACH_TIME):
+                log.warning("plan %s is begun again", step.plan_run_id)
+                raise
             await self._fail(step.plan_run_id, FAILED)
             log.exception("plan %s failed", step.plan_run_id)
             raise TaskRefusedError(f"{type(error).__name__}: {error}") from error

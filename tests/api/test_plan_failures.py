@@ -65,6 +65,19 @@ async def test_a_planner_that_dies_is_told(sqlite: Office) -> None:
     assert "-9" in failed["error"]["en"]
 
 
+async def test_what_the_database_refuses_each_time_is_tried_once(sqlite: Office) -> None:
+    wang_fang = await sqlite.sign_in(WANG_FANG)
+    await shift_of(sqlite, LI_WEI)
+    plan = await wish(wang_fang, sqlite)
+    async with sqlite.database.write() as session:
+        refuse = "CREATE TRIGGER refuse BEFORE UPDATE OF plan ON plan_run BEGIN SELECT RAISE(ABORT, 'never'); END"
+        await session.execute(text(refuse))
+    assert await worker(sqlite).run_one()
+    assert (await run_of(sqlite, plan)).starts == 1
+    failed = ok(await wang_fang.get(f"/plans/{plan['id']}"))
+    assert (failed["state"], failed["error"]["code"]) == ("failed", "plan_failed")
+
+
 async def test_a_planner_that_hears_nothing_is_ended_when_it_was_to_be_cancelled(
     sqlite: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
