@@ -21,9 +21,7 @@ STANDARD_INPUT: Final = 0
 
 def keep(command: list[str]) -> int:
     """Run the command until it or standard input ends; return its exit code."""
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a shell's background jobs ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as kept:
         while kept.poll() is None:
             if select.select([STANDARD_INPUT], [], [], LOOK_SECONDS)[0] and not os.read(STANDARD_INPUT, 1):
