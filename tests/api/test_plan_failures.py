@@ -222,7 +222,7 @@ async def test_a_long_plan_keeps_its_task_and_hears_the_wish_to_cancel_after_a_f
     await much_work(wang_fang, sqlite)
     plan = await wish(wang_fang, sqlite, seconds=120)
     working = asyncio.create_task(worker(sqlite).run_one())
-    await state_is(wang_fang, plan, "running")
+    await first_progress(wang_fang, plan)
     async with sqlite.database.write() as session:
         await session.execute(text("ALTER TABLE plan_run RENAME TO hidden"))
     await asyncio.sleep(1.2)
