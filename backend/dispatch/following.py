@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -43,22 +44,26 @@ async def follow(child: Planner, look: Look) -> Message:
     A cancelled child that says none within GRACE_SECONDS is ended.
     """
     newest: list[Progress] = []
-    looking = asyncio.create_task(_look_again_and_again(child, newest, look))
+    over = asyncio.Event()
+    looking = asyncio.create_task(_look_again_and_again(child, newest, look, over))
     try:
         async for answer in child.answers():
             if answer.progress is None:
                 return answer
             newest[:] = [answer.progress]
     finally:
-        looking.cancel()
+        over.set()  # a look that is under way is not cut off in the middle of what it writes
         await asyncio.wait([looking])  # not `await looking`, whose end must not hide a wish that this one ends
     raise AssertionError("the child's last answer is a plan or an error")
 
 
-async def _look_again_and_again(child: Planner, newest: list[Progress], look: Look) -> None:
+async def _look_again_and_again(child: Planner, newest: list[Progress], look: Look, over: asyncio.Event) -> None:
     until: float | None = None
     while True:
-        await asyncio.sleep(LOOK_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_SECONDS):
+                await over.wait()
+                return
         if not await _wished(look, newest[0] if newest else None):
             continue
         until = until or monotonic() + GRACE_SECONDS
