@@ -48,17 +48,17 @@ class Parent:
 
     def request(self) -> Request:
         """Return the request; raise `ProblemError` when none comes, or none that can be read."""
-        parts: list[bytes] = []
+        chunks: list[bytes] = []
         size = 0
-        while not (parts and b"\n" in parts[-1]):
+        while not (chunks and b"\n" in chunks[-1]):
             chunk = os.read(self._reads, CHUNK_BYTES)
             if not chunk:
                 break
-            parts.append(chunk)
+            chunks.append(chunk)
             size += len(chunk)
             if size > limits.MAX_REQUEST_BYTES:
                 raise ProblemError("request_too_large", "request", limit=limits.MAX_REQUEST_BYTES)
-        line, _, self._waiting = b"".join(parts).partition(b"\n")
+        line, _, self._waiting = b"".join(chunks).partition(b"\n")
         return decode_request(line)
 
     def cancelled(self) -> bool:
@@ -132,11 +132,11 @@ def answer(parent: Parent) -> Message:
         bound(request)
         must_fit(request)
         load()  # a bad request was answered before this second of loading, and the search's own seconds begin after it
-        from routing.parts import join  # noqa: PLC0415
+        from routing.pieces import join  # noqa: PLC0415
         from routing.solve import solve  # noqa: PLC0415
 
-        if request.parts:
-            return Message(plan=join(request.problem, request.parts, request.seed))
+        if request.pieces:
+            return Message(plan=join(request.problem, request.pieces, request.seed))
         return Message(plan=solve(request.problem, stop, request.seed, parent.progress))
     except ProblemError as error:
         return Message(error=fault(error))

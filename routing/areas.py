@@ -8,7 +8,7 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 import numpy as np
@@ -25,11 +25,13 @@ GOLDEN_ANGLE: Final = math.pi * (3 - math.sqrt(5))
 METRES_A_DEGREE: Final = 111_195.0
 
 Points = NDArray[np.float64]
+Members: TypeAlias = tuple[list[int], list[int]]
+"""The visits and the shifts of an area, as indices."""
 
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """Part of a problem: which of its visits and shifts, as indices, and the instance they make."""
+    """An area of a problem: which of its visits and shifts, as indices, and the instance they make."""
 
     visits: list[int]
     shifts: list[int]
@@ -49,19 +51,19 @@ class Map:
     end_place: NDArray[np.intp]
 
     def area(self, visits: Sequence[int], shifts: Sequence[int]) -> Area:
-        """Return the part of the problem with these visits and shifts."""
+        """Return the area with these visits and shifts."""
         problem = self.problem
         some, days = list(visits), list(shifts)
         columns = (self.visit_place[some], self.start_place[days], self.end_place[days])
         used: list[int] = sorted({place for column in columns for place in column.tolist()})
-        part = msgspec.structs.replace(
+        alone = msgspec.structs.replace(
             problem,
             places=tuple(problem.places[place] for place in used),
             visits=tuple(problem.visits[visit] for visit in visits),
             shifts=tuple(problem.shifts[shift] for shift in shifts),
         )
         return Area(
-            list(visits), list(shifts), prepare(part, self.whole, self.travel.table(np.array(used, dtype=np.intp)))
+            list(visits), list(shifts), prepare(alone, self.whole, self.travel.table(np.array(used, dtype=np.intp)))
         )
 
 
@@ -99,21 +101,21 @@ def _between_far_ends(size: int, travel: TravelBetween, start: int | None) -> ND
     return (seconds_from(one) - seconds_from(other)).astype(np.float64)
 
 
-def first_cut(plane: Map, visits: Sequence[int], most: int) -> list[tuple[list[int], list[int]]]:
-    """Cut everything into parts of at most `most` visits, with technicians in proportion; all their shifts together."""
+def first_cut(plane: Map, visits: Sequence[int], most: int) -> list[Members]:
+    """Cut everything into areas of at most `most` visits, with technicians in proportion; all their shifts together."""
     problem = plane.problem
     order = sorted(range(len(problem.shifts)), key=lambda shift: (problem.shifts[shift].technician, shift))
     crews = [list(crew) for _, crew in groupby(order, lambda shift: problem.shifts[shift].technician)]
     crews.sort(key=lambda crew: sorted(problem.shifts[crew[0]].skills))  # halving each kind of skills alike
     homes = plane.places[plane.start_place[[crew[0] for crew in crews]]] if crews else np.zeros((0, 2))
-    parts: list[tuple[list[int], list[int]]] = []
+    areas: list[Members] = []
 
     def cut(some: NDArray[np.intp], workers: NDArray[np.intp]) -> None:
         if len(some) <= most or len(workers) < 2:  # noqa: PLR2004
             first, *rest = _chunks(_dearest_first(problem, some.tolist()), most)
             chosen: list[int] = workers.tolist()
-            parts.append((sorted(first), sorted(shift for worker in chosen for shift in crews[worker])))
-            parts.extend((sorted(left), []) for left in rest)
+            areas.append((sorted(first), sorted(shift for worker in chosen for shift in crews[worker])))
+            areas.extend((sorted(left), []) for left in rest)
             return
         points, home = plane.places[plane.visit_place[some]], homes[workers]
         axis = int(np.ptp(points, axis=0).argmax())
@@ -125,46 +127,46 @@ def first_cut(plane: Map, visits: Sequence[int], most: int) -> list[tuple[list[i
         cut(some[ordered[half:]], workers[nearest[half_workers:]])
 
     cut(np.array(visits, dtype=np.intp), np.arange(len(crews)))
-    return _with_their_shifts(problem, parts)
+    return _with_their_shifts(problem, areas)
 
 
-def _with_their_shifts(problem: Problem, parts: list[tuple[list[int], list[int]]]) -> list[tuple[list[int], list[int]]]:
-    """Return `parts` with every visit that is planned, frozen or pinned already where its shift is."""
+def _with_their_shifts(problem: Problem, areas: list[Members]) -> list[Members]:
+    """Return `areas` with every visit that is planned, frozen or pinned already where its shift is."""
     by_shift: dict[str | None, int] = {}
     by_technician: dict[str | None, int] = {}
-    for number, (_, shifts) in enumerate(parts):
+    for number, (_, shifts) in enumerate(areas):
         for shift in shifts:
             by_shift[problem.shifts[shift].id] = by_technician[problem.shifts[shift].technician] = number
-    moved: list[list[int]] = [[] for _ in parts]
-    for number, (visits, _) in enumerate(parts):
+    moved: list[list[int]] = [[] for _ in areas]
+    for number, (visits, _) in enumerate(areas):
         for index in visits:
             pin, previous = problem.visits[index].pin, problem.visits[index].previous
             where = None if pin is None else by_shift.get(pin.shift, by_technician.get(pin.technician))
             if where is None and previous is not None:
                 where = by_shift.get(previous.shift)
             moved[number if where is None else where].append(index)
-    return [(sorted(visits), shifts) for visits, (_, shifts) in zip(moved, parts, strict=True)]
+    return [(sorted(visits), shifts) for visits, (_, shifts) in zip(moved, areas, strict=True)]
 
 
 def cut_along_routes(
     plane: Map, routes: Sequence[Sequence[int]], unplanned: Sequence[int], most: int, turn: int
-) -> list[tuple[list[int], list[int]]]:
+) -> list[Members]:
     """Cut a plan into neighbourhoods of whole routes, of at most about `most` visits; `turn` turns the cuts.
 
     Empty shifts are dealt out evenly; visits left out go to the nearest route of somebody who may take them, at most
-    `most` to a part. What is left then, where there is far more to do than time, and what nobody may take, makes parts
-    without shifts.
+    `most` to an area. What is left then, where there is far more to do than time, and what nobody may take, makes
+    areas without shifts.
     """
     used = [shift for shift, route in enumerate(routes) if route]
     centres = np.array([plane.places[plane.visit_place[list(routes[shift])]].mean(axis=0) for shift in used])
     stops = np.array([len(routes[shift]) for shift in used], dtype=np.intp)
-    parts: list[list[int]] = []
+    shifts: list[list[int]] = []
 
     def cut(some: NDArray[np.intp], angle: float) -> None:
         visits = stops[some]
         if visits.sum() <= most or len(some) < 2:  # noqa: PLR2004
             chosen: list[int] = some.tolist()
-            parts.append([used[index] for index in chosen])
+            shifts.append([used[index] for index in chosen])
             return
         along = centres[some] @ np.array([math.cos(angle), math.sin(angle)])
         ordered = np.argsort(along, kind="stable")
@@ -174,12 +176,12 @@ def cut_along_routes(
         cut(some[ordered[half:]], angle + math.pi / 2)
 
     cut(np.arange(len(used)), turn * GOLDEN_ANGLE)
-    shifts = [list(part) for part in parts]
-    _deal(shifts, [shift for shift, route in enumerate(routes) if not route], turn)
-    visits = [[visit for shift in part for visit in routes[shift]] for part in parts]
-    part_of = {shift: number for number, part in enumerate(shifts) for shift in part}
+    visits = [[visit for shift in some for visit in routes[shift]] for some in shifts]
     empty = [shift for shift, route in enumerate(routes) if not route]
-    room = [most] * len(parts)
+    for number, shift in enumerate(empty):
+        shifts[(number + turn) % len(shifts)].append(shift)
+    area_of = {shift: number for number, some in enumerate(shifts) for shift in some}
+    room = [most] * len(shifts)
     left: list[int] = []
     able: dict[Hashable, NDArray[np.bool_]] = {}
     for visit in _dearest_first(plane.problem, unplanned, turn):
@@ -195,11 +197,11 @@ def cut_along_routes(
         else:
             left.append(visit)  # nobody can do it, so it takes nobody's room
             continue
-        part = part_of[nearest]
-        (visits[part] if room[part] else left).append(visit)
-        room[part] = max(0, room[part] - 1)
-    cut_out = [(sorted(some), sorted(days)) for some, days in zip(visits, shifts, strict=True)]
-    return cut_out + [(sorted(chunk), []) for chunk in _chunks(left, FIRST_VISITS) if chunk]
+        area = area_of[nearest]
+        (visits[area] if room[area] else left).append(visit)
+        room[area] = max(0, room[area] - 1)
+    areas = [(sorted(some), sorted(days)) for some, days in zip(visits, shifts, strict=True)]
+    return areas + [(sorted(chunk), []) for chunk in _chunks(left, FIRST_VISITS) if chunk]
 
 
 def _dearest_first(problem: Problem, visits: Sequence[int], turn: int = 0) -> list[int]:
@@ -217,8 +219,3 @@ def _dearest_first(problem: Problem, visits: Sequence[int], turn: int = 0) -> li
 def _chunks(visits: list[int], most: int) -> list[list[int]]:
     """Return `visits` in pieces of at most `most`: one empty piece where there are none."""
     return [visits[begin : begin + most] for begin in range(0, max(1, len(visits)), most)]
-
-
-def _deal(parts: list[list[int]], shifts: Sequence[int], turn: int) -> None:
-    for number, shift in enumerate(shifts):
-        parts[(number + turn) % len(parts)].append(shift)

@@ -1,7 +1,7 @@
-"""One problem cut into parts that can be planned apart; `routing.parts` joins their plans.
+"""One problem cut into pieces that can be planned apart; `routing.pieces` joins their plans.
 
 Technicians stay with their own group's visits; that is what is given up for planning the groups at the same time, on
-several machines. What would make a part worse than it must be is not cut through: see `groups_kept`.
+several machines. What would make a piece worse than it must be is not cut through: see `groups_kept`.
 """
 
 from collections import Counter, defaultdict
@@ -17,26 +17,26 @@ REST: Final = ""
 
 
 def cut(problem: Problem, groups: Mapping[str, str]) -> tuple[Problem, ...]:
-    """Return the parts of `problem`; only itself where it cannot be cut.
+    """Return the pieces of `problem`; only itself where it cannot be cut.
 
     `groups` names the group of each shift and each visit by id; what it leaves out is in the group REST. Every shift
-    and every visit is in exactly one part. A budget of changes is one for all, so such a problem stays whole.
+    and every visit is in exactly one piece. A budget of changes is one for all, so such a problem stays whole.
     """
     if problem.most_changes is not None:
         return (problem,)
     kept = groups_kept(problem, groups)
     names = sorted({kept[shift.id] for shift in problem.shifts})
-    if len(names) < 2:  # noqa: PLR2004 - one part is the whole
+    if len(names) < 2:  # noqa: PLR2004 - one piece is the whole
         return (problem,)
-    return tuple(_part(problem, kept, name) for name in names)
+    return tuple(_piece(problem, kept, name) for name in names)
 
 
 def groups_kept(problem: Problem, groups: Mapping[str, str]) -> dict[str, str]:
-    """Return the group of each shift and visit such that a part has what its visits need.
+    """Return the group of each shift and visit such that a piece has what its visits need.
 
     A technician's shifts are in one group. A visit goes where its pin, its plan in force or the technicians it allows
     are, else to its own group; where nobody there has its skills, to the largest group where somebody has. Visits that
-    follow each other are in one group, whose parts become one. Groups without shifts join REST, or the largest.
+    follow each other are in one group, whose pieces become one. Groups without shifts join REST, or the largest.
     """
     shifts = _shift_groups(problem, groups)
     by_group: defaultdict[str, list[Shift]] = defaultdict(list)
@@ -106,7 +106,7 @@ def _united(problem: Problem, kept: dict[str, str]) -> dict[str, str]:
     return {key: root(name) for key, name in kept.items()}
 
 
-def _part(problem: Problem, kept: Mapping[str, str], name: str) -> Problem:
+def _piece(problem: Problem, kept: Mapping[str, str], name: str) -> Problem:
     shifts = tuple(shift for shift in problem.shifts if kept[shift.id] == name)
     visits = tuple(visit for visit in problem.visits if kept[visit.id] == name)
     used = {place for shift in shifts for place in (shift.start_place, shift.end_place)}
@@ -124,7 +124,7 @@ def _part(problem: Problem, kept: Mapping[str, str], name: str) -> Problem:
 
 
 def _travel(travel: GivenTravel, indexes: Sequence[int]) -> GivenTravel:
-    def part(table: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    def cut_out(table: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(table[row][column] for column in indexes) for row in indexes)
 
-    return msgspec.structs.replace(travel, seconds=part(travel.seconds), metres=part(travel.metres))
+    return msgspec.structs.replace(travel, seconds=cut_out(travel.seconds), metres=cut_out(travel.metres))

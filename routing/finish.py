@@ -22,8 +22,8 @@ class PlanRefused(ProblemError):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """The draft of a whole problem, or of one area of it; `base` holds its frozen visits only.
+class Piece:
+    """The draft of what was searched in one piece: a problem, or an area of it; `base` holds its frozen visits only.
 
     `not_looked_at`: visits for which there was no time to look for a place.
     """
@@ -33,28 +33,28 @@ class Part:
     not_looked_at: frozenset[int] = frozenset()
 
 
-def finished(problem: Problem, parts: Sequence[Part], *, status: Status, seed: int, solutions: int) -> Plan:
-    """Return the plan that the drafts of all parts of `problem` make, explained, once the referee has passed it."""
-    plan = drawn_up(problem, parts, status=status, seed=seed, solutions=solutions)
-    return passed(problem, plan, sum(part.draft.price() for part in parts))
+def finished(problem: Problem, pieces: Sequence[Piece], *, status: Status, seed: int, solutions: int) -> Plan:
+    """Return the plan that the drafts of all pieces of `problem` make, explained, once the referee has passed it."""
+    plan = drawn_up(problem, pieces, status=status, seed=seed, solutions=solutions)
+    return passed(problem, plan, sum(piece.draft.price() for piece in pieces))
 
 
-def drawn_up(problem: Problem, parts: Sequence[Part], *, status: Status, seed: int, solutions: int) -> Plan:
-    """Return the plan that the drafts of all parts of `problem` make, explained; the referee has not seen it."""
+def drawn_up(problem: Problem, pieces: Sequence[Piece], *, status: Status, seed: int, solutions: int) -> Plan:
+    """Return the plan that the drafts of all pieces of `problem` make, explained; the referee has not seen it."""
     shift_order = {shift.id: index for index, shift in enumerate(problem.shifts)}
     visit_order = {visit.id: index for index, visit in enumerate(problem.visits)}
     hurried = status in {"seconds", "cancelled"}  # a run bounded by what it looks at explains all, so that it repeats
     until = time.monotonic() + EXPLAIN_SECONDS if hurried else None
     explainers = [
-        Explainer(part.base, part.draft, problem, until=until, not_looked_at=part.not_looked_at) for part in parts
+        Explainer(piece.base, piece.draft, problem, until=until, not_looked_at=piece.not_looked_at) for piece in pieces
     ]
-    pieces = [assembled(part.draft) for part in parts]
-    travel = parts[0].draft.instance.travel
+    routed = [assembled(piece.draft) for piece in pieces]
+    travel = pieces[0].draft.instance.travel
     return Plan(
         status=status,
         seed=seed,
         routes=tuple(
-            sorted((route for routes, _ in pieces for route in routes), key=lambda route: shift_order[route.shift])
+            sorted((route for routes, _ in routed for route in routes), key=lambda route: shift_order[route.shift])
         ),
         unplanned=tuple(
             sorted(
@@ -68,7 +68,7 @@ def drawn_up(problem: Problem, parts: Sequence[Part], *, status: Status, seed: i
                 key=lambda late: visit_order[late.visit],
             )
         ),
-        cost=_summed([cost for _, cost in pieces]),
+        cost=_summed([cost for _, cost in routed]),
         travel_source=travel.source,
         travel_estimated=travel.estimated,
         solutions=solutions,
@@ -77,7 +77,7 @@ def drawn_up(problem: Problem, parts: Sequence[Part], *, status: Status, seed: i
 
 def _summed(costs: Sequence[Cost]) -> Cost:
     terms = [msgspec.structs.asdict(cost) for cost in costs]
-    return Cost(**{term: sum(part[term] for part in terms) for term in terms[0]})
+    return Cost(**{term: sum(one[term] for one in terms) for term in terms[0]})
 
 
 def passed(problem: Problem, plan: Plan, price: int) -> Plan:

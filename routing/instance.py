@@ -69,7 +69,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """What a part of a problem needs to know of the whole to price its visits alike."""
+    """What an area of a problem needs to know of the whole to price its visits alike."""
 
     horizon: int
     stocked: dict[str, str]
@@ -79,7 +79,7 @@ class Whole:
 
 
 def whole_of(problem: Problem, kept: Mapping[int, str] | None = None) -> Whole:
-    """Return what the parts of `problem` need to know of it; `kept`: as `prepare` has it."""
+    """Return what the areas of `problem` need to know of it; `kept`: as `prepare` has it."""
     keepers = {problem.visits[index].id: keeper for index, keeper in stocked(problem, kept).items()}
     return Whole(horizon_end(problem), keepers, _begins(problem))
 
@@ -115,7 +115,7 @@ def prepare(
     *,
     kept: Mapping[int, str] | None = None,
 ) -> Instance:
-    """Return the instance of a validated problem, or of a part of one with what it needs to know of the whole.
+    """Return the instance of a validated problem, or of an area of one with what it needs to know of the whole.
 
     `travel` is the table over the problem's places, where it is known already; `kept`: the technicians from whose vans
     visits, by index, have their parts already.

@@ -28,12 +28,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One problem to plan; with `parts`, the plans of its parts, those are joined instead (`routing.parts`)."""
+    """One problem to plan; with `pieces`, the plans of its pieces, those are joined instead (`routing.pieces`)."""
 
     problem: Problem
     stop: Limits
     seed: int = 0
-    parts: tuple[Plan, ...] = ()
+    pieces: tuple[Plan, ...] = ()
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from routing.cutting import cut
 from routing.insertion import propose
-from routing.parts import join
+from routing.pieces import join
 from routing.problem import Place, Problem, Shift, Visit
 from routing.solve import solve
 from routing.stop import StopWhen
@@ -15,6 +15,6 @@ def rehearse() -> None:
     visits = tuple(Visit(id=str(index), place=str(index), duration=600) for index in range(3))
     problem = Problem(places=places, shifts=(shift,), visits=visits)
     plan = solve(problem, StopWhen(solutions=20))
-    join(problem, [solve(part, StopWhen(solutions=20)) for part in cut(problem, {"day": "somebody"})], seed=0)
+    join(problem, [solve(piece, StopWhen(solutions=20)) for piece in cut(problem, {"day": "somebody"})], seed=0)
     more = Visit(id="more", place="1", duration=600)
     propose(Problem(places=places, shifts=(shift,), visits=(*visits, more)), plan, "more")

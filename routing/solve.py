@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Final
 
-from routing.areas import Area, Map, cut_along_routes, first_cut, mapped
+from routing.areas import Area, Map, Members, cut_along_routes, first_cut, mapped
 from routing.coupling import Couplings
 from routing.draft import Draft
-from routing.finish import Part, finished
+from routing.finish import Piece, finished
 from routing.improve import Report, Slice, Start, cores, drafted, first_plan, improve, improve_slice, start_of
 from routing.instance import prepare, whole_of
 from routing.limits import AREA_VISITS, FIRST_VISITS, WHOLE_VISITS
@@ -53,10 +53,10 @@ def solve(
     if coupled(problem):
         return _coupled(problem, budget, seed, report)
     if len(problem.visits) <= in_one_piece(budget) or problem.most_changes is not None:
-        parts = [_in_one(problem, budget, seed, report)]
+        pieces = [_in_one(problem, budget, seed, report)]
     else:
-        parts = _InAreas(problem, budget, seed, tell).parts()
-    return finished(problem, parts, status=budget.spent() or "complete", seed=seed, solutions=budget.solutions)
+        pieces = _InAreas(problem, budget, seed, tell).pieces()
+    return finished(problem, pieces, status=budget.spent() or "complete", seed=seed, solutions=budget.solutions)
 
 
 def in_one_piece(budget: Budget) -> int:
@@ -73,13 +73,13 @@ def _rounds(budget: Budget, visits: int) -> int:
     return ROUNDS if seconds is None else min(MOST_ROUNDS, max(ROUNDS, int(seconds * cores() / areas / AREA_SECONDS)))
 
 
-def _in_one(problem: Problem, budget: Budget, seed: int, report: Report) -> Part:
+def _in_one(problem: Problem, budget: Budget, seed: int, report: Report) -> Piece:
     start = start_of(prepare(problem))
     draft = first_plan(start, budget, ask_solver=True)
     report(draft)
     draft = improve(start, draft, budget, seed, report)
     report(draft)
-    return Part(start.base, draft)
+    return Piece(start.base, draft)
 
 
 def _coupled(problem: Problem, budget: Budget, seed: int, report: Report) -> Plan:
@@ -107,8 +107,8 @@ def _coupled(problem: Problem, budget: Budget, seed: int, report: Report) -> Pla
     stays.first_where_told(draft)
     report(draft)
     status = budget.spent() or "complete"
-    part = Part(start.base, draft, couplings.not_looked_at())
-    return finished(problem, [part], status=status, seed=seed, solutions=budget.solutions)
+    piece = Piece(start.base, draft, couplings.not_looked_at())
+    return finished(problem, [piece], status=status, seed=seed, solutions=budget.solutions)
 
 
 def _or_coupled_first(start: Start, couplings: Couplings, draft: Draft, budget: Budget) -> Draft:
@@ -162,32 +162,33 @@ class _InAreas:
         self._plane: Map = mapped(problem, whole_of(problem), travel_between(problem))
         self._routes: list[list[int]] = [[] for _ in problem.shifts]
 
-    def parts(self) -> list[Part]:
+    def pieces(self) -> list[Piece]:
         """Return the areas of the last round with their drafts."""
         with ThreadPoolExecutor(cores()) as pool:
-            parts = list(pool.map(self._first, first_cut(self._plane, range(len(self._problem.visits)), FIRST_VISITS)))
-            self._take_over(parts)
+            areas = first_cut(self._plane, range(len(self._problem.visits)), FIRST_VISITS)
+            searched = list(pool.map(self._first, areas))
+            self._take_over(searched)
             rounds = _rounds(self._budget, len(self._problem.visits))
             for turn in range(rounds):
                 if self._budget.spent() or not any(self._routes):
                     break
-                pieces = cut_along_routes(self._plane, self._routes, self._left_out(), AREA_VISITS, turn)
-                share = Slice.of(self._budget, turn, rounds, len(pieces))
+                areas = cut_along_routes(self._plane, self._routes, self._left_out(), AREA_VISITS, turn)
+                share = Slice.of(self._budget, turn, rounds, len(areas))
                 first = turn * len(self._problem.visits)
-                numbers, shares = range(first, first + len(pieces)), [share] * len(pieces)
-                improved = list(pool.map(self._improved, numbers, pieces, shares))
-                parts = [part for part, _ in improved]
+                numbers, shares = range(first, first + len(areas)), [share] * len(areas)
+                improved = list(pool.map(self._improved, numbers, areas, shares))
+                searched = [one for one, _ in improved]
                 self._budget.solutions += sum(steps for _, steps in improved)
-                self._take_over(parts)
-        return [part for _, part in parts]
+                self._take_over(searched)
+        return [piece for _, piece in searched]
 
-    def _first(self, piece: tuple[list[int], list[int]]) -> tuple[Area, Part]:
-        area = self._plane.area(*piece)
+    def _first(self, members: Members) -> tuple[Area, Piece]:
+        area = self._plane.area(*members)
         start = start_of(area.instance)
-        return area, Part(start.base, first_plan(start, self._budget, ask_solver=False))
+        return area, Piece(start.base, first_plan(start, self._budget, ask_solver=False))
 
-    def _improved(self, number: int, piece: tuple[list[int], list[int]], share: Slice) -> tuple[tuple[Area, Part], int]:
-        area = self._plane.area(*piece)
+    def _improved(self, number: int, members: Members, share: Slice) -> tuple[tuple[Area, Piece], int]:
+        area = self._plane.area(*members)
         start = start_of(area.instance)
         local = {visit: index for index, visit in enumerate(area.visits)}
         routes = [[local[visit] for visit in self._routes[shift]] for shift in area.shifts]
@@ -197,15 +198,15 @@ class _InAreas:
             self._so_far = self._so_far.improved(draft, better)
             if self._budget.time_to_report():
                 self._tell(self._so_far)
-        return (area, Part(start.base, better)), steps
+        return (area, Piece(start.base, better)), steps
 
     def _left_out(self) -> list[int]:
         planned = {visit for route in self._routes for visit in route}
         return [visit for visit in range(len(self._problem.visits)) if visit not in planned]
 
-    def _take_over(self, parts: Sequence[tuple[Area, Part]]) -> None:
-        for area, part in parts:
-            for shift, route in zip(area.shifts, part.draft.routes, strict=True):
+    def _take_over(self, searched: Sequence[tuple[Area, Piece]]) -> None:
+        for area, piece in searched:
+            for shift, route in zip(area.shifts, piece.draft.routes, strict=True):
                 self._routes[shift] = [area.visits[visit] for visit in route.visits]
-        self._so_far = _SoFar.of([part.draft for _, part in parts])
+        self._so_far = _SoFar.of([piece.draft for _, piece in searched])
         self._tell(self._so_far)

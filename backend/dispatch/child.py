@@ -37,14 +37,14 @@ class Planner:
         self._complaints = complaints
 
     async def ask(
-        self, problem: Problem, *, seconds: float, seed: int, memory_mb: int, parts: Sequence[Plan] = ()
+        self, problem: Problem, *, seconds: float, seed: int, memory_mb: int, pieces: Sequence[Plan] = ()
     ) -> None:
-        """Hand the problem over, with `parts` to have these plans joined; what comes of it is in `answers`.
+        """Hand the problem over, with `pieces` to have these plans joined; what comes of it is in `answers`.
 
         It is also there when the child is gone already.
         """
         stop = Limits(seconds=seconds, address_space_bytes=memory_mb * BYTES_A_MB)
-        await self._say(encode(Request(problem=problem, stop=stop, seed=seed, parts=tuple(parts))))
+        await self._say(encode(Request(problem=problem, stop=stop, seed=seed, pieces=tuple(pieces))))
 
     async def cancel(self) -> None:
         """Ask the child to stop with what it has; safe to repeat, and when it has already ended."""

@@ -1,8 +1,8 @@
 """The parts of a plan run: which sub-unit's people and work go together, and what became of each part.
 
 A part is a branch of the unit that is planned: the people of one sub-unit directly below it, with everything below
-that, and the work of the same. What belongs to the unit itself is a part too. `routing.parts` moves what a part alone
-could not serve, and unites parts that need each other.
+that, and the work of the same. What belongs to the unit itself is a part too. `routing.cutting` makes a piece of each:
+it moves what a piece alone could not serve, and unites pieces that need each other.
 """
 
 from collections.abc import Mapping, Sequence

@@ -244,7 +244,7 @@ class PlanRunner:
     async def _answer(self, problem: Problem, run: PlanRun, look: Look, plans: Sequence[Plan] = ()) -> Message:
         async with planner(self._workshop.spares) as child:
             seconds, memory_mb = JOIN_SECONDS if plans else run.seconds, self._workshop.memory_mb
-            await child.ask(problem, seconds=seconds, seed=run.seed, memory_mb=memory_mb, parts=plans)
+            await child.ask(problem, seconds=seconds, seed=run.seed, memory_mb=memory_mb, pieces=plans)
             return await follow(child, look)
 
     def _look_at(self, run_id: UUID, claim: UUID, *, cancelled: bool = True) -> Look:

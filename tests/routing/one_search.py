@@ -9,7 +9,7 @@ import sys
 import msgspec
 import numpy as np
 
-from routing.finish import Part, finished
+from routing.finish import Piece, finished
 from routing.improve import Slice, first_plan, improve_slice, start_of
 from routing.instance import prepare
 from routing.kernel.jit import INTERPRETED
@@ -28,7 +28,7 @@ def searched(problem: Problem) -> Plan:
     draft = first_plan(start, budget, ask_solver=False)
     if draft.routes and start.base.unplanned - start.hopeless:
         draft, _ = improve_slice(start, draft, budget, SEED, Slice(None, STEPS, 1.0, 0.01))
-    return finished(problem, [Part(start.base, draft)], status="complete", seed=SEED, solutions=STEPS)
+    return finished(problem, [Piece(start.base, draft)], status="complete", seed=SEED, solutions=STEPS)
 
 
 def solved(problem: Problem) -> Plan:

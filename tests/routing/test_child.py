@@ -21,7 +21,7 @@ from routing import limits
 from routing.__main__ import Parent, answer
 from routing.check import violations
 from routing.cutting import cut
-from routing.parts import join
+from routing.pieces import join
 from routing.plan import Progress
 from routing.problem import Place, Problem, ProblemError
 from routing.protocol import Limits, Message, Request, decode_message, encode
@@ -187,12 +187,12 @@ def test_a_warm_child_nobody_asks_ends_with_its_parent() -> None:
         assert process.wait(PATIENCE) == 2
 
 
-def test_plans_of_parts_are_joined() -> None:
+def test_plans_of_pieces_are_joined() -> None:
     week = city_week(20, 4, 1)
-    parts = cut(week, {one.id: one.technician for one in week.shifts})
-    assert len(parts) == 4
-    plans = tuple(solve(part, StopWhen(solutions=3), seed=3) for part in parts)
-    joining = Request(problem=week, stop=Limits(seconds=5), seed=3, parts=plans)
+    pieces = cut(week, {one.id: one.technician for one in week.shifts})
+    assert len(pieces) == 4
+    plans = tuple(solve(piece, StopWhen(solutions=3), seed=3) for piece in pieces)
+    joining = Request(problem=week, stop=Limits(seconds=5), seed=3, pieces=plans)
     *_, last = answer_to(encode(joining))[0]
     assert last.plan == join(week, plans, seed=3)
 

@@ -161,16 +161,16 @@ def test_the_first_cut_goes_across_the_map_and_keeps_a_technician_in_one_piece()
     assert len(cut) == 4
     assert sorted(visit for visits, _ in cut for visit in visits) == list(range(70))
     assert sorted(shift for _, shifts in cut for shift in shifts) == list(range(12))
-    crews = [{week.shifts[shift].technician for shift in shifts} for _, shifts in cut]
-    assert sum(len(crew) for crew in crews) == 6
+    people = [{week.shifts[shift].technician for shift in shifts} for _, shifts in cut]
+    assert sum(map(len, people)) == 6
     alone = city_week(5, 1, 1)
     plane = mapped(alone, whole_of(alone), travel_between(alone))
-    parts = first_cut(plane, range(5), 2)
-    assert [shifts for _, shifts in parts] == [[0], [], []]  # one technician: the dearest visits are his
-    assert sorted(visit for visits, _ in parts for visit in visits) == list(range(5))
+    areas = first_cut(plane, range(5), 2)
+    assert [shifts for _, shifts in areas] == [[0], [], []]  # one technician: the dearest visits are his
+    assert sorted(visit for visits, _ in areas for visit in visits) == list(range(5))
 
 
-def test_what_is_tied_to_a_shift_is_planned_in_its_part_however_the_map_is_cut() -> None:
+def test_what_is_tied_to_a_shift_is_planned_in_its_area_however_the_map_is_cut() -> None:
     """Frozen, pinned, told and planned visits far from the shift they belong to."""
     week = city_week(40, 4, 1)
 
@@ -185,10 +185,10 @@ def test_what_is_tied_to_a_shift_is_planned_in_its_part_however_the_map_is_cut()
     visits = tuple(tied(number, one) if number < 16 else one for number, one in enumerate(week.visits))
     whole = msgspec.structs.replace(week, visits=visits)
     plane = mapped(whole, whole_of(whole), travel_between(whole))
-    parts = first_cut(plane, range(40), 10)
-    assert len(parts) == 4
-    assert sorted(visit for visits, _ in parts for visit in visits) == list(range(40))
-    for visits_of, shifts_of in parts:
+    areas = first_cut(plane, range(40), 10)
+    assert len(areas) == 4
+    assert sorted(visit for visits, _ in areas for visit in visits) == list(range(40))
+    for visits_of, shifts_of in areas:
         assert {number % 4 for number in visits_of if number < 16} <= set(shifts_of)
         under_way = plane.area(visits_of, shifts_of).instance.frozen
         assert sorted(visits_of[visit] for route in under_way for visit in route) == [v for v in visits_of if v < 4]

@@ -1,4 +1,4 @@
-"""Plans with crews and with visits that follow others: places offered, moves tried, what is in force, parts joined."""
+"""Plans with crews and with visits that follow others: places offered, moves tried, what is in force, pieces joined."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from routing.cutting import cut
 from routing.in_force import in_force
 from routing.insertion import insert, propose
 from routing.live import OF_PLANS_ONLY, proposals, what_if
-from routing.parts import join
+from routing.pieces import join
 from routing.plan import Plan, Progress, Unplanned
 from routing.problem import Follows, PartNeed, Pin, Previous, Problem, ProblemError, VanStock, Visit, Window
 from routing.redraft import draft_of, plan_of
@@ -282,10 +282,10 @@ def test_progress_counts_visits_and_not_the_people_they_need() -> None:
     assert (said[-1].served, said[-1].unplanned, said[-1].late) == (2, 1, 1)
 
 
-# --- parts --------------------------------------------------------------------------------------------------------
+# --- pieces -------------------------------------------------------------------------------------------------------
 
 
-def test_parts_with_crews_and_full_vans_join_to_the_plan_they_make() -> None:
+def test_pieces_with_crews_and_full_vans_join_to_the_plan_they_make() -> None:
     east = (shift("a/mon", start=HOUR), shift("b/mon", start=2 * HOUR, end=9 * HOUR))
     west = (shift("c/mon"), shift("d/mon", technician="d"))
     wanted = (
@@ -295,9 +295,9 @@ def test_parts_with_crews_and_full_vans_join_to_the_plan_they_make() -> None:
     stock = (VanStock(technician="c", part="belt", quantity=1), VanStock(technician="a", part="belt", quantity=5))
     whole = problem((*east, *west), wanted, van_stock=stock)
     groups = {"a/mon": "east", "b/mon": "east", "pair": "east", "after": "east"}
-    parts = cut(whole, groups)
-    assert [[one.id for one in part.visits] for part in parts] == [["parts", "far"], ["pair", "after"]]
-    joined = join(whole, [solve(part, SOON) for part in parts], seed=1)
+    pieces = cut(whole, groups)
+    assert [[one.id for one in piece.visits] for piece in pieces] == [["parts", "far"], ["pair", "after"]]
+    joined = join(whole, [solve(piece, SOON) for piece in pieces], seed=1)
     assert starts(joined, "pair").keys() == {"a/mon", "b/mon"}
     assert starts(joined, "parts").keys() == {"c/mon"}
     assert [one.visit for one in joined.unplanned] == ["far"]
@@ -308,9 +308,9 @@ def test_parts_with_crews_and_full_vans_join_to_the_plan_they_make() -> None:
 def test_whatever_is_cut_joins_to_a_legal_plan(whole: Problem) -> None:
     people = sorted({one.technician for one in whole.shifts})
     groups = {one.id: "ab"[people.index(one.technician) % 2] for one in whole.shifts}
-    parts = cut(whole, groups | {one.id: "ab"[number % 2] for number, one in enumerate(whole.visits)})
-    event(f"parts: {len(parts)}")
-    plans = [solve(part, SOON) for part in parts]
+    pieces = cut(whole, groups | {one.id: "ab"[number % 2] for number, one in enumerate(whole.visits)})
+    event(f"pieces: {len(pieces)}")
+    plans = [solve(piece, SOON) for piece in pieces]
     assert list(_orders(join(whole, plans, seed=0))) == sorted(order for plan in plans for order in _orders(plan))
 
 

@@ -1,4 +1,4 @@
-"""The plans of the parts of a problem (`routing.cutting`), joined into a plan of the whole."""
+"""The plans of the pieces of a problem (`routing.cutting`), joined into a plan of the whole."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,7 +7,7 @@ import msgspec
 
 from routing.areas import cut_along_routes, mapped
 from routing.draft import Draft, empty_draft, simulate_route
-from routing.finish import Part, finished
+from routing.finish import Piece, finished
 from routing.instance import whole_of
 from routing.limits import AREA_VISITS, WHOLE_VISITS
 from routing.plan import Plan, Status
@@ -17,27 +17,27 @@ from routing.stays import coupled
 from routing.travel import travel_between
 
 WORST_FIRST: Final[tuple[Status, ...]] = ("cancelled", "seconds", "solutions", "complete")
-"""What a joined plan says of its search: how that part's ended which was cut off soonest."""
+"""What a joined plan says of its search: how that piece's ended which was cut off soonest."""
 
 
 def join(problem: Problem, plans: Sequence[Plan], seed: int, *, at_once: int = WHOLE_VISITS) -> Plan:
     """Return the plan of `problem` that has every route of `plans`, explained and priced as a plan of the whole.
 
-    Crews start when their part has them start, and who has something in the van there has it here. More visits than
+    Crews start when their piece has them start, and who has something in the van there has it here. More visits than
     `at_once` are joined area by area: tables of their legs are small, and no reason was tried beyond its area. Raises
     `ProblemError` 'plan_contradicts_problem' for a route that the whole does not allow. The referee passed it.
     """
     whole = msgspec.structs.replace(plans[0], routes=tuple(route for plan in plans for route in plan.routes))
     if coupled(problem) or len(problem.visits) <= at_once or not whole.routes:
         draft = draft_of(problem, whole)
-        parts = [Part(empty_draft(draft.instance), draft)]
+        pieces = [Piece(empty_draft(draft.instance), draft)]
     else:
-        parts = _by_area(problem, whole)
+        pieces = _by_area(problem, whole)
     solutions = sum(plan.solutions for plan in plans)
-    return finished(problem, parts, status=_status(plans), seed=seed, solutions=solutions)
+    return finished(problem, pieces, status=_status(plans), seed=seed, solutions=solutions)
 
 
-def _by_area(problem: Problem, plan: Plan) -> list[Part]:
+def _by_area(problem: Problem, plan: Plan) -> list[Piece]:
     """Return the drafts of neighbourhoods of the plan's routes, each with a table of its own legs only."""
     shifts = {shift.id: number for number, shift in enumerate(problem.shifts)}
     visits = {visit.id: number for number, visit in enumerate(problem.visits)}
@@ -50,16 +50,16 @@ def _by_area(problem: Problem, plan: Plan) -> list[Part]:
     left_out = [visit for visit in visits.values() if visit not in planned]
     kept = kept_in_vans(problem, {shifts[route.shift]: route for route in plan.routes}, dict(enumerate(orders)))
     plane = mapped(problem, whole_of(problem, kept), travel_between(problem))
-    parts: list[Part] = []
-    for piece in cut_along_routes(plane, orders, left_out, AREA_VISITS, 0):
-        area = plane.area(*piece)
+    pieces: list[Piece] = []
+    for members in cut_along_routes(plane, orders, left_out, AREA_VISITS, 0):
+        area = plane.area(*members)
         local = {visit: index for index, visit in enumerate(area.visits)}
         base = empty_draft(area.instance)
         draft = base.copy()
         for number, shift in enumerate(area.shifts):
             _put(draft, number, [local[visit] for visit in orders[shift]])
-        parts.append(Part(base, draft))
-    return parts
+        pieces.append(Piece(base, draft))
+    return pieces
 
 
 def _put(draft: Draft, shift: int, visits: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""Problems cut into parts and their plans joined: nothing is lost or doubled, the referee passes the whole."""
+"""Problems cut into pieces and their plans joined: nothing is lost or doubled, the referee passes the whole."""
 
 import msgspec
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from routing.check import violations
 from routing.cutting import REST, cut, groups_kept
-from routing.parts import join
+from routing.pieces import join
 from routing.plan import Plan
 from routing.problem import Follows, PartNeed, Pin, Previous, Problem, ProblemError, VanStock
 from routing.solve import solve
@@ -31,12 +31,12 @@ def planned(of: Problem) -> Plan:
 
 @settings(max_examples=30)
 @given(seed=st.integers(0, 30), visits=st.integers(4, 14), technicians=st.integers(2, 4))
-def test_parts_cover_the_whole_and_their_plans_join_to_a_legal_plan(seed: int, visits: int, technicians: int) -> None:
+def test_pieces_cover_the_whole_and_their_plans_join_to_a_legal_plan(seed: int, visits: int, technicians: int) -> None:
     whole = city_week(visits, technicians, 1, breaks=bool(seed % 2), step=7919 + 2 * seed)
-    parts = cut(whole, halves(whole))
-    assert sorted(one.id for part in parts for one in part.shifts) == sorted(one.id for one in whole.shifts)
-    assert sorted(one.id for part in parts for one in part.visits) == sorted(one.id for one in whole.visits)
-    plans = [planned(part) for part in parts]
+    pieces = cut(whole, halves(whole))
+    assert sorted(one.id for piece in pieces for one in piece.shifts) == sorted(one.id for one in whole.shifts)
+    assert sorted(one.id for piece in pieces for one in piece.visits) == sorted(one.id for one in whole.visits)
+    plans = [planned(piece) for piece in pieces]
     joined = join(whole, plans, seed=seed)
     assert violations(whole, joined) == []
     assert joined.seed == seed
@@ -49,7 +49,7 @@ def test_what_is_joined_area_by_area_is_what_is_joined_at_once() -> None:
     busy = msgspec.structs.replace(week, van_stock=(VanStock(technician="t1", part="belt", quantity=1),))
     parted = msgspec.structs.replace(busy.visits[5], parts=(PartNeed(part="belt"),), parts_ready=None)
     whole = msgspec.structs.replace(busy, visits=(*busy.visits[:5], parted, *busy.visits[6:]))
-    plans = [planned(part) for part in cut(whole, halves(whole))]
+    plans = [planned(piece) for piece in cut(whole, halves(whole))]
     at_once, by_area = join(whole, plans, seed=1), join(whole, plans, seed=1, at_once=300)
     assert (by_area.routes, by_area.cost, by_area.status) == (at_once.routes, at_once.cost, at_once.status)
     assert [one.visit for one in by_area.unplanned] == [one.visit for one in at_once.unplanned]
@@ -98,7 +98,7 @@ def test_what_follows_each_other_stays_together() -> None:
         (visit("first"), visit("second", follows=Follows(visit="first")), visit("other")),
     )
     groups = {"s1": "a", "first": "a", "s2": "b", "second": "b", "s3": "c", "other": "c"}
-    assert [[one.id for one in part.visits] for part in cut(week, groups)] == [["first", "second"], ["other"]]
+    assert [[one.id for one in piece.visits] for piece in cut(week, groups)] == [["first", "second"], ["other"]]
 
 
 def test_a_group_without_technicians_joins_the_rest() -> None:
@@ -118,7 +118,7 @@ def test_what_cannot_be_cut_stays_whole() -> None:
     assert cut(few_changes, halves(week)) == (few_changes,)
 
 
-def test_one_technician_is_in_one_part() -> None:
+def test_one_technician_is_in_one_piece() -> None:
     week = problem(
         (
             shift("mon", technician="t1"),
