@@ -5,7 +5,8 @@ border once lie in the middle next time.
 """
 
 import math
-from collections.abc import Hashable, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, TypeAlias
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 from routing.eligible import exclusion, rules_about_people
 from routing.instance import Instance, Whole, prepare
 from routing.limits import FIRST_VISITS
-from routing.problem import Problem
-from routing.travel import TravelBetween
+from routing.problem import Problem, horizon_end
+from routing.travel import TravelBetween, travel_between
+from routing.van_stock import stocked
 
 GOLDEN_ANGLE: Final = math.pi * (3 - math.sqrt(5))
 """Turning by it, no direction comes near an earlier one for long."""
@@ -36,6 +38,11 @@ class Area:
     visits: list[int]
     shifts: list[int]
     instance: Instance
+
+    def own(self, routes: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Return what its shifts have in `routes`, which are the problem's, its visits numbered as they are here."""
+        number = {visit: own for own, visit in enumerate(self.visits)}
+        return [[number[visit] for visit in routes[shift]] for shift in self.shifts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +74,43 @@ class Map:
         )
 
 
-def mapped(problem: Problem, whole: Whole, travel: TravelBetween) -> Map:
-    """Return the problem laid out."""
-    index = {place.id: number for number, place in enumerate(problem.places)}
+def mapped(problem: Problem, kept: Mapping[int, str] | None = None) -> Map:
+    """Return the problem laid out; `kept`: as `prepare` has it."""
+    index, travel = {place.id: number for number, place in enumerate(problem.places)}, travel_between(problem)
+    keepers = {problem.visits[visit].id: keeper for visit, keeper in stocked(problem, kept).items()}
     return Map(
         problem,
-        whole,
+        Whole(horizon_end(problem), keepers, _begins(problem, travel)),
         travel,
         _points(problem, travel),
         np.array([index[visit.place] for visit in problem.visits], dtype=np.intp),
         np.array([index[shift.start_place] for shift in problem.shifts], dtype=np.intp),
         np.array([index[shift.end_place] for shift in problem.shifts], dtype=np.intp),
     )
+
+
+def _begins(problem: Problem, travel: TravelBetween) -> dict[str, int]:
+    """Return when shifts begin that frozen visits on the technician's earlier shifts run into, by id."""
+    begun = tuple(visit for visit in problem.visits if visit.frozen)
+    held = {visit.previous.shift for visit in begun if visit.previous is not None}
+    if not held:
+        return {}
+    shifts = tuple(shift for shift in problem.shifts if shift.id in held)
+    used = {visit.place for visit in begun} | {place for one in shifts for place in (one.start_place, one.end_place)}
+    places = [index for index, place in enumerate(problem.places) if place.id in used]
+    alone = msgspec.structs.replace(
+        problem, places=tuple(problem.places[index] for index in places), shifts=shifts, visits=begun
+    )
+    instance = prepare(alone, travel=travel.table(np.array(places, dtype=np.intp)))
+    back = defaultdict[str, list[tuple[int, int]]](list)
+    for shift, day in zip(shifts, instance.shifts, strict=True):
+        back[shift.technician].append((shift.start, day.last))
+    begins: dict[str, int] = {}
+    for shift in problem.shifts:
+        begin = max((last for start, last in back[shift.technician] if start < shift.start), default=shift.start)
+        if begin > shift.start:
+            begins[shift.id] = begin
+    return begins
 
 
 def _points(problem: Problem, travel: TravelBetween) -> Points:

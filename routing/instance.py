@@ -1,10 +1,8 @@
 """A problem prepared for searching: indices instead of names, rules folded together, and the arrays made of them."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +11,7 @@ from routing.arrays import FOREVER, NOWHERE, Arrays
 from routing.day import Pause, ShiftData, day_of, fitted, frozen_routes
 from routing.eligible import exclusion, rules_about_people
 from routing.problem import Prices, Problem, Shift, Visit, delay_second, horizon_end, overdue
-from routing.travel import TravelTable, travel_between, travel_table
+from routing.travel import TravelTable, travel_table
 from routing.van_stock import stocked
 
 GONE_SHIFT = -2
@@ -76,36 +74,6 @@ class Whole:
     """The technician whose van keeps the parts of a visit, by the visit's id."""
     begins: dict[str, int] = field(default_factory=dict[str, int])
     """When shifts begin that the technician is not back in time for, by the shift's id."""
-
-
-def whole_of(problem: Problem, kept: Mapping[int, str] | None = None) -> Whole:
-    """Return what the areas of `problem` need to know of it; `kept`: as `prepare` has it."""
-    keepers = {problem.visits[index].id: keeper for index, keeper in stocked(problem, kept).items()}
-    return Whole(horizon_end(problem), keepers, _begins(problem))
-
-
-def _begins(problem: Problem) -> dict[str, int]:
-    """Return when shifts begin that frozen visits on the technician's earlier shifts run into, by id."""
-    begun = tuple(visit for visit in problem.visits if visit.frozen)
-    held = {visit.previous.shift for visit in begun if visit.previous is not None}
-    if not held:
-        return {}
-    shifts = tuple(shift for shift in problem.shifts if shift.id in held)
-    used = {visit.place for visit in begun} | {place for one in shifts for place in (one.start_place, one.end_place)}
-    places = [index for index, place in enumerate(problem.places) if place.id in used]
-    alone = msgspec.structs.replace(
-        problem, places=tuple(problem.places[index] for index in places), shifts=shifts, visits=begun
-    )
-    instance = prepare(alone, travel=travel_between(problem).table(np.array(places, dtype=np.intp)))
-    back = defaultdict[str, list[tuple[int, int]]](list)
-    for shift, day in zip(shifts, instance.shifts, strict=True):
-        back[shift.technician].append((shift.start, day.last))
-    begins: dict[str, int] = {}
-    for shift in problem.shifts:
-        begin = max((last for start, last in back[shift.technician] if start < shift.start), default=shift.start)
-        if begin > shift.start:
-            begins[shift.id] = begin
-    return begins
 
 
 def prepare(

@@ -6,15 +6,13 @@ from typing import Final
 import msgspec
 
 from routing.areas import cut_along_routes, mapped
-from routing.draft import Draft, empty_draft, simulate_route
+from routing.draft import empty_draft, simulate_route
 from routing.finish import Piece, finished
-from routing.instance import whole_of
 from routing.limits import AREA_VISITS, WHOLE_VISITS
 from routing.plan import Plan, Status
 from routing.problem import Problem, ProblemError
 from routing.redraft import draft_of, kept_in_vans
 from routing.stays import coupled
-from routing.travel import travel_between
 
 WORST_FIRST: Final[tuple[Status, ...]] = ("cancelled", "seconds", "solutions", "complete")
 """What a joined plan says of its search: how that piece's ended which was cut off soonest."""
@@ -33,8 +31,8 @@ def join(problem: Problem, plans: Sequence[Plan], seed: int, *, at_once: int = W
         pieces = [Piece(empty_draft(draft.instance), draft)]
     else:
         pieces = _by_area(problem, whole)
-    solutions = sum(plan.solutions for plan in plans)
-    return finished(problem, pieces, status=_status(plans), seed=seed, solutions=solutions)
+    solutions, ends = sum(plan.solutions for plan in plans), list[Status](plan.status for plan in plans)
+    return finished(problem, pieces, status=min(ends, key=WORST_FIRST.index), seed=seed, solutions=solutions)
 
 
 def _by_area(problem: Problem, plan: Plan) -> list[Piece]:
@@ -44,35 +42,24 @@ def _by_area(problem: Problem, plan: Plan) -> list[Piece]:
     orders: list[list[int]] = [[] for _ in problem.shifts]
     for route in plan.routes:
         if route.shift not in shifts or any(stop.visit not in visits for stop in route.stops):
-            raise ProblemError("plan_contradicts_problem", f"route '{route.shift}'", detail=route.shift)
+            raise _contradiction(route.shift)
         orders[shifts[route.shift]] = [visits[stop.visit] for stop in route.stops]
     planned = {visit for order in orders for visit in order}
     left_out = [visit for visit in visits.values() if visit not in planned]
     kept = kept_in_vans(problem, {shifts[route.shift]: route for route in plan.routes}, dict(enumerate(orders)))
-    plane = mapped(problem, whole_of(problem, kept), travel_between(problem))
-    pieces: list[Piece] = []
+    plane, pieces = mapped(problem, kept), list[Piece]()
     for members in cut_along_routes(plane, orders, left_out, AREA_VISITS, 0):
         area = plane.area(*members)
-        local = {visit: index for index, visit in enumerate(area.visits)}
         base = empty_draft(area.instance)
         draft = base.copy()
-        for number, shift in enumerate(area.shifts):
-            _put(draft, number, [local[visit] for visit in orders[shift]])
+        for shift, order in enumerate(area.own(orders)):
+            driven = simulate_route(area.instance, shift, order)
+            if driven is None:
+                raise _contradiction(area.instance.problem.shifts[shift].id)
+            draft.replace(shift, driven)
         pieces.append(Piece(base, draft))
     return pieces
 
 
-def _put(draft: Draft, shift: int, visits: Sequence[int]) -> None:
-    route = simulate_route(draft.instance, shift, visits)
-    if route is None:
-        name = draft.instance.problem.shifts[shift].id
-        raise ProblemError("plan_contradicts_problem", f"route '{name}'", detail=name)
-    draft.replace(shift, route)
-
-
-def _status(plans: Sequence[Plan]) -> Status:
-    found: set[Status] = {plan.status for plan in plans}
-    for status in WORST_FIRST:
-        if status in found:
-            return status
-    return "complete"
+def _contradiction(shift: str) -> ProblemError:
+    return ProblemError("plan_contradicts_problem", f"route '{shift}'", detail=shift)

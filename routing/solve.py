@@ -11,14 +11,13 @@ from routing.coupling import Couplings
 from routing.draft import Draft
 from routing.finish import Piece, finished
 from routing.improve import Report, Slice, Start, cores, drafted, first_plan, improve, improve_slice, start_of
-from routing.instance import prepare, whole_of
+from routing.instance import prepare
 from routing.limits import AREA_VISITS, FIRST_VISITS, WHOLE_VISITS
 from routing.plan import Plan, Progress
 from routing.problem import Problem, ProblemError
 from routing.scan import fill
 from routing.stays import apart, coupled
 from routing.stop import Budget, StopWhen
-from routing.travel import travel_between
 from routing.validate import validate
 
 ROUNDS: Final = 4
@@ -159,7 +158,7 @@ class _InAreas:
         self._seed = seed
         self._tell = tell
         self._so_far, self._telling = _SoFar(len(problem.visits), 0, 0), Lock()
-        self._plane: Map = mapped(problem, whole_of(problem), travel_between(problem))
+        self._plane: Map = mapped(problem)
         self._routes: list[list[int]] = [[] for _ in problem.shifts]
 
     def pieces(self) -> list[Piece]:
@@ -190,9 +189,7 @@ class _InAreas:
     def _improved(self, number: int, members: Members, share: Slice) -> tuple[tuple[Area, Piece], int]:
         area = self._plane.area(*members)
         start = start_of(area.instance)
-        local = {visit: index for index, visit in enumerate(area.visits)}
-        routes = [[local[visit] for visit in self._routes[shift]] for shift in area.shifts]
-        draft = drafted(start, routes)
+        draft = drafted(start, area.own(self._routes))
         better, steps = improve_slice(start, draft, self._budget, self._seed + number, share)
         with self._telling:
             self._so_far = self._so_far.improved(draft, better)

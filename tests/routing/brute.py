@@ -24,8 +24,8 @@ from routing.arrays import (
     Integers,
 )
 from routing.draft import simulate_route
-from routing.instance import Instance, Whole, prepare, whole_of
-from routing.problem import Problem, Visit
+from routing.instance import Instance, Whole, prepare
+from routing.problem import Problem, Visit, horizon_end
 from routing.simulate import advance, finish, set_off, unfair_price
 
 NEVER: Final = 1 << 60
@@ -105,7 +105,7 @@ def _sharings(problem: Problem) -> Iterator[Whole]:
     every = list(_kept(stock, waiting, technicians))
     for keepers in every:
         if not any(keepers.items() < other.items() for other in every):
-            yield Whole(whole_of(problem).horizon, keepers)
+            yield Whole(horizon_end(problem), keepers)
 
 
 def _kept(

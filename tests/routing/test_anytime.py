@@ -13,7 +13,6 @@ import pytest
 
 from routing.areas import cut_along_routes, mapped
 from routing.check import violations
-from routing.instance import whole_of
 from routing.plan import Plan, Progress
 from routing.problem import (
     Follows,
@@ -30,7 +29,6 @@ from routing.problem import (
 )
 from routing.solve import ROUNDS, solve
 from routing.stop import Budget, StopWhen
-from routing.travel import travel_between
 from tests.routing.make import CITY, DAY, HOUR, city_week, line, problem, shift, visit
 from tests.routing.planned_in_areas import digest
 
@@ -76,7 +74,7 @@ def test_visits_nobody_can_do_take_no_room_from_those_somebody_can() -> None:
     """Of visits left out an area takes so many; urgent ones that nobody has the skill for were always the first."""
     never = [visit(f"never{number}", skills=("diving",), priority=1) for number in range(9)]
     case = problem((shift(),), (visit("planned"), *never, visit("possible")))
-    plane = mapped(case, whole_of(case), travel_between(case))
+    plane = mapped(case)
     with_somebody = [visits for visits, shifts in cut_along_routes(plane, [[0]], range(1, 11), 4, 0) if shifts]
     assert with_somebody == [[0, 10]]
 

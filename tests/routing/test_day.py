@@ -8,14 +8,12 @@ from hypothesis import strategies as st
 from routing.areas import mapped
 from routing.check import violations
 from routing.in_force import in_force
-from routing.instance import whole_of
 from routing.live import OF_PLANS_ONLY
 from routing.plan import Plan
 from routing.problem import Break, Place, Previous, Problem, Shift, Visit, Window
 from routing.redraft import draft_of
 from routing.solve import solve
 from routing.stop import StopWhen
-from routing.travel import travel_between
 from tests.routing.make import HOUR, line, problem, problems, shift, visit
 
 AM, PM = "li-wei/am", "li-wei/pm"
@@ -89,9 +87,9 @@ def test_the_referee_refuses_two_routes_of_one_person_at_once() -> None:
 
 def test_an_area_without_the_first_shift_knows_when_the_next_can_begin() -> None:
     case = problem(split_day(), (stuck(), visit("next", "depot")))
-    whole = whole_of(case)
-    assert whole.begins == {PM: 6 * HOUR}
-    area = mapped(case, whole, travel_between(case)).area([1], [1])
+    plane = mapped(case)
+    assert plane.whole.begins == {PM: 6 * HOUR}
+    area = plane.area([1], [1])
     assert [day.start for day in area.instance.shifts] == [6 * HOUR]
     assert np.array_equal(area.instance.eligible, [(0,)])
 

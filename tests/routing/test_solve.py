@@ -14,7 +14,7 @@ from routing.areas import first_cut, mapped
 from routing.check import violations
 from routing.draft import empty_draft
 from routing.in_force import in_force
-from routing.instance import prepare, whole_of
+from routing.instance import prepare
 from routing.kernel.search import new_memory
 from routing.plan import Plan, Progress
 from routing.problem import (
@@ -32,7 +32,6 @@ from routing.problem import (
 )
 from routing.solve import solve
 from routing.stop import StopWhen
-from routing.travel import travel_between
 from routing.van_stock import stocked
 from tests.routing.brute import lowest_price
 from tests.routing.make import DAY, HOUR, city_week, problem, problems, put_in_force, shift, visit
@@ -157,14 +156,14 @@ def test_more_visits_than_one_area_takes_are_planned_in_areas(monkeypatch: pytes
 
 def test_the_first_cut_goes_across_the_map_and_keeps_a_technician_in_one_piece() -> None:
     week = city_week(70, 6, 2)
-    cut = first_cut(mapped(week, whole_of(week), travel_between(week)), range(70), 20)
+    cut = first_cut(mapped(week), range(70), 20)
     assert len(cut) == 4
     assert sorted(visit for visits, _ in cut for visit in visits) == list(range(70))
     assert sorted(shift for _, shifts in cut for shift in shifts) == list(range(12))
     people = [{week.shifts[shift].technician for shift in shifts} for _, shifts in cut]
     assert sum(map(len, people)) == 6
     alone = city_week(5, 1, 1)
-    plane = mapped(alone, whole_of(alone), travel_between(alone))
+    plane = mapped(alone)
     areas = first_cut(plane, range(5), 2)
     assert [shifts for _, shifts in areas] == [[0], [], []]  # one technician: the dearest visits are his
     assert sorted(visit for visits, _ in areas for visit in visits) == list(range(5))
@@ -184,7 +183,7 @@ def test_what_is_tied_to_a_shift_is_planned_in_its_area_however_the_map_is_cut()
 
     visits = tuple(tied(number, one) if number < 16 else one for number, one in enumerate(week.visits))
     whole = msgspec.structs.replace(week, visits=visits)
-    plane = mapped(whole, whole_of(whole), travel_between(whole))
+    plane = mapped(whole)
     areas = first_cut(plane, range(40), 10)
     assert len(areas) == 4
     assert sorted(visit for visits, _ in areas for visit in visits) == list(range(40))
