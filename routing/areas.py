@@ -133,32 +133,32 @@ def _between_far_ends(size: int, travel: TravelBetween, start: int | None) -> ND
     return (seconds_from(one) - seconds_from(other)).astype(np.float64)
 
 
-def first_cut(plane: Map, visits: Sequence[int], most: int) -> list[Members]:
+def first_cut(plane: Map, most: int) -> list[Members]:
     """Cut everything into areas of at most `most` visits, with technicians in proportion; all their shifts together."""
     problem = plane.problem
     order = sorted(range(len(problem.shifts)), key=lambda shift: (problem.shifts[shift].technician, shift))
-    crews = [list(crew) for _, crew in groupby(order, lambda shift: problem.shifts[shift].technician)]
-    crews.sort(key=lambda crew: sorted(problem.shifts[crew[0]].skills))  # halving each kind of skills alike
-    homes = plane.places[plane.start_place[[crew[0] for crew in crews]]] if crews else np.zeros((0, 2))
+    shifts_of = [list(own) for _, own in groupby(order, lambda shift: problem.shifts[shift].technician)]
+    shifts_of.sort(key=lambda own: sorted(problem.shifts[own[0]].skills))  # halving each kind of skills alike
+    homes = plane.places[plane.start_place[[own[0] for own in shifts_of]]] if shifts_of else np.zeros((0, 2))
     areas: list[Members] = []
 
-    def cut(some: NDArray[np.intp], workers: NDArray[np.intp]) -> None:
-        if len(some) <= most or len(workers) < 2:  # noqa: PLR2004
+    def cut(some: NDArray[np.intp], people: NDArray[np.intp]) -> None:
+        if len(some) <= most or len(people) < 2:  # noqa: PLR2004
             first, *rest = _chunks(_dearest_first(problem, some.tolist()), most)
-            chosen: list[int] = workers.tolist()
-            areas.append((sorted(first), sorted(shift for worker in chosen for shift in crews[worker])))
+            chosen: list[int] = people.tolist()
+            areas.append((sorted(first), sorted(shift for one in chosen for shift in shifts_of[one])))
             areas.extend((sorted(left), []) for left in rest)
             return
-        points, home = plane.places[plane.visit_place[some]], homes[workers]
+        points, home = plane.places[plane.visit_place[some]], homes[people]
         axis = int(np.ptp(points, axis=0).argmax())
         ordered, nearest = np.argsort(points[:, axis], kind="stable"), np.argsort(home[:, axis], kind="stable")
         if np.ptp(home[:, axis]) == 0:
             nearest = np.concatenate([nearest[::2], nearest[1::2]])
-        half, half_workers = len(some) // 2, len(workers) // 2
-        cut(some[ordered[:half]], workers[nearest[:half_workers]])
-        cut(some[ordered[half:]], workers[nearest[half_workers:]])
+        half_visits, half_people = len(some) // 2, len(people) // 2
+        cut(some[ordered[:half_visits]], people[nearest[:half_people]])
+        cut(some[ordered[half_visits:]], people[nearest[half_people:]])
 
-    cut(np.array(visits, dtype=np.intp), np.arange(len(crews)))
+    cut(np.arange(len(problem.visits)), np.arange(len(shifts_of)))
     return _with_their_shifts(problem, areas)
 
 

@@ -164,7 +164,7 @@ class _InAreas:
     def pieces(self) -> list[Piece]:
         """Return the areas of the last round with their drafts."""
         with ThreadPoolExecutor(cores()) as pool:
-            areas = first_cut(self._plane, range(len(self._problem.visits)), FIRST_VISITS)
+            areas = first_cut(self._plane, FIRST_VISITS)
             searched = list(pool.map(self._first, areas))
             self._take_over(searched)
             rounds = _rounds(self._budget, len(self._problem.visits))

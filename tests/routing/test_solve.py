@@ -156,7 +156,7 @@ def test_more_visits_than_one_area_takes_are_planned_in_areas(monkeypatch: pytes
 
 def test_the_first_cut_goes_across_the_map_and_keeps_a_technician_in_one_piece() -> None:
     week = city_week(70, 6, 2)
-    cut = first_cut(mapped(week), range(70), 20)
+    cut = first_cut(mapped(week), 20)
     assert len(cut) == 4
     assert sorted(visit for visits, _ in cut for visit in visits) == list(range(70))
     assert sorted(shift for _, shifts in cut for shift in shifts) == list(range(12))
@@ -164,7 +164,7 @@ def test_the_first_cut_goes_across_the_map_and_keeps_a_technician_in_one_piece()
     assert sum(map(len, people)) == 6
     alone = city_week(5, 1, 1)
     plane = mapped(alone)
-    areas = first_cut(plane, range(5), 2)
+    areas = first_cut(plane, 2)
     assert [shifts for _, shifts in areas] == [[0], [], []]  # one technician: the dearest visits are his
     assert sorted(visit for visits, _ in areas for visit in visits) == list(range(5))
 
@@ -184,7 +184,7 @@ def test_what_is_tied_to_a_shift_is_planned_in_its_area_however_the_map_is_cut()
     visits = tuple(tied(number, one) if number < 16 else one for number, one in enumerate(week.visits))
     whole = msgspec.structs.replace(week, visits=visits)
     plane = mapped(whole)
-    areas = first_cut(plane, range(40), 10)
+    areas = first_cut(plane, 10)
     assert len(areas) == 4
     assert sorted(visit for visits, _ in areas for visit in visits) == list(range(40))
     for visits_of, shifts_of in areas:
