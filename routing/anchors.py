@@ -11,6 +11,7 @@ from routing import arrays as columns
 from routing.arrays import FOREVER
 from routing.draft import Draft
 from routing.instance import Instance
+from routing.problem import coupled
 from routing.stays import Stays
 
 CLOSED: Final = (FOREVER, -1)
@@ -193,9 +194,8 @@ class Anchors:
 
     def _ordered(self) -> list[int]:
         whole = self._stays.whole
-        chosen = [
-            n for n, visit in enumerate(whole.visits) if visit.technicians > 1 or n in self.after or n in self.followers
-        ]
+        bound = coupled(whole)
+        chosen = [number for number, visit in enumerate(whole.visits) if visit.id in bound]
         chosen.sort(key=lambda n: (whole.visits[n].priority, whole.visits[n].commitment_due or FOREVER, n))
         chosen.sort(key=self._depth)
         return chosen

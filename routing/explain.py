@@ -16,7 +16,7 @@ from routing.exclusions import Exclusions
 from routing.instance import VisitData
 from routing.obstacles import OBSTACLES, Attempts, Positions, attempts, positions
 from routing.plan import Basis, Late, Reason, Unplanned
-from routing.problem import Problem
+from routing.problem import Problem, coupled
 from routing.texts import Facts
 
 MAX_INSERTIONS: Final = 4_000
@@ -43,7 +43,7 @@ class Explainer:
         self._not_looked_at = not_looked_at
         self._draft = draft
         self._instance = base.instance
-        self._bound = _bound(base.instance.problem)
+        self._coupled = coupled(base.instance.problem)
         self._until = until
         self._exclusions = Exclusions(base, whole)
         self._proven: dict[int, bool] = {}
@@ -179,7 +179,7 @@ class Explainer:
                 yield Reason(code=missed.unreachable, basis=basis, facts=facts | {"earliest": earliest})
             elif self._over() or visit in self._not_looked_at:
                 yield NOT_LOOKED_AT
-            elif self._instance.problem.visits[visit].id in self._bound:
+            elif self._instance.problem.visits[visit].id in self._coupled:  # trying it alone says nothing of the others
                 yield Reason(code="no_earlier_as_bound", basis="searched", facts=facts)
             else:
                 tries = tries or self._tried_elsewhere(visit, share)
@@ -196,15 +196,6 @@ class Explainer:
             without.replace(shift, rest)
             gain = route.price - rest.price
         return _Elsewhere(attempts(without, visit, share), gain, self._instance.problem.most_changes or 0)
-
-
-def _bound(problem: Problem) -> frozenset[str]:
-    """Return the visits, by name, whose time others hold: whoever comes along, or the visit before or after.
-
-    Where one could go without them is not tried: that would say nothing of all of them together.
-    """
-    coupled = [one for one in problem.visits if one.technicians > 1 or one.follows is not None]
-    return frozenset(name for one in coupled for name in (one.id, one.follows and one.follows.visit) if name)
 
 
 class _Missed(NamedTuple):

@@ -17,10 +17,10 @@ from routing.day import Pause, with_day
 from routing.draft import Draft, empty_draft, overloaded, simulate_route
 from routing.instance import Instance, prepare
 from routing.limits import MAX_HORIZON_SECONDS
-from routing.problem import Problem, Shift, Visit
+from routing.problem import Problem, Shift, Visit, coupled
 from routing.redraft import plan_of
 from routing.simulate import RouteTimes, simulated
-from routing.stays import Stays, apart, coupled
+from routing.stays import Stays, apart
 from routing.texts import Facts
 from routing.travel import TravelTable
 from routing.validate import validate

@@ -22,11 +22,10 @@ from routing.insertion import in_order, moved, ranked
 from routing.instance import Instance
 from routing.obstacles import obstacle
 from routing.plan import Plan, Route, Stop
-from routing.problem import Problem, ProblemError, Shift, Visit, visit_number
+from routing.problem import Problem, ProblemError, Shift, Visit, coupled, visit_number
 from routing.redraft import draft_of, left_out, plan_of, unbound
 from routing.scan import candidates, inserted
 from routing.simulate import RouteTimes, arrival, simulated
-from routing.stays import coupled
 from routing.texts import Facts
 
 OF_PLANS_ONLY: Final = frozenset({"unplanned_without_reason", "late_list_wrong", "late_without_reason", "cost_wrong"})

@@ -10,9 +10,8 @@ from routing.draft import empty_draft, simulate_route
 from routing.finish import Piece, finished
 from routing.limits import AREA_VISITS, WHOLE_VISITS
 from routing.plan import Plan, Status
-from routing.problem import Problem, ProblemError
+from routing.problem import Problem, ProblemError, coupled
 from routing.redraft import draft_of, kept_in_vans
-from routing.stays import coupled
 
 WORST_FIRST: Final[tuple[Status, ...]] = ("cancelled", "seconds", "solutions", "complete")
 """What a joined plan says of its search: how that piece's ended which was cut off soonest."""

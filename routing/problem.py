@@ -295,6 +295,12 @@ def visit_number(problem: Problem, name: str) -> int:
     return found
 
 
+def coupled(problem: Problem) -> frozenset[str]:
+    """Return the ids of visits that depend on others or have others depend on them: crews, and one behind another."""
+    bound = [visit for visit in problem.visits if visit.technicians > 1 or visit.follows is not None]
+    return frozenset(visit.id for visit in bound).union(visit.follows.visit for visit in bound if visit.follows)
+
+
 def delay_second(visit: Visit, prices: Prices) -> int:
     """Return the price of each second that service of `visit` starts later than it could."""
     return prices.delay_second.of(visit.priority) * visit.delay_per_mille // 1_000

@@ -9,8 +9,8 @@ from routing.differences import late_of
 from routing.draft import Draft, empty_draft, simulate_route
 from routing.instance import Instance, prepare
 from routing.plan import Plan, Route, Unplanned
-from routing.problem import Problem, ProblemError
-from routing.stays import apart, coupled
+from routing.problem import Problem, ProblemError, coupled
+from routing.stays import apart
 from routing.travel import TravelTable
 from routing.validate import validate
 from routing.van_stock import from_vans

@@ -14,9 +14,9 @@ from routing.improve import Report, Slice, Start, cores, drafted, first_plan, im
 from routing.instance import prepare
 from routing.limits import AREA_VISITS, FIRST_VISITS, WHOLE_VISITS
 from routing.plan import Plan, Progress
-from routing.problem import Problem, ProblemError
+from routing.problem import Problem, ProblemError, coupled
 from routing.scan import fill
-from routing.stays import apart, coupled
+from routing.stays import apart
 from routing.stop import Budget, StopWhen
 from routing.validate import validate
 

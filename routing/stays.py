@@ -6,12 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from routing.draft import Draft, driven
-from routing.problem import Problem, ProblemError, Visit, Window
-
-
-def coupled(problem: Problem) -> bool:
-    """Return whether some visits of `problem` depend on others."""
-    return any(visit.technicians > 1 or visit.follows is not None for visit in problem.visits)
+from routing.problem import Problem, ProblemError, Visit, Window, coupled
 
 
 @dataclass(frozen=True, slots=True)

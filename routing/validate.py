@@ -21,6 +21,7 @@ from routing.problem import (
     Shift,
     Visit,
     Window,
+    coupled,
 )
 
 
@@ -77,7 +78,7 @@ def _check_sizes(problem: Problem) -> None:
     _check_count("van_stock", len(problem.van_stock), limits.MAX_STOCK)
     _check_count("away", len(problem.away), limits.MAX_AWAY)
     _check_count("shifts", len(problem.shifts), limits.MAX_SHIFTS)
-    bound = any(visit.technicians > 1 or visit.follows is not None for visit in problem.visits)
+    bound = coupled(problem)
     _check_count("visits", len(problem.visits), limits.MAX_COUPLED_VISITS if bound else limits.MAX_VISITS)
     if bound or problem.most_changes is not None:
         stays = sum(max(1, visit.technicians) for visit in problem.visits)

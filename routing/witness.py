@@ -19,7 +19,7 @@ from routing.draft import Draft, DraftRoute, simulate_route
 from routing.explain import NOT_LOOKED_AT
 from routing.instance import Instance, prepare
 from routing.plan import Plan, Reason, Stop
-from routing.problem import Problem, ProblemError, Visit, told_anew
+from routing.problem import Problem, ProblemError, Visit, coupled, told_anew
 from routing.relax import Relaxation, relaxed
 from routing.simulate import late_price, promise_price
 from routing.validate import validate
@@ -204,13 +204,13 @@ def _anchors(problem: Problem, plan: Plan) -> dict[int, tuple[int, int]]:
 
     Planned ones: as they are planned. One without a place: when what it follows is over.
     """
-    followed = {visit.follows.visit for visit in problem.visits if visit.follows is not None}
+    bound = coupled(problem)
     planned = {stop.visit: stop for stop in stops_of(plan.routes)}
     found: dict[int, tuple[int, int]] = {}
     for number, visit in enumerate(problem.visits):
         own = planned.get(visit.id)
         before = planned.get(visit.follows.visit) if visit.follows is not None else None
-        if own is not None and (visit.technicians > 1 or visit.follows is not None or visit.id in followed):
+        if own is not None and visit.id in bound:
             found[number] = own.start, own.start
         elif own is None and before is not None and visit.follows is not None:
             most = FOREVER if visit.follows.most_gap is None else before.departure + visit.follows.most_gap
