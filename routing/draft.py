@@ -128,6 +128,18 @@ def overloaded(instance: Instance, shift: int, visits: Sequence[int]) -> bool:
     return bool(capacity < FOREVER and instance.arrays.visit[list(visits), columns.LOAD].sum() > capacity)
 
 
+def taken_out(draft: Draft, visit: int) -> tuple[Draft, int]:
+    """Return the draft without the planned `visit`, and what that saves; itself and 0 where rules keep it there."""
+    shift = next(number for number, route in enumerate(draft.routes) if visit in route.visits)
+    route = draft.routes[shift]
+    rest = simulate_route(draft.instance, shift, [one for one in route.visits if one != visit])
+    if rest is None:
+        return draft, 0
+    left = draft.copy()
+    left.replace(shift, rest)
+    return left, route.price - rest.price
+
+
 def driven(instance: Instance, shift: int, visits: Sequence[int]) -> DraftRoute:
     """Return the route of `visits`, which are known to fit."""
     route = simulate_route(instance, shift, visits)

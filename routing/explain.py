@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Final, NamedTuple
 
 from routing.arrays import FOREVER
-from routing.draft import Draft, simulate_route
+from routing.draft import Draft, taken_out
 from routing.exclusions import Exclusions
 from routing.instance import VisitData
 from routing.obstacles import OBSTACLES, Attempts, Positions, attempts, positions
@@ -187,14 +187,7 @@ class Explainer:
 
     def _tried_elsewhere(self, visit: int, share: int) -> "_Elsewhere":
         """Take the visit out and try it everywhere else."""
-        without = self._draft.copy()
-        shift = next(index for index, route in enumerate(without.routes) if visit in route.visits)
-        route = without.routes[shift]
-        rest = simulate_route(self._instance, shift, [index for index in route.visits if index != visit])
-        gain = 0
-        if rest is not None:
-            without.replace(shift, rest)
-            gain = route.price - rest.price
+        without, gain = taken_out(self._draft, visit)
         return _Elsewhere(attempts(without, visit, share), gain, self._instance.problem.most_changes or 0)
 
 

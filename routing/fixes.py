@@ -17,7 +17,7 @@ import msgspec
 from routing.answers import Fix, Fixes, Outcome
 from routing.assemble import route_of
 from routing.differences import added_cost, late_of
-from routing.draft import Draft, simulate_route
+from routing.draft import Draft, simulate_route, taken_out
 from routing.exchange import exchanges
 from routing.ortools.exact import solver
 from routing.plan import Plan
@@ -89,14 +89,7 @@ class _Search:
         if late is None:
             raise ProblemError("visit_planned", f"visit '{self.visit.id}'")
         self.witnesses.as_promised = not late.late_seconds
-        taken = self.draft.copy()
-        shift = next(number for number, route in enumerate(taken.routes) if self.index in route.visits)
-        old = taken.routes[shift]
-        rest = simulate_route(taken.instance, shift, [one for one in old.visits if one != self.index])
-        if rest is None:
-            return self.draft, 0
-        taken.replace(shift, rest)
-        return taken, old.price - rest.price
+        return taken_out(self.draft, self.index)
 
     def found(self) -> Fixes:
         """Return what was found."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from routing.answers import Alternative, Placement, Why
-from routing.draft import Draft, simulate_route
+from routing.draft import Draft, taken_out
 from routing.eligible import exclusion
 from routing.live import what_if
 from routing.plan import Plan
@@ -49,10 +49,7 @@ def _rank(one: Alternative) -> tuple[bool, bool, int, str]:
 
 def _best_shifts(draft: Draft, visit: int, held: int) -> Iterator[Shift]:
     """Yield one shift of every other technician: where the visit costs least, else the nearest in time that may."""
-    problem, without = draft.instance.problem, draft.copy()
-    rest = simulate_route(draft.instance, held, [one for one in draft.routes[held].visits if one != visit])
-    if rest is not None:
-        without.replace(held, rest)
+    problem, (without, _) = draft.instance.problem, taken_out(draft, visit)
     own, seen = problem.shifts[held], {problem.shifts[held].technician}
     cheapest = [shift for _, shift, _ in candidates(without, visit)]
     able = set(draft.instance.eligible[visit])
