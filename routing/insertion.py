@@ -9,7 +9,7 @@ import msgspec
 
 from routing.answers import Moved, Proposal
 from routing.assemble import assembled, route_of
-from routing.differences import driving, overtime
+from routing.differences import driving, late_of, overtime
 from routing.draft import Draft, DraftRoute, empty_draft
 from routing.explain import Explainer
 from routing.finish import passed
@@ -73,7 +73,7 @@ def insert(problem: Problem, plan: Plan, proposal: Proposal) -> Plan:
         routes=routes,
         cost=cost,
         unplanned=tuple(one for one in plan.unplanned if one.visit != proposal.visit),
-        late=_late(problem, draft, plan),
+        late=_late(problem, draft, routes, plan),
     )
     return passed(problem, changed, draft.price())
 
@@ -161,18 +161,13 @@ def moved(problem: Problem, old: Sequence[Route], new: Sequence[Route]) -> tuple
     )  # fmt: skip
 
 
-def _late(problem: Problem, draft: Draft, plan: Plan) -> tuple[Late, ...]:
-    """Return the late visits of `draft`: those of `plan` with their reasons, and what is newly late explained."""
+def _late(problem: Problem, draft: Draft, routes: Sequence[Route], plan: Plan) -> tuple[Late, ...]:
+    """Return the late visits of a draft with these routes: those of `plan` with their reasons, the others explained."""
     known = {late.visit: late.reasons for late in plan.late}
     visits = draft.instance.problem.visits
     news = frozenset(index for index, visit in enumerate(visits) if visit.id not in known)
     found = {late.visit: late for late in Explainer(empty_draft(draft.instance), draft).late(news)}
-    for route in draft.routes:
-        for visit, start in zip(route.visits, route.starts(), strict=True):
-            name, data = visits[visit].id, draft.instance.visits[visit]
-            if name in known and start > min(data.due, data.promise_end):
-                found[name] = Late(
-                    visit=name, late_seconds=max(0, start - data.due),
-                    promise_late_seconds=max(0, start - data.promise_end), reasons=known[name],
-                )  # fmt: skip
+    for late in late_of(routes):
+        if late.visit in known:
+            found[late.visit] = msgspec.structs.replace(late, reasons=known[late.visit])
     return tuple(found[visit.id] for visit in problem.visits if visit.id in found)
