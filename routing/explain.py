@@ -26,14 +26,15 @@ MIN_INSERTIONS: Final = 20
 EXPLAIN_SECONDS: Final = 4.0
 """Trying where the visits of one plan could go that ended because its time was over."""
 NOT_LOOKED_AT: Final = Reason(code="not_looked_at", basis="searched", facts={})
+NO_TURN: Final = Reason(code="no_turn", basis="searched", facts={})
 
 
 class Explainer:
     """Explains the visits of one draft; `base` holds its frozen visits only.
 
     Where the draft is of one area, `whole` is the problem it is part of: what is called proven holds for all of it.
-    From `until` on (`time.monotonic`) nothing is tried any more, and what is left is said not to have been looked at,
-    as are the visits that are `not_looked_at` already.
+    From `until` on (`time.monotonic`) nothing is tried any more, and what is left is said not to have been looked at.
+    For `not_looked_at` the search itself had no time, which is said instead.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Explainer:
         """Return that nothing was found for all of a crew at once, or behind what a visit must follow, if it has to."""
         wanted = self._instance.problem.visits[visit]
         if visit in self._not_looked_at:
-            return NOT_LOOKED_AT
+            return NO_TURN
         if wanted.technicians > 1:
             facts: Facts = {"needed": wanted.technicians, "able": self._exclusions.able_in_a_crew(visit)}
             return Reason(code="no_common_start", basis="searched", facts=facts)
@@ -177,7 +178,9 @@ class Explainer:
             if data.frozen or earliest > missed.moment:
                 basis = "proven" if data.frozen else self._exclusions.bound_basis
                 yield Reason(code=missed.unreachable, basis=basis, facts=facts | {"earliest": earliest})
-            elif self._over() or visit in self._not_looked_at:
+            elif visit in self._not_looked_at:
+                yield NO_TURN
+            elif self._over():
                 yield NOT_LOOKED_AT
             elif self._instance.problem.visits[visit].id in self._coupled:  # trying it alone says nothing of the others
                 yield Reason(code="no_earlier_as_bound", basis="searched", facts=facts)

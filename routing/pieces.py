@@ -7,6 +7,7 @@ import msgspec
 
 from routing.areas import cut_along_routes, mapped
 from routing.draft import empty_draft, simulate_route
+from routing.explain import NO_TURN
 from routing.finish import Piece, finished
 from routing.limits import AREA_VISITS, WHOLE_VISITS
 from routing.plan import Plan, Status
@@ -27,11 +28,18 @@ def join(problem: Problem, plans: Sequence[Plan], seed: int, *, at_once: int = W
     whole = msgspec.structs.replace(plans[0], routes=tuple(route for plan in plans for route in plan.routes))
     if coupled(problem) or len(problem.visits) <= at_once or not whole.routes:
         draft = draft_of(problem, whole)
-        pieces = [Piece(empty_draft(draft.instance), draft)]
+        pieces = [Piece(empty_draft(draft.instance), draft, _not_looked_at(problem, plans))]
     else:
         pieces = _by_area(problem, whole)
     solutions, ends = sum(plan.solutions for plan in plans), list[Status](plan.status for plan in plans)
     return finished(problem, pieces, status=min(ends, key=WORST_FIRST.index), seed=seed, solutions=solutions)
+
+
+def _not_looked_at(problem: Problem, plans: Sequence[Plan]) -> frozenset[int]:
+    """Return the visits for which no piece had time to look for a place."""
+    said = [one for plan in plans for one in (*plan.unplanned, *plan.late)]
+    names = {one.visit for one in said if NO_TURN in one.reasons}
+    return frozenset(index for index, visit in enumerate(problem.visits) if visit.id in names)
 
 
 def _by_area(problem: Problem, plan: Plan) -> list[Piece]:

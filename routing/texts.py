@@ -271,6 +271,11 @@ REASON_TEXTS: Final[Mapping[str, Text]] = {
         " Look at its fixes, or plan again for longer or for fewer at once.",
         "没有规则排除它，但需说明的上门太多，时间用完前未能尝试任何位置。请查看其办法，或延长时间、分单位重排。",
     ),
+    "no_turn": Text(
+        "No rule excludes it, but planning stopped before it had its turn. Plan again, for longer or for fewer at"
+        " once.",
+        "没有规则排除它，但还没轮到它，计划就已停止。请重新计划，或延长时间、分单位重排。",
+    ),
     "overdue": Text(
         "Its commitment ran out {overdue} before planning began; it is planned as soon as we found possible.",
         "其时限在计划开始前 {overdue}已过；已尽早安排。",

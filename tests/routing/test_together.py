@@ -229,8 +229,10 @@ def test_who_stops_at_once_is_told_that_a_crew_was_not_looked_for() -> None:
     case = day(visit("pair", "depot", technicians=2), visit("after", follows=Follows(visit="pair")))
     plan = solve(case, StopWhen(seconds=60, cancelled=lambda: True))
     told = {one.visit: one.reasons[0].code for one in plan.unplanned}
-    assert told == {"pair": "not_looked_at", "after": "follows_unplanned"}
+    assert told == {"pair": "no_turn", "after": "follows_unplanned"}
     assert violations(case, plan) == []
+    joined = join(case, [plan], seed=1)
+    assert {one.visit: one.reasons[0].code for one in joined.unplanned} == told, "joining looks for no place either"
 
 
 def test_crews_in_force_use_up_no_budget_of_changes_by_being_looked_at_last() -> None:

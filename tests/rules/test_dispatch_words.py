@@ -45,6 +45,8 @@ def test_a_full_van_and_a_visit_nobody_had_time_for_say_what_to_do() -> None:
     )
     assert "Look at its fixes, or plan again" in reason_text("not_looked_at", {}, "en")
     assert "请查看其办法" in reason_text("not_looked_at", {}, "zh")
+    assert "before it had its turn. Plan again" in reason_text("no_turn", {}, "en")
+    assert "还没轮到它，计划就已停止。请重新计划" in reason_text("no_turn", {}, "zh")
 
 
 @pytest.mark.parametrize("code", REASON_TEXTS)
