@@ -20,7 +20,7 @@ from sqlalchemy import select, text, update
 from backend.app import plan_worker
 from backend.cli import main
 from backend.core.sessions import Database
-from backend.dispatch import queue
+from backend.dispatch import child, queue, runner
 from backend.dispatch.child import Spares
 from backend.dispatch.desk import Desk as PlanDesk
 from backend.dispatch.models import PlanPart, PlanRun
@@ -40,6 +40,14 @@ ENDED = text(
     " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%pgqueuer%'"
 )
 """Ends the connections that wait for the queue, and says how many."""
+STUCK = """
+import signal, sys
+from routing import __main__ as planner, limits
+limits.CHILD_GRACE_SECONDS = 0.1
+planner.bound(planner.Parent(sys.stdin.fileno(), sys.stdout.buffer).request())
+signal.pause()
+"""
+"""The program of a planner that keeps to its limits and never answers."""
 LEASE_SECONDS = 1.0
 CUT_VISITS = 4
 SHORT = 0.2
@@ -144,6 +152,25 @@ async def test_joining_that_ends_every_worker_is_given_up_and_says_so(postgresql
     seen = ok(await chen_jing.get(f"/plans/{plan['id']}"))
     assert (seen["state"], seen["error"]["code"]) == ("failed", "plan_interrupted")
     assert not await worker(postgresql).run_one()
+
+
+async def test_joining_has_a_time_limit_of_its_own_however_long_the_plan_may_take(
+    postgresql: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chen_jing = await two_units_work(postgresql, 8)
+    plan = await wish(chen_jing, postgresql, "company", seconds=SHORT)
+    for _ in range(3):
+        assert await worker(postgresql).run_one()
+    async with postgresql.database.write() as session:
+        await session.execute(update(PlanRun).values(seconds=2 * PATIENCE))
+    monkeypatch.setattr(runner, "JOIN_SECONDS", 0.1)
+    monkeypatch.setattr(child, "PROGRAM", (sys.executable, "-c", STUCK))
+    began = time.monotonic()
+    assert await worker(postgresql).run_one()
+    assert time.monotonic() - began < PATIENCE
+    seen = ok(await chen_jing.get(f"/plans/{plan['id']}"))
+    assert (seen["state"], seen["error"]["code"]) == ("failed", "planner_died")
+    assert str(-signal.SIGALRM) in seen["error"]["en"], "its own alarm ended it"
 
 
 async def test_one_more_person_belongs_to_the_part_of_whom_they_work_like(postgresql: Office) -> None:
