@@ -13,7 +13,7 @@ import numpy as np
 from routing import arrays as columns
 from routing.arrays import FOREVER, Arrays
 from routing.problem import Prices, Problem, Shift
-from routing.simulate import PER_MILLE, RouteTimes, simulated
+from routing.simulate import PER_MILLE, Reached, RouteTimes, simulated
 
 
 class Pause(NamedTuple):
@@ -64,14 +64,15 @@ def frozen_routes(problem: Problem, shift_index: Mapping[str, int]) -> tuple[tup
     return tuple(tuple(index for _, index in sorted(route)) for route in routes)
 
 
-def with_day(arrays: Arrays, day: ShiftData) -> Arrays:
-    """Return `arrays` with the start, the end and the breaks of one shift changed to those of `day`."""
+def simulated_on(day: ShiftData, arrays: Arrays, visits: Sequence[int]) -> RouteTimes | Reached:
+    """Return what `visits` come to on a day that begins, ends or pauses otherwise than `arrays` have it."""
     rows = arrays.shift.copy()
     rows[day.index, columns.START], rows[day.index, columns.LAST] = day.start, day.last
     rows[day.index, columns.PAUSES_FROM] = len(arrays.pause)
     rows[day.index, columns.PAUSES_UNTIL] = len(arrays.pause) + len(day.pauses)
     pauses = np.array(day.pauses, dtype=np.int64).reshape(-1, 3)
-    return arrays._replace(shift=rows, pause=np.concatenate([arrays.pause, pauses]))
+    changed = arrays._replace(shift=rows, pause=np.concatenate([arrays.pause, pauses]))
+    return simulated(changed, day.index, visits)
 
 
 def fitted(
@@ -114,8 +115,7 @@ def _fitted(arrays: Arrays, day: ShiftData, frozen: Sequence[int]) -> ShiftData:
     kept = [pause for pause in day.pauses if pause.latest >= undisturbed.stops[-1].ends]
     for pause in day.pauses:
         if pause not in kept:
-            changed = replace(endless, pauses=tuple(sorted([*kept, pause])))
-            times = simulated(with_day(arrays, changed), day.index, frozen)
+            times = simulated_on(replace(endless, pauses=tuple(sorted([*kept, pause]))), arrays, frozen)
             if isinstance(times, RouteTimes) and times.starts() == undisturbed.starts():
                 kept.append(pause)
     rested = replace(endless, pauses=tuple(sorted(kept)))
@@ -123,7 +123,7 @@ def _fitted(arrays: Arrays, day: ShiftData, frozen: Sequence[int]) -> ShiftData:
 
 
 def _driven(arrays: Arrays, day: ShiftData, frozen: Sequence[int]) -> RouteTimes:
-    times = simulated(with_day(arrays, day), day.index, frozen)
+    times = simulated_on(day, arrays, frozen)
     if not isinstance(times, RouteTimes):
         raise AssertionError("frozen visits fit a day without end and without the breaks in their way")  # noqa: TRY004
     return times

@@ -13,13 +13,13 @@ import msgspec
 from routing.anchors import Anchors, starts_of
 from routing.answers import InForce, Misfit
 from routing.arrays import FOREVER
-from routing.day import Pause, with_day
+from routing.day import Pause, simulated_on
 from routing.draft import Draft, empty_draft, overloaded, simulate_route
 from routing.instance import Instance, prepare
 from routing.limits import MAX_HORIZON_SECONDS
 from routing.problem import Problem, Shift, Visit, coupled
 from routing.redraft import plan_of
-from routing.simulate import RouteTimes, simulated
+from routing.simulate import RouteTimes
 from routing.stays import Stays, apart
 from routing.texts import Facts
 from routing.travel import TravelTable
@@ -104,8 +104,7 @@ def _with_room(problem: Problem, instance: Instance, number: int, visits: list[i
     for left_out in chain.from_iterable(combinations(day.pauses, count) for count in range(len(day.pauses) + 1)):
         pauses = tuple(pause for pause in day.pauses if pause not in left_out)
         for end in (day.last, max(day.last, last)):
-            changed = with_day(instance.arrays, replace(day, pauses=pauses, last=end))
-            times = simulated(changed, number, visits)
+            times = simulated_on(replace(day, pauses=pauses, last=end), instance.arrays, visits)
             if isinstance(times, RouteTimes):
                 lost = sum(pause.duration for pause in left_out)
                 found.append((max(0, times.back - allowed) + lost, len(left_out), times.back, left_out))

@@ -14,7 +14,7 @@ from routing import arrays as columns
 from routing.answers import Broken, Lateness, Overtime, Placement, Proposal, WhatIf
 from routing.arrays import FOREVER
 from routing.check import violations
-from routing.day import Pause, with_day
+from routing.day import Pause, simulated_on
 from routing.differences import added_cost, driving, overtime, stops_of
 from routing.draft import Draft, driven, simulate_route
 from routing.eligible import exclusion
@@ -25,7 +25,7 @@ from routing.plan import Plan, Route, Stop
 from routing.problem import Problem, ProblemError, Shift, Visit, coupled, visit_number
 from routing.redraft import draft_of, left_out, plan_of, unbound
 from routing.scan import candidates, inserted
-from routing.simulate import RouteTimes, arrival, simulated
+from routing.simulate import RouteTimes, arrival
 from routing.texts import Facts
 
 OF_PLANS_ONLY: Final = frozenset({"unplanned_without_reason", "late_list_wrong", "late_without_reason", "cost_wrong"})
@@ -258,7 +258,7 @@ def _broken(instance: Instance, shift: int, sequence: list[int], position: int) 
     """Return the rule that excludes the order `sequence` with the visit that moved at `position`, with its figures."""
     day, code = instance.shifts[shift], obstacle(instance, shift, sequence, position)
     endless = replace(day, last=FOREVER)
-    unbroken = simulated(with_day(instance.arrays, replace(endless, pauses=())), shift, sequence)
+    unbroken = simulated_on(replace(endless, pauses=()), instance.arrays, sequence)
     if code == "van_full":
         loads = instance.arrays.visit[sequence, columns.LOAD]
         room = int(instance.arrays.shift[shift, columns.CAPACITY])
@@ -267,7 +267,7 @@ def _broken(instance: Instance, shift: int, sequence: list[int], position: int) 
         pause = _in_the_way(instance, shift, sequence)
         return Broken(code=code, facts={"earliest": pause.earliest, "latest": pause.latest})
     if isinstance(unbroken, RouteTimes):
-        rested = simulated(with_day(instance.arrays, endless), shift, sequence)
+        rested = simulated_on(endless, instance.arrays, sequence)
         back = rested.back if isinstance(rested, RouteTimes) else unbroken.back
         return Broken(code="late_back", facts={"back": back, "last": day.last})
     missed = sequence[unbroken.visits]
@@ -285,7 +285,7 @@ def _in_the_way(instance: Instance, shift: int, sequence: list[int]) -> Pause:
     day = instance.shifts[shift]
     for pause in day.pauses:
         others = replace(day, pauses=tuple(one for one in day.pauses if one != pause))
-        if isinstance(simulated(with_day(instance.arrays, others), shift, sequence), RouteTimes):
+        if isinstance(simulated_on(others, instance.arrays, sequence), RouteTimes):
             return pause
     return day.pauses[0]
 

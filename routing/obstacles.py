@@ -7,11 +7,11 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from routing.arrays import FOREVER, Integers
-from routing.day import with_day
+from routing.day import simulated_on
 from routing.draft import Draft, DraftRoute, overloaded
 from routing.instance import Instance
 from routing.scan import inserted
-from routing.simulate import Reached, simulated
+from routing.simulate import Reached
 
 Obstacle: TypeAlias = Literal["late_back", "window_missed", "later_visit_missed", "no_break", "van_full"]
 OBSTACLES: Final[tuple[Obstacle, ...]] = (
@@ -88,9 +88,9 @@ def obstacle(instance: Instance, shift: int, visits: list[int], position: int) -
     if overloaded(instance, shift, visits):
         return "van_full"
     unbroken = replace(day, pauses=())
-    if not isinstance(simulated(with_day(instance.arrays, unbroken), shift, visits), Reached):
+    if not isinstance(simulated_on(unbroken, instance.arrays, visits), Reached):
         return "no_break"
-    endless = simulated(with_day(instance.arrays, replace(unbroken, last=FOREVER)), shift, visits)
+    endless = simulated_on(replace(unbroken, last=FOREVER), instance.arrays, visits)
     if not isinstance(endless, Reached):
         return "late_back"
     return "window_missed" if endless.visits <= position else "later_visit_missed"
