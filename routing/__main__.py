@@ -8,7 +8,6 @@ it, and its memory is bounded. No thread waits for a wish to stop: the search as
 """
 
 import os
-import resource
 import select
 import signal
 import sys
@@ -19,7 +18,7 @@ from functools import cache
 from threading import Lock
 from typing import Any, BinaryIO, Final
 
-from routing import limits
+from routing import limits, memory
 from routing.kernel.cache import prefer_compiled
 from routing.plan import Progress
 from routing.problem import ProblemError
@@ -28,9 +27,6 @@ from routing.stop import StopWhen
 from routing.validate import validate
 
 CHUNK_BYTES = 1 << 20
-UNMAPPED = ("failed to map segment", "libllvmlite")
-"""What the system's loader, and numba's compiler, say when a library finds no room in the address space."""
-
 WITHOUT: Final[dict[str, Any]] = {"scipy.linalg": None}
 """What numba would load in passing where it is installed: a fifth of the time of loading, for products nobody forms."""
 
@@ -93,31 +89,19 @@ class Parent:
 
 
 def bound(request: Request) -> None:
-    """Make the system end this process when it outlives its limits, and refuse it memory beyond them."""
+    """Make the system end this process when it outlives its limits, and refuse it memory beyond them.
+
+    Raises MemoryError when what is loaded already, in a warm process, takes more than the request allows.
+    """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     seconds = request.stop.seconds or limits.MAX_SOLVE_SECONDS
     signal.setitimer(signal.ITIMER_REAL, seconds + limits.CHILD_GRACE_SECONDS)
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (address_space(request), hard))
-
-
-def used_address_space() -> int:
-    """Return the bytes of address space this process uses now."""
-    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - at once, without loading more
-        return int(statm.read().split()[0]) * resource.getpagesize()
+    memory.bound(address_space(request))
 
 
 def address_space(request: Request) -> int:
-    """Return the bytes of address space this process may use; never more than the system allows it."""
-    wanted = request.stop.address_space_bytes or limits.CHILD_ADDRESS_SPACE_BYTES
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-
-
-def must_fit(request: Request) -> None:
-    """Raise MemoryError when what is loaded already, in a warm process, takes more than the request allows."""
-    if used_address_space() > address_space(request):
-        raise MemoryError
+    """Return the bytes of address space the request allows this process."""
+    return request.stop.address_space_bytes or limits.CHILD_ADDRESS_SPACE_BYTES
 
 
 def answer(parent: Parent) -> Message:
@@ -130,7 +114,6 @@ def answer(parent: Parent) -> Message:
     try:
         stop = StopWhen(seconds=request.stop.seconds, solutions=request.stop.solutions, cancelled=parent.cancelled)
         bound(request)
-        must_fit(request)
         load()  # a bad request was answered before this second of loading, and the search's own seconds begin after it
         from routing.pieces import join  # noqa: PLC0415
         from routing.solve import solve  # noqa: PLC0415
@@ -141,9 +124,9 @@ def answer(parent: Parent) -> Message:
     except ProblemError as error:
         return Message(error=fault(error))
     except (MemoryError, ImportError, OSError) as error:
-        if not isinstance(error, MemoryError) and not any(words in str(error) for words in UNMAPPED):
+        if not memory.was_lacking(error):
             raise
-        refused = ProblemError("out_of_memory", "process", limit=address_space(request))
+        refused = ProblemError("out_of_memory", "process", limit=memory.allowed(address_space(request)))
         return Message(error=fault(refused))
 
 
@@ -185,11 +168,7 @@ def plan() -> int:
 def desk(address_space_bytes: int) -> int:
     """Answer questions until the pipe is closed; return 0. Raises MemoryError where the search itself has no room."""
     load()
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = address_space_bytes if hard == resource.RLIM_INFINITY else min(address_space_bytes, hard)
-    if used_address_space() > wanted:
-        raise MemoryError
-    resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+    memory.bound(address_space_bytes)
     with suppress(BrokenPipeError):
         attend(sys.stdin.buffer, sys.stdout.buffer)
     return 0

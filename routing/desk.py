@@ -14,7 +14,6 @@ Who asks does not load what answers. A function raises `ProblemError` for what i
 the problem and the plan alone is derived once a sheet: `sheet.derived(prepared)`. The travel table, first of all.
 """
 
-import resource
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
+from routing import memory
 from routing.answers import Fixes, InForce, Proposal, WhatIf, Why
 from routing.check import Violation, violations
 from routing.draft import Draft
@@ -226,7 +226,7 @@ def respond(sheets: Sheets, line: bytes) -> DeskAnswer:
         return DeskAnswer(error=fault(error))
     except MemoryError:
         sheets.forget()
-        return DeskAnswer(error=fault(ProblemError("out_of_memory", "process", limit=address_space())))
+        return DeskAnswer(error=fault(ProblemError("out_of_memory", "process", limit=memory.most())))
 
 
 def _kinds() -> Any:
@@ -242,8 +242,3 @@ def _read(line: bytes, kind: Any) -> Any:
         return msgspec.json.decode(line, type=kind)
     except msgspec.DecodeError as error:
         raise ProblemError("request_unreadable", "request", detail=str(error)) from error
-
-
-def address_space() -> int:
-    """Return the bytes of address space this process may use."""
-    return resource.getrlimit(resource.RLIMIT_AS)[0]

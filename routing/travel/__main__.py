@@ -1,6 +1,5 @@
 """``python -m routing.travel``: answer one question about a road network, within bounded memory, and end."""
 
-import resource
 import sys
 from pathlib import Path
 from typing import Final
@@ -8,30 +7,27 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from routing import memory
 from routing.travel.asking import RoadAnswer, RoadRefusal, RoadRequest, packed
 from routing.travel.osm import RoadFileError, load_roads
 from routing.travel.roads import RoadLegs, RoadRouter
 
-UNMAPPED: Final = "failed to map segment"
-"""What the system's loader says when a library finds no room in the address space."""
 BYTES_A_MB: Final = 1024 * 1024
 
 
 def main() -> None:
     """Read a request from standard input, write the answer to standard output."""
     request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=RoadRequest)
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    most = request.address_space_bytes if hard == resource.RLIM_INFINITY else min(request.address_space_bytes, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
     try:
+        memory.bound(request.address_space_bytes)
         answer = answered(request)
     except RoadFileError as error:
         answer = refused(error)
     except (MemoryError, ImportError) as error:
-        if not isinstance(error, MemoryError) and UNMAPPED not in str(error):
+        if not memory.was_lacking(error):
             raise
-        name = Path(request.file).name
-        answer = refused(RoadFileError("roads_out_of_memory", name=name, megabytes=most // BYTES_A_MB))
+        megabytes = memory.allowed(request.address_space_bytes) // BYTES_A_MB
+        answer = refused(RoadFileError("roads_out_of_memory", name=Path(request.file).name, megabytes=megabytes))
     sys.stdout.buffer.write(msgspec.msgpack.encode(answer))
 
 
