@@ -13,7 +13,6 @@ import msgspec
 from routing.limits import MAX_HORIZON_SECONDS, MAX_WINDOWS_PER_VISIT, SECONDS_PER_DAY
 from routing.plan import Route
 from routing.problem import Away, Break, PartNeed, Problem, Shift, VanStock, Visit, Window
-from routing.texts import Facts
 
 Kind: TypeAlias = Literal[
     "overtime", "shift_earlier", "shift_added", "skill", "allowed", "pin", "window", "promise", "deadline", "earliest",
@@ -53,15 +52,6 @@ class Relaxation(msgspec.Struct, frozen=True, kw_only=True):
     skills: tuple[str, ...] = ()
     parts: tuple[PartNeed, ...] = ()
     amount: int = 0
-
-    def facts(self) -> Facts:
-        """Return the figures its sentence needs (`routing.texts.FIX_TEXTS`)."""
-        return {
-            "visit": self.visit or "", "shift": self.shift or "", "technician": self.technician or "",
-            "minutes": self.seconds // 60, "opens": self.window.start if self.window else 0,
-            "closes": self.window.end if self.window else 0, "at": self.at or 0, "skills": list(self.skills),
-            "parts": [need.part for need in self.parts], "amount": self.amount,
-        }  # fmt: skip
 
 
 # --- carrying one out ---------------------------------------------------------------------------------------------

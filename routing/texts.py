@@ -378,11 +378,6 @@ def problem_text(code: str, where: str, facts: Facts, language: Language) -> str
     return _filled(PROBLEM_TEXTS[code], {"where": where, **facts}, language)
 
 
-def fix_text(kind: str, facts: Facts, language: Language) -> str:
-    """Return what gives way, as a part of a sentence."""
-    return _filled(FIX_TEXTS[kind], facts, language)
-
-
 def reason_text(code: str, facts: Facts, language: Language) -> str:
     """Return the sentence for a reason why a visit is unplanned or late; a number of seconds says that it is one."""
     unit = "s" if language == "en" else "秒"

@@ -14,10 +14,10 @@ from backend.dispatch.plan import LEFT_OUT_TEXTS
 from backend.dispatch.wording import reason_words
 from routing.answers import Broken, Fix, Fixes, Moved, Outcome
 from routing.plan import Cost, Reason
-from routing.problem import PartNeed, ProblemError
+from routing.problem import PartNeed, ProblemError, Window
 from routing.protocol import fault
-from routing.relax import Relaxation
-from routing.texts import REASON_TEXTS, Facts, reason_text
+from routing.relax import Kind, Relaxation
+from routing.texts import FIX_TEXTS, REASON_TEXTS, Facts, reason_text
 from tests.make import START, ZONE
 
 HOSPITAL = UUID(int=1)
@@ -79,6 +79,16 @@ def test_a_reason_says_lengths_times_of_day_and_parts_and_the_planner_alone_its_
         "医院 所需的电源板在 10:30 前备齐",
         "power board for 医院 is at hand by 10:30",
     )
+
+
+@pytest.mark.parametrize("kind", FIX_TEXTS)
+def test_whatever_gives_way_is_said_with_nothing_left_open(kind: Kind) -> None:
+    one = Relaxation(
+        kind=kind, visit="v1", shift="s1", technician="s1", seconds=1_800, window=Window(start=0, end=900), at=900,
+        skills=("cctv",), parts=(PartNeed(part="belt"),), amount=3,
+    )  # fmt: skip
+    for sentence in relaxation_words(one, NAMING):
+        assert "{" not in sentence
 
 
 @pytest.mark.parametrize(
