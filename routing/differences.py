@@ -54,28 +54,6 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     cost: Cost
 
 
-def placements(plan: Plan) -> dict[str, Placed]:
-    """Return where `plan` has each visit it serves (of a crew: its first route)."""
-    found: dict[str, Placed] = {}
-    for route in plan.routes:
-        for stop in route.stops:
-            placed = Placed(shift=route.shift, technician=route.technician, start=stop.start)
-            found.setdefault(stop.visit, placed)
-    return found
-
-
-def published(problem: Problem) -> dict[str, Placed]:
-    """Return where the plan in force has each visit, at the times people were given."""
-    technicians = {shift.id: shift.technician for shift in problem.shifts}
-    return {
-        visit.id: Placed(
-            shift=visit.previous.shift, technician=technicians[visit.previous.shift], start=visit.previous.start
-        )
-        for visit in problem.visits
-        if visit.previous is not None and visit.previous.shift in technicians
-    }
-
-
 def changes(problem: Problem, before: Mapping[str, Placed], after: Mapping[str, Placed]) -> tuple[Change, ...]:
     """Return every visit that differs, in the order of the problem."""
     found: list[Change] = []

@@ -7,7 +7,6 @@ All times and distances are multiplied by ten, so that they are whole.
 
 import math
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
@@ -109,9 +108,3 @@ def generated(customers: int = 1000, seed: int = 10) -> Instance:
         demand = min(50, max(1, round(random.gauss(18, 10))))
         rows.append(Customer(number, x, y, demand, centre - 5, centre + 5, service))
     return Instance(GENERATED, customers // 4, 200, tuple(rows))
-
-
-def instances(folder: Path, names: Sequence[str]) -> dict[str, Instance]:
-    """Return the named instances: from the folder, or generated where it has none of 1000 customers."""
-    found = {name: folder / f"{name}.txt" for name in names}
-    return {name: read_instance(path) if path.exists() else generated() for name, path in found.items()}
