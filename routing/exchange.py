@@ -51,10 +51,10 @@ def exchanges(
         )
         if chosen is None:
             return
-        parts = [next(one for one in made if one.column is column) for column in chosen]
-        orders = {one.column.shift: list(one.column.visits) for one in parts}
-        yield orders, [(one.lever, one.draft, one.column.shift) for one in parts if one.lever is not None]
-        holder = next(one for one in parts if visit in one.column.visits)
+        picked = [next(one for one in made if one.column is column) for column in chosen]
+        orders = {one.column.shift: list(one.column.visits) for one in picked}
+        yield orders, [(one.lever, one.draft, one.column.shift) for one in picked if one.lever is not None]
+        holder = next(one for one in picked if visit in one.column.visits)
         made.remove(holder)
 
 

@@ -35,11 +35,11 @@ class Piece:
 
 def finished(problem: Problem, pieces: Sequence[Piece], *, status: Status, seed: int, solutions: int) -> Plan:
     """Return the plan that the drafts of all pieces of `problem` make, explained, once the referee has passed it."""
-    plan = drawn_up(problem, pieces, status=status, seed=seed, solutions=solutions)
+    plan = _drawn_up(problem, pieces, status=status, seed=seed, solutions=solutions)
     return passed(problem, plan, sum(piece.draft.price() for piece in pieces))
 
 
-def drawn_up(problem: Problem, pieces: Sequence[Piece], *, status: Status, seed: int, solutions: int) -> Plan:
+def _drawn_up(problem: Problem, pieces: Sequence[Piece], *, status: Status, seed: int, solutions: int) -> Plan:
     """Return the plan that the drafts of all pieces of `problem` make, explained; the referee has not seen it."""
     shift_order = {shift.id: index for index, shift in enumerate(problem.shifts)}
     visit_order = {visit.id: index for index, visit in enumerate(problem.visits)}
