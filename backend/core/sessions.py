@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from backend.core.changes import stamp
-from backend.core.sqlite import BUSY_SECONDS, HERE, prepare_sqlite
+from backend.core.sqlite import BUSY_SECONDS, HERE, SqliteConnection, prepare_sqlite
 
 READERS: Final = 8
 """Read connections a process keeps; PostgreSQL writers share the same number."""
@@ -149,7 +149,8 @@ def _sqlite_engines(url: URL) -> list[AsyncEngine]:
 def _sqlite_engine(url: URL, *, write: bool) -> AsyncEngine:
     engine = create_async_engine(
         url, pool_size=1 if write else READERS, max_overflow=0, pool_timeout=BUSY_SECONDS,
-        connect_args={"timeout": BUSY_SECONDS}, json_serializer=_json_text, json_deserializer=msgspec.json.decode,
+        connect_args={"timeout": BUSY_SECONDS, "factory": SqliteConnection}, json_serializer=_json_text,
+        json_deserializer=msgspec.json.decode,
     )  # fmt: skip
     prepare_sqlite(engine.sync_engine, write=write)
     return engine

@@ -32,7 +32,19 @@ class _Cursor(sqlite3.Cursor):
         """What SQLAlchemy asks of the cursors of an async driver: nothing is left to wait for."""
 
 
-class _Connection(sqlite3.Connection):
+class SqliteConnection(sqlite3.Connection):
+    """A connection that ends its transaction when it is closed.
+
+    Whoever is cut off in the middle of a query leaves its cursor behind, in the traceback; SQLite keeps a closed
+    connection for as long as there is one, and with its transaction the one writer's lock.
+    """
+
+    @override
+    def close(self) -> None:
+        with suppress(sqlite3.Error):  # it is closed in any case
+            self.rollback()
+        super().close()
+
     @override
     def cursor(self, factory: type[sqlite3.Cursor] = _Cursor) -> sqlite3.Cursor:  # pyright: ignore[reportIncompatibleMethodOverride]
         return super().cursor(factory)
@@ -58,7 +70,7 @@ class HereDialect(SQLiteDialect_pysqlite):
     @override
     def connect(self, *arguments: Any, **options: Any) -> DBAPIConnection:
         """Connect so that the thread that commits may be another."""
-        return super().connect(*arguments, factory=_Connection, **{**options, "check_same_thread": False})
+        return super().connect(*arguments, **{**options, "check_same_thread": False})
 
     @override
     def do_commit(self, dbapi_connection: PoolProxiedConnection) -> None:

@@ -1,4 +1,4 @@
-"""Who is cut off while a connection to SQLite is being opened leaves neither it nor the thread it works in."""
+"""Who is cut off while using SQLite leaves neither a connection nor the thread it works in, and holds up nobody."""
 
 import asyncio
 import threading
@@ -47,3 +47,27 @@ async def test_a_connection_is_closed_whose_user_was_cut_off_while_it_opened(
     assert await use() == 7, "the next one has what it needs"
     await database.close()
     await only(before)
+
+
+async def test_whoever_writes_next_does_not_wait_for_one_who_was_cut_off_in_a_query(sqlite_url: str) -> None:
+    """Not even while the traceback of that is kept, and with it the cursor whose rows nobody fetched."""
+    database, cuts = Database(sqlite_url), [True]
+
+    async def write() -> int:
+        async with database.write() as session:
+            return (await session.execute(text("SELECT 7"))).scalar_one()
+
+    def cut(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if cuts and statement.startswith("SELECT"):
+            cuts.clear()
+            writing.cancel()
+
+    for engine in database._engines:
+        event.listen(engine.sync_engine, "before_cursor_execute", cut)
+    writing = asyncio.create_task(write())
+    with pytest.raises(asyncio.CancelledError) as kept:
+        await writing
+    async with asyncio.timeout(5):
+        assert await write() == 7
+    assert kept.tb is not None
+    await database.close()
