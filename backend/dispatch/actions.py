@@ -388,7 +388,7 @@ def _publishable(run: PlanRun) -> tuple[Plan, Basis]:
     if run.state != "done" or run.plan is None:
         raise Problem(PLAN_NOT_READY, Finding("state", run.state, run.state))
     try:
-        return msgspec.convert(run.plan, Plan), msgspec.convert(run.standings, Basis)
+        return msgspec.convert(run.plan, Plan), msgspec.convert(run.basis, Basis)
     except msgspec.ValidationError as error:  # made before plans kept all they rest on
         raise Problem(PLAN_OUTDATED) from error
 

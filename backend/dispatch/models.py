@@ -41,7 +41,7 @@ class PlanRun(Row):
     violations: Mapped[list[Any]]
     """What the referee found; a plan with any is never published."""
     error: Mapped[dict[str, Any] | None]
-    standings: Mapped[dict[str, Any] | None]
+    basis: Mapped[dict[str, Any] | None]
     """What it was made from (`basis.Basis`): how visits and shifts stood, and which plans were published."""
     publication: Mapped[dict[str, Any] | None]
     """What publishing changed; a second wish to publish is answered with it."""

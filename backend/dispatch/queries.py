@@ -45,9 +45,9 @@ async def plan_run(
 ) -> PlanRun:
     """Return a plan run of the person's units, locked for a change; raises not_found.
 
-    What is `large` and only planning needs, its problem and standings, takes long to decode and may be left out.
+    What is `large` and only planning needs, its problem and its basis, takes long to decode and may be left out.
     """
-    left_out = () if large else (defer(PlanRun.problem), defer(PlanRun.standings))
+    left_out = () if large else (defer(PlanRun.problem), defer(PlanRun.basis))
     run = await session.get(PlanRun, plan_id, with_for_update=level == "write", options=left_out)
     if run is None or run.unit_id not in principal.units("dispatch", level):
         raise Problem(NOT_FOUND)

@@ -157,7 +157,7 @@ class PlanRunner:
             task, basis, problems = prepared
             run.horizon_starts_at = task.starts_at
             run.problem = msgspec.to_builtins(task.problem)
-            run.standings = msgspec.to_builtins(basis)
+            run.basis = msgspec.to_builtins(basis)
             if len(problems) > 1:
                 _keep_left_out(session, run_id, task)
                 await plan_parts.begin_parts(session, run, problems)

@@ -180,7 +180,7 @@ async def test_a_plan_stored_before_plans_kept_what_they_rest_on_is_made_anew(of
     await visit_of(wang_fang, office)
     plan = await done(wang_fang, office)
     async with office.database.write() as session:
-        (await session.get_one(PlanRun, UUID(plan["id"]))).standings = stored
+        (await session.get_one(PlanRun, UUID(plan["id"]))).basis = stored
     said = refused(await wang_fang.post(f"/plans/{plan['id']}/publish"), "plan_outdated")
     assert "older version" in said["detail"] + said["title"]
 
