@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.core.audit import Actor, record
 from backend.core.errors import Fault, Finding, Problem
 from backend.core.tasks import Task
-from backend.dispatch.basis import Basis, Hours, absences_of, hours_of, newest_versions
+from backend.dispatch.away import absences_of
+from backend.dispatch.basis import Basis, Hours, hours_of, newest_versions
 from backend.dispatch.crews import Part, crews
 from backend.dispatch.models import OPEN_STATES, PlanRun
 from backend.dispatch.open_visits import MOVABLE, UNDER_WAY, Helper, Standing, standings

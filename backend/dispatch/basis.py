@@ -4,7 +4,7 @@ Rows are compared, not times: whoever changes a shift, or publishes another plan
 and their commit, and a plan may read its rows just then.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.dispatch.models import PlanRun
 from backend.dispatch.open_visits import Standing
 from backend.dispatch.plan import PlanningTask
-from backend.people.models import Absence, Person, Shift
+from backend.people.models import Person, Shift
 
 
 class Hours(msgspec.Struct, frozen=True):
@@ -54,17 +54,6 @@ async def hours_of(session: AsyncSession, shift_ids: Sequence[UUID]) -> dict[UUI
     worked = select(Shift.id, *columns).join(Person, Person.id == Shift.person_id).where(Person.active)
     found = (await session.execute(worked.where(Shift.id.in_(shift_ids)))).mappings()
     return {row["id"]: Hours(**{name: row[name] for name in Hours.__struct_fields__}) for row in found}
-
-
-async def absences_of(
-    session: AsyncSession, people: Iterable[UUID], now: datetime
-) -> Mapping[UUID, Sequence[tuple[datetime, datetime]]]:
-    """Return when people are away from now on, by person."""
-    away = select(Absence.person_id, Absence.starts_at, Absence.ends_at)
-    found: dict[UUID, list[tuple[datetime, datetime]]] = {}
-    for row in await session.execute(away.where(Absence.person_id.in_(list(people)), Absence.ends_at > now)):
-        found.setdefault(row.person_id, []).append((row.starts_at, row.ends_at))
-    return found
 
 
 async def newest_versions(session: AsyncSession) -> dict[UUID, int]:

@@ -13,10 +13,11 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.core.clock import parse_instant
+from backend.dispatch.away import absences_of
 from backend.dispatch.open_visits import UNDER_WAY, place_of, remaining, second
 from backend.dispatch.responsible import Serves, only_territory, territories_of
 from backend.dispatch.travel_rules import zone_of
-from backend.people.models import Absence, Person, PersonSkill, Shift, Skill
+from backend.people.models import Person, PersonSkill, Shift, Skill
 from routing import problem as planning
 
 SHORTEST_SHIFT: Final = timedelta(minutes=30)
@@ -49,7 +50,7 @@ class _Roster:
 
     shifts: Sequence[Shift]
     skills: Mapping[UUID, Sequence[Any]]
-    absences: Mapping[UUID, Sequence[Absence]]
+    absences: Mapping[UUID, Sequence[tuple[datetime, datetime]]]
     territories: Mapping[UUID, Sequence[Serves]]
     under_way: Mapping[UUID, Any]
 
@@ -74,7 +75,7 @@ async def working_times(
     shifts = (await session.execute(wanted)).scalars().all()
     people = {shift.person_id for shift in shifts}
     roster = _Roster(
-        shifts, await _skills(session, people), await _absences(session, people, now),
+        shifts, await _skills(session, people), await absences_of(session, people, now),
         await territories_of(session, people), under_way,
     )  # fmt: skip
     found: dict[str, WorkingTime] = {}
@@ -91,17 +92,8 @@ async def _skills(session: AsyncSession, people: set[UUID]) -> Mapping[UUID, Seq
         .join(Skill, Skill.id == PersonSkill.skill_id)
         .where(PersonSkill.person_id.in_(people))
     )
-    return _by_person(await session.execute(held))
-
-
-async def _absences(session: AsyncSession, people: set[UUID], now: datetime) -> Mapping[UUID, Sequence[Absence]]:
-    away = select(Absence).where(Absence.person_id.in_(people), Absence.ends_at > now)
-    return _by_person((await session.execute(away.order_by(Absence.starts_at))).scalars())
-
-
-def _by_person(rows: Iterable[Any]) -> Mapping[UUID, list[Any]]:
     found: defaultdict[UUID, list[Any]] = defaultdict(list)
-    for row in rows:
+    for row in await session.execute(held):
         found[row.person_id].append(row)
     return found
 
@@ -122,8 +114,7 @@ def _working_time(
     elif begins_at > now:
         visit = None
     absences = roster.absences.get(shift.person_id, ())
-    gone = [(away.starts_at, away.ends_at) for away in absences]
-    start, end = longest_presence(begins_at, shift.ends_at, gone)
+    start, end = longest_presence(begins_at, shift.ends_at, absences)
     if end - start < SHORTEST_SHIFT:
         return None
     home = planning.Place(
@@ -132,7 +123,7 @@ def _working_time(
     )  # fmt: skip
     begins = home if visit is None or visit.lat is None else place_of(visit)
     others = [other.starts_at for other in roster.shifts if other.person_id == shift.person_id]
-    overtime = _overtime(shift, end, [*others, *(away.starts_at for away in absences)])
+    overtime = _overtime(shift, end, [*others, *(gone for gone, _ in absences)])
     held = roster.skills.get(shift.person_id, ())
     return WorkingTime(
         planning.Shift(
@@ -144,7 +135,7 @@ def _working_time(
         ),
         (home, begins),
         (shift.starts_at, shift.ends_at),
-        tuple(gone),
+        tuple(absences),
     )  # fmt: skip
 
 
