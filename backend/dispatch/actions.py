@@ -20,7 +20,7 @@ from backend.dispatch.basis import Basis, Hours, hours_of, newest_versions
 from backend.dispatch.crews import Part, crews
 from backend.dispatch.models import OPEN_STATES, PlanRun
 from backend.dispatch.open_visits import MOVABLE, UNDER_WAY, Helper, Standing, standings
-from backend.dispatch.placing import locked_visits
+from backend.dispatch.placing import as_assigned, locked_visits
 from backend.dispatch.queue import RUN_PLAN, enqueue_plan, on_tasks
 from backend.dispatch.schemas import Hypothesis, NewPlan, NewReplan, Publication, SkipCode, SkippedVisit
 from backend.dispatch.supposing import WHAT_IF, supposed
@@ -35,7 +35,7 @@ from backend.people.roster_schemas import NewAbsence
 from backend.people.sign_in import unit_trees
 from routing import problem as planning
 from routing.differences import NOTICED_SECONDS
-from routing.plan import Plan, Route, Stop
+from routing.plan import Plan
 
 OPEN_PLANS_MAXIMUM: Final = 4
 """Plans of one unit waiting or running at a time."""
@@ -248,8 +248,9 @@ class _Publishing:
         visit = self.visits.get(UUID(stop.visit))
         if visit is None:  # somebody's part in a visit that another leads: they were asked for it by name
             return
-        standing, wanted = self.standing[visit.id], _wanted(self.run, route, stop)
-        joining = [_wanted(self.run, part.route, part.stop) for part in others]
+        standing, starts_at = self.standing[visit.id], self.run.horizon_starts_at
+        wanted = as_assigned(route, stop, starts_at)
+        joining = [as_assigned(part.route, part.stop, starts_at) for part in others]
         if visit.state in UNDER_WAY and stop.visit in self.settled:
             self.unchanged += 1
         elif visit.state not in MOVABLE:
@@ -369,18 +370,6 @@ def _with_whom_it_is(replaceable: Sequence[Helper], standing: Standing, joining:
     if {one.person_id for one in replaceable} - go.keys():
         return False
     return all(person in come and _as_it_is(come[person], wanted) for person, wanted in go.items())
-
-
-def _wanted(run: PlanRun, route: Route, stop: Stop) -> dict[str, Any]:
-    start = run.horizon_starts_at
-    return {
-        "person_id": UUID(route.technician),
-        "shift_id": UUID(route.shift),
-        "departs_at": start + timedelta(seconds=stop.departs),
-        "arrives_at": start + timedelta(seconds=stop.start),
-        "ends_at": start + timedelta(seconds=stop.departure),
-        "slack_seconds": stop.slack_seconds,
-    }
 
 
 def _publishable(run: PlanRun) -> tuple[Plan, Basis]:

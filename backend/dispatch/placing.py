@@ -73,8 +73,9 @@ async def carry_out(
                 standing = _kept(held.get(visit.id), route)
                 given: dict[str, Any] = {"pinned": pinned} if visit.id == visit_id and pinned else standing
                 await assign_visit(
-                    session, now=now, actor=actor, visit=visit, reason=REPLANNED, **_times(seen, route, stop), **given
-                )
+                    session, now=now, actor=actor, visit=visit, reason=REPLANNED, **as_assigned(route, stop, seen.at),
+                    **given,
+                )  # fmt: skip
     return _outcome(seen, tried)
 
 
@@ -88,13 +89,18 @@ def _kept(held: Assignment | None, route: Route) -> dict[str, Any]:
     return {"plan_id": held.plan_id, "pinned": held.pinned}
 
 
-def _times(seen: Situation, route: Route, stop: Stop) -> dict[str, Any]:
+def as_assigned(route: Route, stop: Stop, starts_at: datetime) -> dict[str, Any]:
+    """Return what of an assignment a stop of a route decides; `starts_at`: the instant of second 0."""
+
+    def at(seconds: int) -> datetime:
+        return starts_at + timedelta(seconds=seconds)
+
     return {
         "person_id": UUID(route.technician),
         "shift_id": UUID(route.shift),
-        "departs_at": seen.naming.at(stop.departs),
-        "arrives_at": seen.naming.at(stop.start),
-        "ends_at": seen.naming.at(stop.departure),
+        "departs_at": at(stop.departs),
+        "arrives_at": at(stop.start),
+        "ends_at": at(stop.departure),
         "slack_seconds": stop.slack_seconds,
     }
 
