@@ -84,8 +84,7 @@ async def apply_fix(
         if one.kind == "shift_added":
             added[fix.shift] = str(await _added_shift(session, now, principal, seen, one))
     tried = _on_real_shifts(as_what_if(fix), added)
-    was = {visit.id: visit.previous.shift for visit in seen.problem.visits if visit.previous is not None}
-    changed_hands = frozenset(one.visit for one in fix.moved if was.get(one.visit) != one.shift)
+    changed_hands = frozenset(one.visit for one in fix.moved if seen.stands.get(one.visit) != one.shift)
     outcome = await carry_out(
         session, now=now, actor=principal.actor, seen=seen, tried=tried, pinned=False, also=changed_hands
     )

@@ -101,6 +101,11 @@ class Situation:
         return self.task.starts_at
 
     @cached_property
+    def stands(self) -> Mapping[str, str]:
+        """The shift of each visit that has its place, also of one given by hand without a shift."""
+        return {visit.id: visit.previous.shift for visit in self.problem.visits if visit.previous is not None}
+
+    @cached_property
     def _body(self) -> bytes:
         return msgspec.json.encode(self.problem)
 
@@ -256,7 +261,7 @@ async def must_rest_on(session: AsyncSession, *, base: str, visits: Iterable[UUI
 async def _changed_visits(
     session: AsyncSession, commit: int, visits: Sequence[UUID], shifts: Sequence[UUID]
 ) -> list[Finding]:
-    by_hand = (  # without a shift: it stands on the one its person works then
+    by_hand = (  # without a shift: it stands on the one its person works then, as for `roster.shifts_held`
         select(Shift.id)
         .where(
             Shift.id.in_(shifts), Shift.person_id == Assignment.person_id, Assignment.shift_id.is_(None),
@@ -350,14 +355,8 @@ async def tried(seen: Situation, visit_id: UUID, wanted: WantedPlacement) -> Wha
 
 def _beside(seen: Situation, visit_id: UUID | None, shift_id: UUID | None) -> str | None:
     """Return the problem's id of what is beside: the visit, or on the shift of who joins it, their stay there."""
-    stays = (
-        visit.id
-        for visit in seen.problem.visits
-        if visit.previous is not None
-        and visit.previous.shift == _text(shift_id)
-        and seen.naming.visits[visit.id].visit == visit_id
-    )
-    return next(stays, _text(visit_id))
+    there = (visit for visit, shift in seen.stands.items() if shift == _text(shift_id))
+    return next((visit for visit in there if seen.naming.visits[visit].visit == visit_id), _text(visit_id))
 
 
 def what_if_view(seen: Situation, visit_id: UUID, tried: WhatIf) -> WhatIfView:

@@ -44,8 +44,7 @@ def must_be_as_shown(seen: Situation, wanted: AcceptedPlacement, tried: WhatIf) 
 
 def touched_visits(seen: Situation, tried: WhatIf) -> list[UUID]:
     """Return every visit on the shifts a placement touches, and the visit itself."""
-    on = set(tried.shifts)
-    beside = [visit.id for visit in seen.problem.visits if visit.previous is not None and visit.previous.shift in on]
+    beside = [visit for visit, shift in seen.stands.items() if shift in tried.shifts]
     return sorted({UUID(tried.placement.visit), *map(UUID, beside), *(UUID(one.visit) for one in tried.moved)})
 
 
@@ -82,7 +81,7 @@ async def carry_out(
 def _kept(held: Assignment | None, route: Route) -> dict[str, Any]:
     """Return what stays of an assignment whose visit only starts at another time: its plan and its pin.
 
-    Given by hand without a shift, it stood on this one.
+    One given by hand without a shift is its person's on whichever of their shifts.
     """
     if held is None or held.person_id != UUID(route.technician) or held.shift_id not in {None, UUID(route.shift)}:
         return {}
