@@ -1,5 +1,6 @@
 """What a plan changes, against what is published now or against another plan; and the plans that were published."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -27,7 +28,7 @@ from backend.people.models import Person
 from backend.people.sign_in import unit_trees
 from routing import problem as planning
 from routing.answers import InForce
-from routing.differences import Change, Placed, Terms, changes, terms
+from routing.differences import Change, Placed, Terms, changes, published, terms
 from routing.plan import Plan
 from routing.questions import Follow
 
@@ -161,17 +162,16 @@ async def _in_force(
     standing = await standings(session, [UUID(visit.id) for visit in problem.visits])
     technicians = {shift.id: shift.technician for shift in problem.shifts}
     numbers = {visit.id: visit.technicians for visit in problem.visits}
-    stood = {visit.id: visit.previous.shift for visit in problem.visits if visit.previous is not None}
+    stood = published(problem)
     before = {
         str(visit_id): placed
         for visit_id, one in standing.items()
-        if (placed := _published(one, technicians, stood.get(str(visit_id)), run)) is not None
+        if (placed := _given(one, technicians, stood.get(str(visit_id)), run)) is not None
     }
     for visit in problem.visits:  # who joins a visit, or is there without having been given a time, stays with it
         joins = UUID(visit.id) not in standing
-        if visit.previous is not None and visit.id not in before and (joins or visit.frozen):
-            shift = visit.previous.shift
-            before[visit.id] = Placed(shift=shift, technician=technicians[shift], start=visit.previous.start)
+        if visit.id in stood and visit.id not in before and (joins or visit.frozen):
+            before[visit.id] = stood[visit.id]
     orders: dict[str, list[str]] = {}
     for name in sorted(before, key=lambda name: before[name].start):
         helpers = standing[UUID(name)].helpers if UUID(name) in standing else ()
@@ -199,17 +199,17 @@ async def _followed(
 
 def _counted(found: tuple[Change, ...], problem: planning.Problem) -> tuple[Change, ...]:
     """Return the changes, of which only those count that the problem knew to stand somewhere: not of who is away."""
-    stood = {visit.id for visit in problem.visits if visit.previous is not None}
+    stood = published(problem)
     return tuple(msgspec.structs.replace(one, counted=one.counted and one.visit in stood) for one in found)
 
 
-def _published(standing: Standing, technicians: dict[str, str], stood: str | None, run: PlanRun) -> Placed | None:
+def _given(standing: Standing, technicians: dict[str, str], stood: Placed | None, run: PlanRun) -> Placed | None:
     """Return where a visit is by its assignment; given by hand without a shift, on the one where it `stood`."""
     shift = str(standing.shift_id)
     if standing.arrives_at is None or standing.person_id is None:
         return None
-    if stood is not None and shift not in technicians and technicians[stood] == str(standing.person_id):
-        shift = stood
+    if stood is not None and shift not in technicians and stood.technician == str(standing.person_id):
+        shift = stood.shift
     start = int((standing.arrives_at - run.horizon_starts_at).total_seconds())
     return Placed(shift=shift, technician=technicians.get(shift, str(standing.person_id)), start=start)
 
@@ -230,7 +230,7 @@ async def _naming(session: AsyncSession, run: PlanRun, problem: planning.Problem
     missing = {placed.technician for placed in before.values()} - called.people.keys()
     rows = await session.execute(select(Person.id, Person.name).where(Person.id.in_(map(UUID, missing))))
     names = dict(called.people) | {str(row.id): row.name for row in rows}
-    return Naming(called.starts_at, called.visits, names, called.skills, called.zone)
+    return replace(called, people=names)
 
 
 def _change(change: Change, called: Naming) -> ChangeView:

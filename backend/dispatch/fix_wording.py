@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from backend.dispatch.live_wording import Naming, Words, length_words, minutes, outcome_words
 from routing.answers import Fix, Fixes, Lateness, Placement, WhatIf, Why
 from routing.relax import Relaxation
@@ -98,14 +100,8 @@ def as_what_if(fix: Fix) -> WhatIf:
 def fix_words(fix: Fix, naming: Naming) -> Words:
     """Return a fix as one sentence: what gives way, then who comes when, who else moves and has to be told so."""
     model = fix.shift.partition("+")[0]
-    tried = as_what_if(fix)
-    zh, en = outcome_words(
-        WhatIf(
-            placement=Placement(visit=fix.visit, shift=model), start=fix.start, moved=tried.moved,
-            lateness=tried.lateness,
-        ),
-        naming,
-    )  # fmt: skip
+    placement = Placement(visit=fix.visit, shift=model)
+    zh, en = outcome_words(msgspec.structs.replace(as_what_if(fix), placement=placement), naming)
     if told := _told_anew(fix):
         zh, en = f"{zh},须重新通知 {told} 位客户", f"{en}, customers to be told anew: {told}"
     parts = [relaxation_words(one, naming) for one in fix.relaxations]
