@@ -13,9 +13,9 @@ from backend.core.errors import Fault, Finding, Problem
 from backend.dispatch.fix_schemas import AppliedFix
 from backend.dispatch.fix_wording import as_what_if, first_words, fix_words
 from backend.dispatch.fixes import decides, fix_name, past_quarter
-from backend.dispatch.live import BOARD_MOVED_ON, Situation, must_rest_on
+from backend.dispatch.live import Situation, must_rest_on
 from backend.dispatch.live_schemas import PlacementOutcome
-from backend.dispatch.placing import SHOWN_TOLERANCE, carry_out, touched_visits
+from backend.dispatch.placing import carry_out, must_start_as_shown, touched_visits
 from backend.jobs.actions import patch_visit, patch_work_order, tell_window
 from backend.jobs.models import Visit, WorkOrder
 from backend.jobs.schemas import Tell, VisitPatch, WorkOrderPatch
@@ -54,9 +54,7 @@ def chosen(seen: Situation, found: Fixes, name: str, wanted: AppliedFix) -> Fix:
     ]
     if missing:
         raise Problem(FIX_NEEDS, *missing)
-    if wanted.starts_at is not None and abs(seen.naming.at(fix.start) - wanted.starts_at) > SHOWN_TOLERANCE:
-        at = seen.naming.clock(fix.start, fix.visit)
-        raise Problem(BOARD_MOVED_ON, Finding("starts_at", f"现在要到 {at} 才能开始", f"it would start at {at} now"))
+    must_start_as_shown(seen, fix.visit, fix.start, wanted.starts_at)
     return fix
 
 

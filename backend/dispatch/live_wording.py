@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from backend.contracts.rules import span_words
 from routing.answers import Broken, Misfit, Moved, Proposal, WhatIf
+from routing.differences import NOTICED_SECONDS
 from routing.protocol import Fault
 
 Words = tuple[str, str]
@@ -229,7 +230,7 @@ def outcome_words(seen: WhatIf, naming: Naming) -> Words:
 
 
 def _moved_words(moved: Sequence[Moved], naming: Naming) -> Words:
-    noticed = [one for one in moved if abs(one.start_after - one.start_before) >= SECONDS_A_MINUTE]
+    noticed = [one for one in moved if abs(one.start_after - one.start_before) >= NOTICED_SECONDS]
     if not noticed:
         return "其他上门不变", "moves nobody"
     if len(noticed) > NAMED:

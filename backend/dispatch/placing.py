@@ -34,12 +34,15 @@ def must_be_as_shown(seen: Situation, wanted: AcceptedPlacement, tried: WhatIf) 
     if tried.broken is not None and not (tried.broken.soft and wanted.even_so):
         zh, en = rule_words(tried.broken, tried.placement, seen.naming)
         raise Problem(PLACEMENT_REFUSED, rule=tried.broken.code, zh=zh, en=en)
-    if wanted.starts_at is None or tried.start is None:
-        return
-    if abs(seen.naming.at(tried.start) - wanted.starts_at) > SHOWN_TOLERANCE:
-        at = seen.naming.clock(tried.start, tried.placement.visit)
-        finding = Finding("starts_at", f"现在最早 {at} 才能开始", f"it would start at {at} now")
-        raise Problem(BOARD_MOVED_ON, finding)
+    if tried.start is not None:
+        must_start_as_shown(seen, tried.placement.visit, tried.start, wanted.starts_at)
+
+
+def must_start_as_shown(seen: Situation, visit: str, start: int, shown: datetime | None) -> None:
+    """Refuse what would start at another time than was shown; raises board_moved_on."""
+    if shown is not None and abs(seen.naming.at(start) - shown) > SHOWN_TOLERANCE:
+        at = seen.naming.clock(start, visit)
+        raise Problem(BOARD_MOVED_ON, Finding("starts_at", f"现在将于 {at} 开始", f"it would start at {at} now"))
 
 
 def touched_visits(seen: Situation, tried: WhatIf) -> list[UUID]:

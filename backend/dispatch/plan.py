@@ -32,6 +32,7 @@ from backend.dispatch.parts_at_hand import NO_PARTS, Needs, parts_needed, van_st
 from backend.dispatch.responsible import owners_of
 from backend.dispatch.roster import WorkingTime, shifts_held, working_times
 from backend.dispatch.travel import learnt_travel
+from backend.jobs.assigning import TOLD_TOLERANCE
 from routing import problem as planning
 from routing.backlog import Backlog
 from routing.limits import MAX_COUPLED_VISITS
@@ -66,7 +67,7 @@ LEFT_OUT_TEXTS: Final = {
 }
 MOVED_PRICE: Final = 90_000
 """What moving a visit to another shift must save: 15 minutes of driving. Its technician may be out of reach and go."""
-PRICES: Final = planning.Prices(moved=MOVED_PRICE)
+PRICES: Final = planning.Prices(moved=MOVED_PRICE, told_tolerance=int(TOLD_TOLERANCE.total_seconds()))
 BACKLOG: Final = Backlog()
 """What is done about work that waits: the rule and the figures of the twin, tried on weeks of real outages (0211)."""
 

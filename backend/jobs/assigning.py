@@ -21,7 +21,7 @@ from backend.jobs.visit_events import follow_visits
 from backend.people.models import Crew, CrewMember, Person
 
 TOLD_TOLERANCE: Final = timedelta(minutes=15)
-"""A start that moves by no more is still the one a customer was told; the planner's prices have the same."""
+"""A start that moves by no more is still the one a customer was told, for plans, too."""
 
 
 async def assign_visit(
