@@ -28,7 +28,7 @@ from backend.people.models import Person
 from backend.people.sign_in import unit_trees
 from routing import problem as planning
 from routing.answers import InForce
-from routing.differences import Change, Placed, Terms, changes, published, terms
+from routing.differences import Change, Placed, Terms, changes, terms
 from routing.plan import Plan
 from routing.questions import Follow
 
@@ -162,7 +162,7 @@ async def _in_force(
     standing = await standings(session, [UUID(visit.id) for visit in problem.visits])
     technicians = {shift.id: shift.technician for shift in problem.shifts}
     numbers = {visit.id: visit.technicians for visit in problem.visits}
-    stood = published(problem)
+    stood = _stood(problem)
     before = {
         str(visit_id): placed
         for visit_id, one in standing.items()
@@ -197,9 +197,19 @@ async def _followed(
     return terms(followed.plan)
 
 
+def _stood(problem: planning.Problem) -> dict[str, Placed]:
+    """Return where each visit stood when the plan was made, as the problem has it."""
+    technicians = {shift.id: shift.technician for shift in problem.shifts}
+    return {
+        visit.id: Placed(shift=before.shift, technician=technicians[before.shift], start=before.start)
+        for visit in problem.visits
+        if (before := visit.previous) is not None
+    }
+
+
 def _counted(found: tuple[Change, ...], problem: planning.Problem) -> tuple[Change, ...]:
     """Return the changes, of which only those count that the problem knew to stand somewhere: not of who is away."""
-    stood = published(problem)
+    stood = _stood(problem)
     return tuple(msgspec.structs.replace(one, counted=one.counted and one.visit in stood) for one in found)
 
 
