@@ -198,12 +198,12 @@ async def _followed(
 
 
 def _stood(problem: planning.Problem) -> dict[str, Placed]:
-    """Return where each visit stood when the plan was made, as the problem has it."""
+    """Return where each visit stood when the plan was made, on the shifts that were planned."""
     technicians = {shift.id: shift.technician for shift in problem.shifts}
     return {
         visit.id: Placed(shift=before.shift, technician=technicians[before.shift], start=before.start)
         for visit in problem.visits
-        if (before := visit.previous) is not None
+        if (before := visit.previous) is not None and before.shift in technicians
     }
 
 
