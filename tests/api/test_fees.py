@@ -180,6 +180,8 @@ async def test_a_disputed_fee_goes_to_the_head_and_blocks_no_work(office: Office
 async def test_money_is_handled_by_those_on_the_order_and_bad_figures_are_refused(office: Office) -> None:
     xu_hui, li_wei, path, quote = await quoted(office)
     zhou_tao = await office.sign_in_for_long(ZHOU_TAO)
+    before = ok(await li_wei.get(f"{path}/fees"))
+    assert [(one["id"], one["state"]) for one in before["quotes"]] == [(quote["id"], "offered")]
     accepted = {"answer": "accepted", "given_by": "x", "channel": "x"}
     refused(await zhou_tao.post(f"/quotes/{quote['id']}/answers", accepted), "not_found")
     refused(await zhou_tao.post(f"{path}/payments", {"amount_fen": 1, "way": "cash"}), "not_found")
@@ -199,6 +201,7 @@ async def test_money_is_handled_by_those_on_the_order_and_bad_figures_are_refuse
         refused(await desk.post(f"{path}/{where}", body), "invalid")
     refused(await xu_hui.post(f"/work-orders/{NOBODY}/quotes", {"lines": LINES}), "not_found")
     refused(await xu_hui.post(f"/quotes/{NOBODY}/offer"), "not_found")
+    assert ok(await li_wei.get(f"{path}/fees")) == before
 
 
 @pytest.mark.rule("A087", "A150")

@@ -70,6 +70,7 @@ async def test_the_dispatcher_of_repairs_does_not_dispatch_installations(office:
     refused(await wang_fang.get(f"/visits/{visit_id}"), "not_found")
     li_wei = {"person_id": str(office.house.id_of(LI_WEI))}
     refused(await change(wang_fang, visit_id, "assign", li_wei), "not_found")
+    assert (await order_of(chen_jing, visit_id))["assignments"] == []
 
 
 async def test_another_units_dispatcher_and_another_technician_find_nothing(office: Office) -> None:
@@ -218,9 +219,11 @@ async def test_edits_need_the_etag_of_what_their_author_saw(office: Office) -> N
 
 async def test_a_visit_that_does_not_exist_is_not_found(office: Office) -> None:
     wang_fang = await office.sign_in_for_long(WANG_FANG)
+    before = await row_counts(office)
     refused(await wang_fang.get(f"/visits/{NOBODY}"), "not_found")
     refused(await wang_fang.get(f"/work-orders/{NOBODY}"), "not_found")
     refused(await wang_fang.post(f"/visits/{NOBODY}/events", {"kind": "arrive"}), "not_found")
+    assert await row_counts(office) == before
 
 
 async def test_lists_are_filtered_by_state_kind_and_site(office: Office) -> None:

@@ -114,11 +114,13 @@ async def test_a_crew_leader_claims_the_crews_visit_and_names_who_goes(office: O
 
 @pytest.mark.rule("A060")
 async def test_technicians_do_not_rearrange_their_own_work(office: Office) -> None:
-    _, li_wei, visit_id = await sent(office)
+    wang_fang, li_wei, visit_id = await sent(office)
+    before = await order_of(wang_fang, visit_id)
     zhou_tao = {"person_id": str(office.house.id_of(ZHOU_TAO))}
     refused(await change(li_wei, visit_id, "assign", zhou_tao), "forbidden")
     refused(await li_wei.post(f"/visits/{visit_id}/withdraw", {"reason": "不想去"}), "forbidden")
     refused(await li_wei.edit(f"/visits/{visit_id}", {"duration_minutes": 5}), "forbidden")
+    assert await order_of(wang_fang, visit_id) == before
 
 
 @pytest.mark.rule("A055")
@@ -174,3 +176,6 @@ async def test_who_assigns_or_tells_rests_on_the_visit_as_they_saw_it(office: Of
     await give(wang_fang, office, visit_id, ZHOU_TAO)
     refused(await wang_fang.post(f"/visits/{visit_id}/assign", li_wei, headers=seen), "stale")
     refused(await wang_fang.post(f"/visits/{visit_id}/tell", told, headers=seen), "stale")
+    order = await order_of(wang_fang, visit_id)
+    assert [one["person_id"] for one in order["assignments"]] == [str(office.house.id_of(ZHOU_TAO))]
+    assert order["visits"][0]["told_at"] is None

@@ -183,11 +183,15 @@ async def test_a_pin_by_hand_outlives_another_start_though_no_shift_was_named(sq
 
 async def test_what_changed_elsewhere_refuses_nothing(sqlite: Office) -> None:
     wang_fang = await sqlite.sign_in(WANG_FANG)
-    await day_of(wang_fang, sqlite, LI_WEI, "东楼")
+    shift, _ = await day_of(wang_fang, sqlite, LI_WEI, "东楼")
     urgent = await visit_at(wang_fang, sqlite, "医院")
     seen = await offers(wang_fang, urgent)
     await opened(wang_fang, sqlite)
-    ok(await wang_fang.post(f"/visits/{urgent}/place", accepted(seen, seen["proposals"][0])), 201)
+    best = seen["proposals"][0]
+    outcome = ok(await wang_fang.post(f"/visits/{urgent}/place", accepted(seen, best)), 201)
+    assert (outcome["shift_id"], outcome["starts_at"]) == (str(shift), best["starts_at"])
+    held = await holder(wang_fang, urgent)
+    assert (held["shift_id"], parse_instant(held["arrives_at"])) == (str(shift), parse_instant(best["starts_at"]))
 
 
 async def test_what_would_start_at_another_time_than_shown_is_refused(sqlite: Office) -> None:
@@ -299,6 +303,8 @@ async def test_a_shift_that_is_gone_and_a_neighbour_elsewhere_are_refused(sqlite
         refused(await wang_fang.post(f"/visits/{new}/what-if", body), "not_in_plan")
     await absent(sqlite, LI_WEI, (0, 9))
     refused(await wang_fang.post(f"/visits/{first}/what-if", {"shift_id": str(shift)}), "not_in_plan")
+    assert await assignment(wang_fang, new) is None
+    assert (await holder(wang_fang, first))["shift_id"] == str(shift), "given by hand, and nobody took it away"
 
 
 # --- overruns -----------------------------------------------------------------------------------------------------
@@ -428,6 +434,7 @@ async def test_a_repair_dispatcher_does_not_place_what_is_installed(sqlite: Offi
     refused(await wang_fang.post(f"/visits/{visit}/place", body | {"base": "0"}), "not_found")
     refused(await wang_fang.post(f"/visits/{visit}/fixes/{'0' * 16}/apply", {"base": "0"}), "not_found")
     refused(await chen_jing.get(f"/visits/{visit}/proposals"), "not_in_plan")  # hers, and not approved yet
+    assert await assignment(chen_jing, visit) is None
 
 
 async def test_each_role_reaches_what_it_should(sqlite: Office) -> None:

@@ -101,8 +101,11 @@ async def test_the_answer_that_got_lost_is_given_again(office: Office) -> None:
 async def test_a_plan_not_made_is_not_published(sqlite: Office) -> None:
     wang_fang = await sqlite.sign_in(WANG_FANG)
     await shift_of(sqlite, LI_WEI)
+    visit = (await opened(wang_fang, sqlite))["visits"][0]["id"]
     plan = await wish(wang_fang, sqlite)
     refused(await wang_fang.post(f"/plans/{plan['id']}/publish"), "plan_not_ready")
+    assert await assignment(wang_fang, visit) is None
+    assert ok(await wang_fang.get("/plan-versions"))["items"] == []
 
 
 async def test_progress_is_told_and_cancelling_keeps_the_best_so_far(sqlite: Office) -> None:
@@ -272,3 +275,5 @@ async def test_plans_of_a_unit_and_of_the_company_above_it_see_each_other(sqlite
     await published(wang_fang, department)
     refused(await chen_jing.post(f"/plans/{company['id']}/publish"), "plan_outdated")
     await published(ma_chao, north)  # a sister is no relation
+    versions = ok(await chen_jing.get("/plan-versions"))["items"]
+    assert sorted(one["plan_id"] for one in versions) == sorted((department["id"], north["id"]))

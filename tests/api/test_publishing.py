@@ -171,6 +171,7 @@ async def test_what_is_published_while_roads_are_asked_for_overtakes_a_plan(sqli
     second = await wish(wang_fang, sqlite)
     await PlanRunner(sqlite.database, clock, workshop).run({"plan_run_id": second["id"]})
     refused(await wang_fang.post(f"/plans/{second['id']}/publish"), "plan_outdated")
+    assert [one["plan_id"] for one in ok(await wang_fang.get("/plan-versions"))["items"]] == [first["id"]]
 
 
 @pytest.mark.parametrize("stored", [None, {}, {"01a20370-2a0e-74ac-ada3-1dbe4e7ba114": {"pinned": True}}])

@@ -187,7 +187,7 @@ async def test_each_night_asks_for_the_next(sqlite_office: Office) -> None:
 
 async def test_technicians_do_not_see_it(sqlite_office: Office) -> None:
     refused(await (await sqlite_office.sign_in(ZHOU_TAO)).get("/travel-model"), "forbidden")
-    ok(await (await sqlite_office.sign_in(CHEN_JING)).get("/travel-model"))
+    assert ok(await (await sqlite_office.sign_in(CHEN_JING)).get("/travel-model"))["provider"] == "estimate"
 
 
 def test_hours_are_those_of_the_wall_and_make_up_workdays_count() -> None:
