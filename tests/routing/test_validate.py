@@ -204,12 +204,18 @@ def test_what_only_makes_a_visit_impossible_is_no_error() -> None:
         visit("past", commitment_due=-DAY),
         visit("absent", pin=Pin(technician="zhao-min")),
     )
-    validate(problem((shift(),), impossible))
+    whole = problem((shift(),), impossible)
+    validate(whole)
+    plan = solve(whole, StopWhen(solutions=1))
+    assert {one.visit for one in plan.unplanned} == {"crane", "never", "long", "absent"}
+    assert [one.visit for one in plan.late] == ["past"]
 
 
 def test_a_table_needs_no_coordinates() -> None:
     places = tuple(msgspec.structs.replace(place, latitude=None, longitude=None) for place in CITY)
-    validate(problem((shift(),), (visit("v1"),), places=places, travel=line(4, 60)))
+    whole = problem((shift(),), (visit("v1"),), places=places, travel=line(4, 60))
+    validate(whole)
+    assert solve(whole, StopWhen(solutions=1)).unplanned == ()
 
 
 def test_coordinates_beside_a_table_are_numbers_all_the_same() -> None:
@@ -224,3 +230,5 @@ def test_a_frozen_visit_may_be_pinned_where_it_is() -> None:
     validate(pinned)
     past_the_end = Previous(shift="li-wei/mon", start=8 * HOUR)
     validate(of_visit(frozen=True, previous=past_the_end, pin=Pin(shift="li-wei/mon", start=8 * HOUR)))
+    (day,) = solve(pinned, StopWhen(solutions=1)).routes
+    assert day.stops[0].visit == "v2"

@@ -89,7 +89,9 @@ def test_a_rule_a_plan_cannot_follow_is_refused(recurrence: str) -> None:
 
 @pytest.mark.parametrize("recurrence", ["FREQ=MONTHLY", "freq=weekly;byday=mo", "FREQ=YEARLY;INTERVAL=10"])
 def test_a_rule_that_recurs_is_taken(recurrence: str) -> None:
-    check_recurrence(CarePlan(recurrence=recurrence, starts_on=date(2026, 1, 1)))
+    plan = CarePlan(recurrence=recurrence, starts_on=date(2026, 1, 1))
+    check_recurrence(plan)
+    assert len(periods(plan, since=date(2026, 1, 1), until=date(2036, 1, 1))) > 1
 
 
 # --- what is raised ---------------------------------------------------------------------------------------------------

@@ -159,6 +159,7 @@ async def test_a_commit_between_two_looks_at_a_file_is_told(sqlite_url: str) -> 
             while any(listeners[number].v < v for v, number in enumerate(commits, start=1)):  # noqa: ASYNC110 - they have no event
                 await asyncio.sleep(0.02)
         watching.cancel()
+    assert busy.left == 0, "every commit came between two looks"
     await database.close()
 
 

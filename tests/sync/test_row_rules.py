@@ -63,8 +63,11 @@ async def met(phone: Handset) -> str:
 
 
 async def added(phone: Handset, entity: str, **fields: Any) -> Result:
-    phone.add(entity, **fields)
-    return (await phone.push())[-1]
+    """What is said to a new row, which is there only if it was taken."""
+    row = phone.add(entity, **fields).mutation.row
+    result = (await phone.push())[-1]
+    assert (await phone.world.fields(entity, row) is not None) == (result.status is Status.APPLIED)
+    return result
 
 
 @pytest.mark.parametrize(
