@@ -14,7 +14,6 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-import pytest
 from sqlalchemy import Table, delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -216,9 +215,6 @@ class SqlWorld:
         """Edit a row in the office."""
         table = _table(entity)
         async with self._office() as session:
-            into = fields.get("merged_into_id")
-            if into and (await session.execute(select(table.c.id).where(table.c.id == UUID(into)))).first() is None:
-                pytest.skip("the database refuses to merge a record into nothing")
             await session.execute(update(table).where(table.c.id == UUID(row)).values(_typed(table, fields)))
 
     async def delete(self, entity: str, row: str) -> None:
