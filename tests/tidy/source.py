@@ -1,6 +1,7 @@
-"""The project's own files, found and parsed once, for the tests that look at code."""
+"""The project's own files, found and read once, for the tests that look at code."""
 
 import ast
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -30,11 +31,6 @@ def python_files() -> tuple[Path, ...]:
     return tuple(file for file in project_files() if file.suffix == ".py")
 
 
-@cache
-def syntax(file: Path) -> ast.Module:
-    return ast.parse(file.read_text("utf-8"), str(file))
-
-
 def name_of(file: Path) -> str:
     return file.relative_to(ROOT).as_posix()
 
@@ -43,17 +39,44 @@ def is_product(file: Path) -> bool:
     return file.relative_to(ROOT).parts[0] in PRODUCT
 
 
-def functions(file: Path) -> list[Function]:
-    return [node for node in ast.walk(syntax(file)) if isinstance(node, Function)]
+@dataclass(frozen=True)
+class Source:
+    """What these tests ask of a Python file.
+
+    Its syntax tree is not kept: all of them together are millions of objects, and looking for garbage among those took
+    longer than every test here.
+    """
+
+    functions: tuple[tuple[str, int], ...]
+    """Names and lines, also of methods and of functions in functions."""
+    classes: tuple[tuple[str, int], ...]
+    """Names and how many methods."""
+    imports: frozenset[str]
+    """Modules, and what is taken from them as `module.name`, wherever in the file."""
 
 
-def classes(file: Path) -> list[ast.ClassDef]:
-    return [node for node in ast.walk(syntax(file)) if isinstance(node, ast.ClassDef)]
+@cache
+def source(file: Path) -> Source:
+    """Read a file, once."""
+    nodes = list(ast.walk(ast.parse(file.read_text("utf-8"), str(file))))
+    return Source(
+        functions=tuple((node.name, _lines_of(node)) for node in nodes if isinstance(node, Function)),
+        classes=tuple((node.name, _methods_of(node)) for node in nodes if isinstance(node, ast.ClassDef)),
+        imports=frozenset(name for node in nodes for name in _imported(node)),
+    )
 
 
-def lines_of(node: Function) -> int:
+def _lines_of(node: Function) -> int:
     return (node.end_lineno or node.lineno) - node.lineno + 1
 
 
-def methods_of(node: ast.ClassDef) -> int:
+def _methods_of(node: ast.ClassDef) -> int:
     return sum(isinstance(part, Function) for part in node.body)
+
+
+def _imported(node: ast.AST) -> set[str]:
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names}
+    if isinstance(node, ast.ImportFrom) and node.module:
+        return {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return set()

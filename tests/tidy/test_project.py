@@ -1,17 +1,15 @@
 """What keeps the project fit for strangers: reasons beside dependencies, locks that hold anywhere, no local paths."""
 
-import ast
 import re
 import tomllib
 from importlib.metadata import packages_distributions
 from itertools import chain
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.tidy.source import ROOT, is_product, name_of, project_files, python_files, syntax
+from tests.tidy.source import ROOT, is_product, name_of, project_files, python_files, source
 
 PYPROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
 LOCKS = ("requirements.lock", "requirements-dev.lock")
@@ -82,7 +80,7 @@ def test_what_the_product_imports_is_what_it_depends_on() -> None:
         canonicalize_name(distribution)
         for file in python_files()
         if is_product(file)
-        for package in _imported_packages(file)
+        for package in {name.partition(".")[0] for name in source(file).imports}
         for distribution in distributions.get(package, ())
     } - {"paigong"}
     extras = {canonicalize_name(Requirement(text).name) for text in _project()["extras"]}
@@ -91,17 +89,6 @@ def test_what_the_product_imports_is_what_it_depends_on() -> None:
     declared = {canonicalize_name(Requirement(text).name) for text in _project()["runtime"]} | extras
     assert imported <= declared, "declare in pyproject.toml what is imported, then make lock"
     assert declared - imported == set(NOT_IMPORTED), "what nobody imports need not be installed"
-
-
-def _imported_packages(file: Path) -> set[str]:
-    names = {
-        name
-        for node in ast.walk(syntax(file))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
-        if name
-    }
-    return {name.partition(".")[0] for name in names}
 
 
 @pytest.mark.parametrize(("kind", "lock"), [("runtime", LOCKS[0]), ("development", LOCKS[1])])
@@ -154,10 +141,4 @@ def test_nothing_is_left_for_later() -> None:
 
 def test_tests_replace_nothing_by_mocks() -> None:
     for file in python_files():
-        imported = {
-            name
-            for node in syntax(file).body
-            for name in (getattr(node, "module", None), *(alias.name for alias in getattr(node, "names", [])))
-            if name
-        }
-        assert not imported & {"unittest.mock", "mock", "pytest_mock"}, name_of(file)
+        assert not source(file).imports & {"unittest.mock", "mock", "pytest_mock"}, name_of(file)

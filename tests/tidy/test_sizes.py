@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.tidy.source import classes, functions, is_product, lines_of, methods_of, name_of, python_files
+from tests.tidy.source import is_product, name_of, python_files, source
 
 FUNCTION_LINES = 70
 FILE_LINES = 500
@@ -25,7 +25,7 @@ def _too_large(measured: dict[str, int], limit: int) -> dict[str, int]:
 
 
 def _function_lines() -> dict[str, int]:
-    return {f"{name_of(file)}:{node.name}": lines_of(node) for file in python_files() for node in functions(file)}
+    return {f"{name_of(file)}:{name}": lines for file in python_files() for name, lines in source(file).functions}
 
 
 def _file_lines() -> dict[str, int]:
@@ -33,7 +33,7 @@ def _file_lines() -> dict[str, int]:
 
 
 def _class_methods() -> dict[str, int]:
-    return {f"{name_of(file)}:{node.name}": methods_of(node) for file in python_files() for node in classes(file)}
+    return {f"{name_of(file)}:{name}": methods for file in python_files() for name, methods in source(file).classes}
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_nothing_is_too_large(measure: Callable[[], dict[str, int]], limit: int)
 
 
 def test_half_of_all_functions_fit_in_ten_lines() -> None:
-    lengths = [lines_of(node) for file in python_files() if is_product(file) for node in functions(file)]
+    lengths = [lines for file in python_files() if is_product(file) for _, lines in source(file).functions]
     assert statistics.median(lengths) <= MEDIAN_FUNCTION_LINES
 
 
