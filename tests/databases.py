@@ -90,21 +90,25 @@ class Databases:
         return msgspec.json.decode(note.read_bytes(), type=_Shared)
 
     def _sqlite_template(self, furnish: Furnish | None) -> Path:
+        below = self._sqlite_template(None) if furnish else None
         template = self._folder / f"{_template_name(furnish)}.db"
         with self._one_at_a_time("sqlite"):
             if not template.exists():
                 half = template.with_suffix(".new")
-                _apart(_fill, _sqlite_url(half), furnish)
+                if below:
+                    shutil.copyfile(below, half)
+                _apart(furnish or upgrade, _sqlite_url(half))
                 half.rename(template)
         return template
 
     def _postgresql_template(self, server: Server, furnish: Furnish | None) -> str:
+        below = self._postgresql_template(server, None) if furnish else "template1"
         name = _template_name(furnish)
         done = self._folder / f"postgresql.{name}"
         with self._one_at_a_time("template"):
             if not done.exists():
-                _run(server.url, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
-                _apart(_fill, server.database(name), furnish)
+                _run(server.url, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name} TEMPLATE {below}")
+                _apart(furnish or upgrade, server.database(name))
                 done.touch()
         return name
 
@@ -117,12 +121,6 @@ class Databases:
 
 def _template_name(furnish: Furnish | None) -> str:
     return furnish.__name__ if furnish else MIGRATED
-
-
-def _fill(url: str, furnish: Furnish | None) -> None:
-    upgrade(url)
-    if furnish:
-        furnish(url)
 
 
 def _sqlite_url(path: Path) -> str:
