@@ -61,6 +61,8 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the server and remove the folder, however the tests went."""
+    if RUN in config.stash:
+        config.stash[RUN].leave()
     if FOLDER in config.stash:
         config.stash[RUN].close()
 

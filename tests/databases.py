@@ -12,7 +12,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,6 +39,30 @@ class _Shared(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
 
 
+class _Errands:
+    """A connection to the server that stays, used in a thread of its own, where no event loop runs.
+
+    A new one for each database that is made or dropped takes as long as dropping it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._loop = asyncio.new_event_loop()
+        self._connection = self._wait_for(asyncpg.connect(url.replace("+asyncpg", "")))
+
+    def run(self, *statements: str) -> None:
+        for statement in statements:
+            self._wait_for(self._connection.execute(statement))
+
+    def close(self) -> None:
+        self._wait_for(self._connection.close())
+        self._loop.close()
+        self._thread.shutdown()
+
+    def _wait_for(self, work: Awaitable[_T]) -> _T:
+        return self._thread.submit(self._loop.run_until_complete, work).result()
+
+
 class Databases:
     """Hands out databases. `folder` is the run's own; `owner_pid` the process whose end is the end of the run."""
 
@@ -47,6 +71,7 @@ class Databases:
         self._owner_pid = owner_pid
         self._number = 0
         self._keeper: object = None
+        self._errands: _Errands | None = None
 
     def sqlite(self, path: Path, *, migrated: bool = True, furnish: Furnish | None = None) -> str:
         """The URL of a new SQLite database in the file `path`; `furnish` fills the template it is copied from."""
@@ -56,19 +81,24 @@ class Databases:
 
     def postgresql(self, *, migrated: bool = True, furnish: Furnish | None = None, name: str = "") -> str:
         """The URL of a new PostgreSQL database; give it back with `drop`."""
-        server = self._server().server
+        server = self._server()
         self._number += 1
         name = name or f"test_{os.getpid()}_{self._number}"
         if migrated:
             template = self._postgresql_template(server, furnish)
-            _run(server.url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+            self._run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         else:
-            _run(server.url, f"CREATE DATABASE {name}")
+            self._run(f"CREATE DATABASE {name}")
         return server.database(name)
 
     def drop(self, url: str) -> None:
         """Remove a PostgreSQL database, whoever is still connected to it."""
-        _run(self._server().server.url, f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
+        self._run(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
+
+    def leave(self) -> None:
+        """Let go of the server; every process of the run calls this at its end."""
+        if self._errands:
+            self._errands.close()
 
     def close(self) -> None:
         """End the run: stop the server if one was started, and remove the folder. Only the owner calls this."""
@@ -78,7 +108,11 @@ class Databases:
             _end_keeper(shared)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _server(self) -> _Shared:
+    def _run(self, *statements: str) -> None:
+        self._errands = self._errands or _Errands(self._server().url)
+        self._errands.run(*statements)
+
+    def _server(self) -> Server:
         note = self._folder / "postgresql.json"
         with self._one_at_a_time("postgresql"):
             if not note.exists():
@@ -87,7 +121,7 @@ class Databases:
                 self._keeper = keeper
                 server = wait_for_server(folder, keeper)
                 note.write_bytes(msgspec.json.encode(_Shared(server=server, keeper_pid=keeper.pid, folder=str(folder))))
-        return msgspec.json.decode(note.read_bytes(), type=_Shared)
+        return msgspec.json.decode(note.read_bytes(), type=_Shared).server
 
     def _sqlite_template(self, furnish: Furnish | None) -> Path:
         below = self._sqlite_template(None) if furnish else None
@@ -107,7 +141,7 @@ class Databases:
         done = self._folder / f"postgresql.{name}"
         with self._one_at_a_time("template"):
             if not done.exists():
-                _run(server.url, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name} TEMPLATE {below}")
+                self._run(f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name} TEMPLATE {below}")
                 _apart(furnish or upgrade, server.database(name))
                 done.touch()
         return name
@@ -131,18 +165,6 @@ def _apart(work: Callable[..., _T], *arguments: object) -> _T:
     """Run in a thread of its own, where no event loop runs yet."""
     with ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(work, *arguments).result()
-
-
-def _run(url: str, *statements: str) -> None:
-    async def run() -> None:
-        connection = await asyncpg.connect(url.replace("+asyncpg", ""))
-        try:
-            for statement in statements:
-                await connection.execute(statement)
-        finally:
-            await connection.close()
-
-    _apart(asyncio.run, run())
 
 
 def _end_keeper(shared: _Shared) -> None:
