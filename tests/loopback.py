@@ -10,6 +10,7 @@ from typing import Final
 
 LOOKUPS: Final = ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr")
 REACHES: Final = ("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg")
+WATCHED: Final = frozenset((*LOOKUPS, *REACHES))
 NAMES: Final = ("localhost", "")
 
 reached: list[str] = []
@@ -41,8 +42,8 @@ def _destination(event: str, arguments: tuple[object, ...]) -> object:
     return address[0] if isinstance(address, tuple) else None
 
 
-def _look(event: str, arguments: tuple[object, ...]) -> None:
-    if event not in LOOKUPS and event not in REACHES:
+def _look(event: str, arguments: tuple[object, ...], watched: frozenset[str] = WATCHED) -> None:
+    if event not in watched:  # most are: Python reports every import, and the end, when this module has no names left
         return
     host = _destination(event, arguments)
     if is_loopback(host):
