@@ -123,11 +123,11 @@ class LongDay(Desk):
 class Office:
     """A running server on one furnished database, with a clock the test moves."""
 
-    def __init__(self, app: Litestar, settings: Settings, house: House) -> None:
+    def __init__(self, app: Litestar, settings: Settings, house: House, database: Database) -> None:
         self.app = app
         self.house = house
         self.settings = settings
-        self.database = Database(settings.database_url)
+        self.database = database
         """For looking at rows beside the API; writes through it are stamped like any other."""
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(cast("Any", app)), base_url="http://office.test")
         self._clock_file = settings.clock_file
@@ -168,14 +168,15 @@ class Office:
 
 class Offices:
     """The offices of one process. The application is built once for each kind of database, which takes longer than most
-    tests; database, files and clock are new every time.
+    tests, and so is what looks at rows beside it, which then knows its statements; rows, files and clock are new every
+    time.
     """
 
     def __init__(self, databases: Databases, folder: Path, *, blobs: str = "") -> None:
         self._databases = databases
         self._folder = folder
         self._blobs = blobs
-        self._built: dict[str, tuple[Litestar, Settings, House]] = {}
+        self._built: dict[str, tuple[Litestar, Settings, House, Database]] = {}
 
     @asynccontextmanager
     async def open(self, kind: str) -> AsyncGenerator[Office]:
@@ -190,10 +191,10 @@ class Offices:
                 mode="acceptance", data_dir=folder / "data", database=url, clock_file=clock_file, blobs=self._blobs,
                 task_poll_seconds=0,  # tests run their tasks themselves, with `office.work()`
             )  # fmt: skip
-            self._built[kind] = create_app(settings), settings, await load_house_from(url)
-        app, settings, house = self._built[kind]
+            self._built[kind] = create_app(settings), settings, await load_house_from(url), Database(url)
+        app, settings, house, database = self._built[kind]
         async with _running(app):
-            office = Office(app, settings, house)
+            office = Office(app, settings, house, database)
             try:
                 yield office
             finally:
