@@ -1,11 +1,12 @@
 """What every test may ask for: databases of its own, and the certainty that nothing leaves the machine."""
 
+import gc
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,17 @@ def pytest_configure_node(node: Any) -> None:
     """Tell a worker of pytest-xdist where the run's folder is and whose end is the end of the run."""
     node.workerinput["run_folder"] = str(node.config.stash[FOLDER])
     node.workerinput["run_owner"] = os.getpid()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Find the tests without looking for garbage; what is loaded by then stays, and is not looked at again either."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

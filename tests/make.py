@@ -5,6 +5,7 @@ a test moves it.
 """
 
 import asyncio
+import gc
 import os
 import shutil
 from collections.abc import AsyncGenerator, Mapping
@@ -192,6 +193,8 @@ class Offices:
                 task_poll_seconds=0,  # tests run their tasks themselves, with `office.work()`
             )  # fmt: skip
             self._built[kind] = create_app(settings), settings, await load_house_from(url), Database(url)
+            gc.collect()
+            gc.freeze()  # it stays to the end of the run, so nobody need look for garbage in it
         app, settings, house, database = self._built[kind]
         async with _running(app):
             office = Office(app, settings, house, database)
