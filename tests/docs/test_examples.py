@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.server import demo_server, newcomers_environment
+from bench.server import newcomers_environment
+from tests.databases import Databases
+from tests.docs.city import served_city
 from tests.docs.pages import ADDRESS, Block, Page, appears, pages
 
 BLOCK_SECONDS = 120
@@ -25,10 +27,10 @@ def _run(command: list[str], folder: Path) -> str:
 
 
 @pytest.mark.parametrize("page", [page for page in pages() if page.tested("bash")], ids=str)
-def test_commands_do_what_the_page_shows(page: Page, tmp_path: Path) -> None:
+def test_commands_do_what_the_page_shows(page: Page, databases: Databases, tmp_path: Path) -> None:
     blocks = page.tested("bash")
     wants_server = any("server" in block.words for block in blocks)
-    with demo_server(tmp_path) if wants_server else nullcontext(ADDRESS) as address:
+    with served_city(databases, tmp_path) if wants_server else nullcontext(ADDRESS) as address:
         script = f"\necho '{BETWEEN}'\n".join(re.sub(r"^\$ ", "", block.text, flags=re.MULTILINE) for block in blocks)
         output = _run(["bash", "-euo", "pipefail", "-c", script.replace(ADDRESS, address)], tmp_path)
     for block, printed in zip(blocks, output.replace(address, ADDRESS).split(BETWEEN + "\n"), strict=True):

@@ -14,8 +14,10 @@ import pypdf
 
 from backend.core.clock import SystemClock
 from backend.forms.verify import verify_sealed
-from bench.server import demo_server, newcomers_environment
+from bench.server import newcomers_environment
 from docs.examples.phone_day import ADMINISTRATOR, PASSWORD
+from tests.databases import Databases
+from tests.docs.city import served_city
 from tests.docs.pages import ROOT
 
 RUNS = 2
@@ -65,8 +67,10 @@ def play(address: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_the_phone_day_goes_on_run_after_run_and_its_report_names_people_and_place(tmp_path: Path) -> None:
-    with demo_server(tmp_path) as address, httpx.Client(base_url=address, timeout=30) as server:
+def test_the_phone_day_goes_on_run_after_run_and_its_report_names_people_and_place(
+    databases: Databases, tmp_path: Path
+) -> None:
+    with served_city(databases, tmp_path) as address, httpx.Client(base_url=address, timeout=30) as server:
         publish_a_plan(server)
         live_small_day(address)
         done = [play(address, tmp_path) for _ in range(RUNS)][-1]
