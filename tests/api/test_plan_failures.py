@@ -65,6 +65,7 @@ async def test_a_planner_that_dies_is_told(sqlite: Office) -> None:
     assert "-9" in failed["error"]["en"]
 
 
+@pytest.mark.usefixtures("quick_planners")
 async def test_what_the_database_refuses_each_time_is_tried_once(sqlite: Office) -> None:
     wang_fang = await sqlite.sign_in(WANG_FANG)
     await shift_of(sqlite, LI_WEI)
@@ -216,6 +217,7 @@ async def test_a_plan_is_cancelled_while_roads_are_asked_for(sqlite: Office) -> 
     assert (await task_of(sqlite, plan)).state == "done"
 
 
+@pytest.mark.usefixtures("quick_planners")
 async def test_a_long_plan_keeps_its_task_and_hears_the_wish_to_cancel_after_a_fault(sqlite: Office) -> None:
     """The table is out of reach for a while: progress is lost for that long, and nothing else."""
     wang_fang = await sqlite.sign_in(WANG_FANG)
