@@ -19,6 +19,7 @@ from tests import nursery as nurseries
 from tests.databases import Databases
 from tests.make import Office, Offices, furnish
 
+COMPILING = pytest.StashKey[subprocess.Popen[bytes]]()
 RUN = pytest.StashKey[Databases]()
 FOLDER = pytest.StashKey[Path]()
 MEMORY_DISK = "/dev/shm"  # noqa: S108 - made for this; every run has a folder of its own in it
@@ -37,7 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker is None:
         # Once for all workers: each of them, and each planner they start, would compile the search for itself.
-        subprocess.run([sys.executable, "-m", "routing.compile"], check=True, cwd=Path(__file__).parents[1])
+        command = [sys.executable, "-m", "routing.compile"]
+        config.stash[COMPILING] = subprocess.Popen(command, cwd=Path(__file__).parents[1])
         tempfile.tempdir = _quick_folder()
         config.stash[FOLDER] = Path(tempfile.mkdtemp(prefix="paigong-tests-"))
         config.option.basetemp = config.option.basetemp or config.stash[FOLDER] / "pytest"
@@ -61,18 +63,35 @@ def pytest_configure_node(node: Any) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """Find the tests without looking for garbage; what is loaded by then stays, and is not looked at again either."""
     gc.disable()
     try:
-        return (yield)
+        found = yield
     finally:
         gc.enable()
         gc.freeze()
+    if session.config.getoption("numprocesses", None) is None:
+        _wait_for_the_search(session.config)
+    return found
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any) -> None:
+    """Let a worker of pytest-xdist begin with its tests when the search is compiled; it finds them meanwhile."""
+    _wait_for_the_search(node.config)
+
+
+def _wait_for_the_search(config: pytest.Config) -> None:
+    if COMPILING in config.stash and (status := config.stash[COMPILING].wait()):
+        raise RuntimeError(f"the planner's search could not be compiled (status {status}); see what was said above")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the server and remove the folder, however the tests went."""
+    if COMPILING in config.stash:
+        config.stash[COMPILING].kill()  # it has ended, unless the run was given up before the first test
+        config.stash[COMPILING].wait()
     if RUN in config.stash:
         config.stash[RUN].leave()
     if FOLDER in config.stash:
