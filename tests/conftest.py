@@ -71,7 +71,7 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     finally:
         gc.enable()
         gc.freeze()
-    if session.config.getoption("numprocesses", None) is None:
+    if not session.config.getoption("numprocesses", 0):
         _wait_for_the_search(session.config)
     return found
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, closing
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -332,14 +333,16 @@ def _body(entity: str, row: Mapping[Any, Any]) -> str:
 
 async def emptied(database: Database) -> None:
     """Delete every row but those the migrations made, without asking triggers or references."""
-    deletions = ";".join(str(delete(table)) for name, table in metadata.tables.items() if name not in FROM_MIGRATIONS)
     if database.on_sqlite:
         with closing(sqlite3.connect(str(database.url.database), isolation_level=None)) as connection:
-            connection.executescript(f"PRAGMA synchronous=OFF; BEGIN; {deletions}; {delete(unstamped)}; COMMIT")
+            connection.executescript(f"PRAGMA synchronous=OFF; BEGIN; {_deletions()}; {delete(unstamped)}; COMMIT")
         return
-    connection = await asyncpg.connect(database.url.set(drivername="postgresql").render_as_string(hide_password=False))
-    try:
-        await connection.execute("SET session_replication_role = replica")
-        await connection.execute(deletions)
-    finally:
-        await connection.close()
+    async with database.bare() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert isinstance(driver, asyncpg.Connection)
+        await driver.execute(f"BEGIN; SET LOCAL session_replication_role = replica; {_deletions()}; COMMIT")
+
+
+@cache
+def _deletions() -> str:
+    return ";".join(str(delete(table)) for name, table in metadata.tables.items() if name not in FROM_MIGRATIONS)
