@@ -83,10 +83,9 @@ def test_there_is_one_line_of_migrations() -> None:
     assert numbers == sorted(numbers, reverse=True)
 
 
-def test_a_database_with_rows_goes_down(empty_database_url: str) -> None:
+def test_a_database_with_rows_goes_down(database_url: str) -> None:
     """Deferred constraints and triggers must not hold a downgrade up."""
-    url = empty_database_url
-    migrate.upgrade(url)
+    url = database_url
 
     async def fill() -> None:
         database = Database(url)
