@@ -94,7 +94,7 @@ def _draw_waits(axes: "Axes", runs: Runs, names: Mapping[str, str], words: Words
         _with_range(axes, grid, list(zip(*shares, strict=True)), label=names[variant], **_style(number))
     for hours in (24, 48):
         axes.axvline(hours, color="#777777", linewidth=0.9, linestyle=(0, (2, 2)))
-        axes.annotate(f"{hours} h", (hours, 0.3), xytext=(3, 0), textcoords="offset points", color="#555555")
+        axes.annotate(f"{hours} h", (hours, 0.02), xytext=(3, 0), textcoords="offset points", color="#555555")
     axes.set(title=words["waits"], xlabel=words["hours"], ylabel=words["share"], ylim=(0, 1.02), xlim=(0, grid[-1]))
     axes.set_xticks(range(0, int(grid[-1]) + 1, 12))
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
