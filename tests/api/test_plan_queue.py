@@ -50,6 +50,8 @@ signal.pause()
 """The program of a planner that keeps to its limits and never answers."""
 LEASE_SECONDS = 1.0
 CUT_VISITS = 4
+MUCH = 60
+"""Visits that are searched for seconds, so that there is progress to be seen."""
 SHORT = 0.2
 """Seconds of search: enough for four visits."""
 
@@ -66,9 +68,10 @@ def cutting(office: Office) -> Settings:
     )
 
 
-def worker(office: Office, spares: Spares | None = None) -> QueueWorker:
+def worker(office: Office, spares: Spares | None = None, cut_visits: int = CUT_VISITS) -> QueueWorker:
     """One that cuts plans of a few visits already."""
-    made = plan_worker(cutting(office), office.database, PlanDesk(4096), spares or Spares())
+    settings = msgspec.structs.replace(cutting(office), planner_cut_visits=cut_visits)
+    made = plan_worker(settings, office.database, PlanDesk(4096), spares or Spares())
     assert isinstance(made, QueueWorker)
     return made
 
@@ -418,13 +421,13 @@ async def test_a_plan_outlives_a_connection_that_breaks_as_it_is_stored(
 ) -> None:
     """Nobody has to ask for the plan once more: it is begun again when its step's lease is over."""
     monkeypatch.setattr(queue, "RETRY_SECONDS", 0.05)
-    chen_jing = await two_units_work(postgresql, CUT_VISITS - 1)
+    chen_jing = await two_units_work(postgresql, MUCH)
     plan = await wish(chen_jing, postgresql, "company", seconds=2)
     end = text(
         "SELECT query, pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%plan_run%'"
     )
-    working = asyncio.create_task(worker(postgresql).run())
+    working = asyncio.create_task(worker(postgresql, cut_visits=MUCH + 1).run())
     try:
         await first_progress(chen_jing, plan)
         ended, deadline = [""], time.monotonic() + PATIENCE
