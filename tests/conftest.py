@@ -92,10 +92,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if COMPILING in config.stash:
         config.stash[COMPILING].kill()  # it has ended, unless the run was given up before the first test
         config.stash[COMPILING].wait()
-    if RUN in config.stash:
-        config.stash[RUN].leave()
-    if FOLDER in config.stash:
-        config.stash[RUN].close()
+    try:
+        if RUN in config.stash:
+            config.stash[RUN].leave()
+    finally:
+        if FOLDER in config.stash:
+            config.stash[RUN].close()
 
 
 @pytest.fixture(autouse=True)

@@ -33,10 +33,10 @@ class _Cursor(sqlite3.Cursor):
 
 
 class SqliteConnection(sqlite3.Connection):
-    """A connection that ends its transaction when it is closed.
+    """A connection that takes back what was not committed, and gives up the one writer's lock, when it is closed.
 
     Whoever is cut off in the middle of a query leaves its cursor behind, in the traceback; SQLite keeps a closed
-    connection for as long as there is one, and with its transaction the one writer's lock.
+    connection, and its lock, for as long as there is one. What that cursor was reading stays readable until it goes.
     """
 
     @override

@@ -340,7 +340,8 @@ async def emptied(database: Database) -> None:
     async with database.bare() as connection:
         driver = (await connection.get_raw_connection()).driver_connection
         assert isinstance(driver, asyncpg.Connection)
-        await driver.execute(f"BEGIN; SET LOCAL session_replication_role = replica; {_deletions()}; COMMIT")
+        async with driver.transaction():
+            await driver.execute(f"SET LOCAL session_replication_role = replica; {_deletions()}")
 
 
 @cache
